@@ -1,0 +1,25 @@
+# One image for web, the workers, beat and setup: docker-compose.yml says which process it runs.
+FROM python:3.12-slim
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_NO_CACHE_DIR=1 \
+    TF_CPP_MIN_LOG_LEVEL=2 \
+    CHAMPIPY_HOME=/var/lib/champipy
+
+# Its own user; the home is made here so that a new volume over it belongs to that user.
+RUN useradd --system --uid 10001 --create-home champipy \
+    && install --directory --owner=champipy --group=champipy --mode=0750 /var/lib/champipy
+
+WORKDIR /app
+COPY requirements.txt .
+RUN pip install -r requirements.txt
+COPY . .
+
+USER champipy
+VOLUME /var/lib/champipy
+EXPOSE 8000
+CMD ["python", "-m", "gunicorn", "champipy_site.wsgi", "--bind", "0.0.0.0:8000", \
+     "--worker-class", "gthread", "--workers", "1", "--threads", "64", "--timeout", "60", \
+     "--graceful-timeout", "35", "--keep-alive", "15", "--worker-tmp-dir", "/dev/shm", \
+     "--no-control-socket"]

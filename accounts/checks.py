@@ -1,0 +1,79 @@
+"""What has to change before others can reach the service (`manage.py check --deploy`)."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.hashers import check_password
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import DatabaseError
+
+from accounts.models import User
+from accounts.services import PUBLISHED_PASSWORDS
+
+
+@register(Tags.security, deploy=True)
+def published_passwords(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Refuse the seeded logins' published passwords where DEBUG is off."""
+    if settings.DEBUG:
+        return []
+    try:
+        hashes = dict(
+            User.objects.filter(username__in=PUBLISHED_PASSWORDS, is_active=True).values_list(
+                "username", "password"
+            )
+        )
+    except DatabaseError as error:
+        return [
+            Warning(
+                f"The logins could not be read, so their passwords were not checked: {error}",
+                hint="Start PostgreSQL (or set DATABASE_URL), run `migrate`, and check again.",
+                id="champipy.W001",
+            )
+        ]
+    known = sorted(
+        name
+        for name, encoded in hashes.items()
+        if check_password(PUBLISHED_PASSWORDS[name], encoded)
+    )
+    if not known:
+        return []
+    return [
+        Error(
+            f"These logins still have the password that ChampiPy publishes: {', '.join(known)}.",
+            hint="Give each a new one with `./champipy changepassword NAME`, "
+            "or deactivate it in the admin.",
+            id="champipy.E001",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Say which settings are right at home only."""
+    messages: list[CheckMessage] = []
+    if settings.DEBUG:
+        messages.append(
+            Error(
+                "DEBUG is on: errors would show settings and source to everyone.",
+                hint="Remove DEBUG from the environment and from .env.",
+                id="champipy.E002",
+            )
+        )
+    if set(settings.ALLOWED_HOSTS) <= {"localhost", "127.0.0.1", "[::1]"}:
+        messages.append(
+            Warning(
+                "ALLOWED_HOSTS names this machine only; requests by any other name get a 400.",
+                hint="Set ALLOWED_HOSTS to the names that users will type.",
+                id="champipy.W002",
+            )
+        )
+    if settings.CHAMPIPY_FETCH_ALLOW:
+        messages.append(
+            Warning(
+                "CHAMPIPY_FETCH_ALLOW opens private addresses to users' URLs: "
+                + ", ".join(sorted(settings.CHAMPIPY_FETCH_ALLOW)),
+                hint="Leave it empty unless these addresses serve photos to everyone.",
+                id="champipy.W003",
+            )
+        )
+    return messages

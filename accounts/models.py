@@ -1,0 +1,11 @@
+"""Users. Tokens are knox's, lockouts are axes'."""
+
+from django.contrib.auth.models import AbstractUser
+
+
+class User(AbstractUser):
+    """Someone who logs in: a user, or, with `is_staff`, an administrator."""
+
+    @property
+    def is_admin(self) -> bool:
+        return self.is_staff

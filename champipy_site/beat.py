@@ -1,0 +1,73 @@
+"""Beat, one at a time: whoever holds an advisory lock of PostgreSQL sends, others stand by."""
+
+import logging
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, connection
+from django_celery_beat.schedulers import DatabaseScheduler
+
+logger = logging.getLogger(__name__)
+
+LOCK = 0x6368616D_70695079  # "champiPy"; advisory locks are the database's own, so any number does
+STANDBY_SECONDS = 5.0
+
+
+class AdvisoryLock:
+    """A lock that lasts as long as a connection of its own, so it cannot be left behind.
+
+    Not for use through a pooler that shares connections between transactions.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        # A copy is not among Django's connections: nobody closes it after a request or a task.
+        self._connection = connection.copy("default")
+        self._connection.settings_dict["CONN_MAX_AGE"] = None
+        self._is_held = False
+
+    def acquire(self) -> bool:
+        """Tell whether the lock is ours now, trying for it once; a lost connection loses it."""
+        try:
+            with self._connection.cursor() as cursor:
+                if self._is_held:
+                    cursor.execute("SELECT 1")
+                else:
+                    cursor.execute("SELECT pg_try_advisory_lock(%s)", [self._number])
+                    self._is_held = cursor.fetchone()[0]
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The connection that holds beat's lock is lost: %s", error)
+            self.release()
+        return self._is_held
+
+    def release(self) -> None:
+        """Give the lock up with its connection."""
+        self._is_held = False
+        self._connection.close()
+
+
+class SingleScheduler(DatabaseScheduler):
+    """The database's schedule, sent only while this process holds the lock."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lock = AdvisoryLock(LOCK)
+        self._is_active = False
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Send what is due if the lock is ours; return the seconds until the next look."""
+        was_active, self._is_active = self._is_active, self._lock.acquire()
+        if not self._is_active:
+            if was_active:
+                logger.warning("beat stands by: another one may be sending.")
+            return STANDBY_SECONDS
+        if not was_active:
+            logger.info("beat holds the lock and sends what is due.")
+            # When each task ran last may be news from the beat before us: read it again.
+            self._initial_read = True
+            self._heap = None
+        return float(super().tick(*args, **kwargs))
+
+    def close(self) -> None:
+        """Give the lock up at the end, so that another beat can go on at once."""
+        super().close()
+        self._lock.release()

@@ -1,0 +1,282 @@
+"""Settings, read from the environment (and `.env` beside manage.py) in this one place.
+
+Each has a default that works at home; `manage.py check --deploy` says what has to change before
+others can reach the service (`accounts/checks.py` adds ChampiPy's own checks to Django's).
+docs/operations.md lists the names that an administrator may set.
+"""
+
+import secrets
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+
+VERSION = "0.1.0"
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+CHAMPIPY_HOME = Path(env.str("CHAMPIPY_HOME", default=str(BASE_DIR / "var"))).resolve()
+
+
+def home_secret_key() -> str:
+    """Return the secret key of this installation, made at the first use and kept in its home."""
+    path = CHAMPIPY_HOME / "secret_key"
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        CHAMPIPY_HOME.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f"secret_key.{secrets.token_hex(4)}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_urlsafe(50))
+        try:
+            path.hardlink_to(fresh)  # the first of several processes wins, the others read its key
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+        return path.read_text().strip()
+
+
+# --- Django -------------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="") or home_secret_key()
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+USE_HTTPS = env.bool("USE_HTTPS", default=False)  # behind a proxy that ends TLS
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)  # how many proxies set X-Forwarded-For
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = USE_HTTPS
+SECURE_HSTS_SECONDS = 3600 if USE_HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if USE_HTTPS else None
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_standardized_errors",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "knox",
+    "axes",
+    "django_celery_beat",
+    "accounts",
+    "mlmodels",
+    "predictions",
+    "supervision",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+ROOT_URLCONF = "champipy_site.urls"
+WSGI_APPLICATION = "champipy_site.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+USE_TZ = True
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+LANGUAGE_CODE = "en-us"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # HSTS for subdomains and preloading: the owner's of the domain to decide
+    "security.W021",
+]
+
+# --- PostgreSQL and Redis -----------------------------------------------------------------------
+# `./champipy` sets both to the servers that it runs, unless they are given.
+DATABASES = {
+    "default": env.db_url("DATABASE_URL", default="postgres://champipy@127.0.0.1:5432/champipy")
+}
+DATABASES["default"] |= {
+    "CONN_MAX_AGE": 60,
+    "CONN_HEALTH_CHECKS": True,
+    "OPTIONS": {"connect_timeout": 3, "options": "-c statement_timeout=30000"},
+}
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "champipy",
+        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 5},
+    }
+}
+
+# --- files --------------------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = CHAMPIPY_HOME / "static"
+MEDIA_ROOT = CHAMPIPY_HOME / "media"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # JSON and form fields; photos are counted apart
+DATA_UPLOAD_MAX_NUMBER_FILES = 4
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 50
+
+# --- accounts -----------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+LOGIN_URL = "admin:login"
+AXES_FAILURE_LIMIT = env.int("CHAMPIPY_LOGIN_FAILURES", default=5)
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("CHAMPIPY_LOCKOUT_MINUTES", default=15))
+# The pair: whoever guesses at alice's password locks himself out, not alice.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_CALLABLE = "accounts.services.login_locked_response"
+AXES_RESET_ON_SUCCESS = True
+AXES_VERBOSE = False
+AXES_IPWARE_PROXY_COUNT = TRUSTED_PROXIES or None
+AXES_IPWARE_META_PRECEDENCE_ORDER = ["HTTP_X_FORWARDED_FOR"] if TRUSTED_PROXIES else ["REMOTE_ADDR"]
+REST_KNOX = {
+    "TOKEN_TTL": timedelta(hours=env.int("CHAMPIPY_TOKEN_HOURS", default=7 * 24)),
+    "AUTO_REFRESH": False,
+    "AUTH_HEADER_PREFIX": "Token",
+    "SECURE_HASH_ALGORITHM": "hashlib.sha512",
+}
+
+# --- API ----------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "PAGE_SIZE": 50,
+    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "DEFAULT_THROTTLE_RATES": {
+        # Per address: password guessing is axes' business, this one only spares the processor.
+        "login": env.str("CHAMPIPY_LOGIN_RATE", default="60/min"),
+        # Per user: a brake for a script that has run wild, far above what work needs.
+        "predictions": env.str("CHAMPIPY_PREDICTION_RATE", default="20000/min"),
+    },
+    "NUM_PROXIES": TRUSTED_PROXIES,
+}
+DRF_STANDARDIZED_ERRORS = {
+    "EXCEPTION_HANDLER_CLASS": "champipy_site.errors.ExceptionHandler",
+    "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,
+    "ALLOWED_ERROR_STATUS_CODES": ["400", "401", "403", "404", "429"],
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "ChampiPy",
+    "DESCRIPTION": "Tells the species of a mushroom from a photo, and how sure it is.",
+    "VERSION": VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {
+        name: f"drf_standardized_errors.openapi_serializers.{name}.choices"
+        for name in (
+            "ValidationErrorEnum",
+            "ClientErrorEnum",
+            "ServerErrorEnum",
+            "ErrorCode401Enum",
+            "ErrorCode403Enum",
+            "ErrorCode404Enum",
+            "ErrorCode429Enum",
+        )
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_standardized_errors.openapi_hooks.postprocess_schema_enums",
+    ],
+}
+
+# --- Celery -------------------------------------------------------------------------------------
+# A task that is lost or cut off is sent again from its database row (predictions/tasks.py), so the
+# broker need not remember it: acknowledged early, and no result kept.
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "monitoring"
+CELERY_TASK_ROUTES = {
+    "predictions.tasks.fetch_prediction": {"queue": "fetch"},
+    "predictions.tasks.infer_prediction": {"queue": "inference"},
+    "supervision.tasks.run_training": {"queue": "training"},
+}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 30}
+CELERY_TASK_PUBLISH_RETRY = False  # a request does not wait for a broker that is away
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULE = {
+    "resend-stalled-predictions": {
+        "task": "predictions.tasks.resend_stalled_predictions",
+        "schedule": 3.0,
+        "options": {"expires": 3.0},
+    },
+    "sweep-incoming-photos": {
+        "task": "predictions.tasks.sweep_incoming_photos",
+        "schedule": 3600.0,
+    },
+}
+
+# --- ChampiPy -----------------------------------------------------------------------------------
+CHAMPIPY_FETCH_ALLOW = frozenset(
+    entry.strip() for entry in env.list("CHAMPIPY_FETCH_ALLOW", default=[]) if entry.strip()
+)
+CHAMPIPY_URL_FRESH_MINUTES = env.int("CHAMPIPY_URL_FRESH_MINUTES", default=60)
+CHAMPIPY_VGG16_WEIGHTS = env.str("CHAMPIPY_VGG16_WEIGHTS", default="")
+CHAMPIPY_TRAINING_MINUTES = env.int("CHAMPIPY_TRAINING_MINUTES", default=30)
+CHAMPIPY_TARGET_ACCURACY = env.float("CHAMPIPY_TARGET_ACCURACY", default=70)
+CHAMPIPY_KEEP_SCORE = env.float("CHAMPIPY_KEEP_SCORE", default=70)
+CHAMPIPY_WAITING_REQUESTS = env.int("CHAMPIPY_WAITING_REQUESTS", default=48)  # of 64 threads
+CHAMPIPY_INFERENCE_THREADS = env.int("CHAMPIPY_INFERENCE_THREADS", default=0)  # 0: one a core
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django.request": {"level": "ERROR"},  # a 404 is the client's business
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+        "axes": {"level": "ERROR"},  # attempts stand in the admin
+    },
+}

@@ -1,0 +1,193 @@
+"""`up`, `down` and `status`."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from champipy_site.stack.environment import PROJECT, PYTHON
+from champipy_site.stack.logs import Report
+from champipy_site.stack.process import kill_leftovers
+from champipy_site.stack.state import (
+    Home,
+    LockedError,
+    StackError,
+    StackState,
+    process_created,
+    read_state,
+    write_state,
+)
+from champipy_site.stack.supervisor import Supervisor
+
+NOT_UP = 3  # status's exit code, as `systemctl status` has it
+READY = "\0"  # the detached supervisor's last word to the terminal that started it
+STOP_SECONDS = 120.0  # above the sum of all limits in services.py
+
+
+def up(home: Home, *, host: str, port: int, detach: bool, report_to: int | None) -> int:
+    """Start everything, unless it is up already; `report_to` is for `up --detach` itself."""
+    if detach:
+        return detached(home, host=host, port=port)
+    stream = os.fdopen(report_to, "w") if report_to is not None else sys.stdout
+    report = Report(home, stream)
+    try:
+        with home.lock():
+            mode = "detached" if report_to is not None else "foreground"
+            return Supervisor(
+                home, report, host=host, port=port, on_up=lambda state: welcome(report, state, mode)
+            ).run()
+    except LockedError:
+        state = read_state(home)
+        if state.command != "up" or not state.is_supervised():
+            report.say(borrowed_message(home, state))
+            return 1
+        doing = "already up" if state.phase == "running" else f"already {state.phase}"
+        report.say(f"ChampiPy is {doing} at {state.address} (./champipy status tells more).")
+        return 0
+
+
+def borrowed_message(home: Home, state: StackState) -> str:
+    """Say which command runs the servers of a home at the moment."""
+    return (
+        f"The servers in {home.path} are in use by './champipy {state.command}' "
+        f"(pid {state.supervisor}). Wait until it has ended, then run this command again."
+    )
+
+
+def welcome(report: Report, state: StackState, mode: str) -> None:
+    """Print where everything is, what to paste for a first prediction, and how to stop."""
+    address = state.address
+    stop = "./champipy down" if mode == "detached" else "Ctrl-C, or ./champipy down elsewhere"
+    for line in (
+        "",
+        f"ChampiPy    {address}",
+        f"API         {address}/api/v1/docs",
+        f"Admin       {address}/admin/",
+        f"Stop with   {stop}",
+        "",
+        "A first prediction, to be pasted into a terminal:",
+        f"TOKEN=$(curl -s {address}/api/v1/token -H 'Content-Type: application/json' "
+        """-d '{"username": "alice", "password": "wonderland"}' """
+        """| sed 's/.*"token": *"\\([^"]*\\)".*/\\1/')""",
+        f'curl -s {address}/api/v1/predictions -H "Authorization: Token $TOKEN" '
+        "-H 'Content-Type: application/json' "
+        """-d '{"file": "https://mushroomobserver.org/images/640/1198070.jpg", "nb_preds": 3}'""",
+        "",
+    ):
+        report.show(line)
+    if mode == "detached":
+        report.show(READY)
+        report.close()
+
+
+def detached(home: Home, *, host: str, port: int) -> int:
+    """Start the supervisor as a daemon and relay what it says until it is ready or has failed."""
+    read_end, write_end = os.pipe()
+    command = [*PYTHON, "-m", "champipy_site.stack", "up"]
+    command += ["--host", host, "--port", str(port), "--report-to", str(write_end)]
+    with home.log("stack").open("ab") as log:
+        supervisor = subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[write_end],
+            start_new_session=True,
+        )
+    os.close(write_end)
+    with os.fdopen(read_end) as lines:
+        while True:
+            try:
+                for line in lines:
+                    if line.rstrip("\n") == READY:
+                        return 0
+                    print(line, end="", flush=True)
+                return supervisor.wait()
+            except KeyboardInterrupt:
+                supervisor.send_signal(signal.SIGTERM)
+
+
+def down(home: Home) -> int:
+    """Stop everything; also what a killed supervisor has left."""
+    state = read_state(home)
+    if state.is_supervised() and state.command == "up":
+        print(f"Stopping ChampiPy at {state.address} …", flush=True)
+        began = time.monotonic()
+        stop_supervisor(state)
+        print(f"Stopped after {time.monotonic() - began:.1f} s.")
+        return 0
+    try:
+        with home.lock():
+            left = kill_leftovers(home, state)
+            state.phase, state.processes = "down", {}
+            write_state(home, state)
+    except LockedError as error:
+        raise StackError(borrowed_message(home, read_state(home))) from error
+    if left:
+        print(f"Its supervisor had been killed; ended what was left: {', '.join(left)}.")
+    else:
+        print("ChampiPy is not up: nothing to stop.")
+    return 0
+
+
+def stop_supervisor(state: StackState) -> None:
+    """Ask the supervisor to stop and wait; when it takes too long or on Ctrl-C, hurry it."""
+    deadline = time.monotonic() + STOP_SECONDS
+    try:
+        os.kill(state.supervisor, signal.SIGTERM)
+        while state.is_supervised():
+            if time.monotonic() > deadline:
+                os.kill(state.supervisor, signal.SIGTERM)
+                deadline += STOP_SECONDS
+            try:
+                time.sleep(0.05)
+            except KeyboardInterrupt:
+                deadline = 0.0
+    except PermissionError as error:
+        raise StackError(
+            f"The stack (pid {state.supervisor}) belongs to another user: stop it as that one."
+        ) from error
+    except ProcessLookupError:
+        return
+
+
+def status(home: Home) -> int:
+    """Print the table of processes; 0 when all are up, else 3."""
+    state = read_state(home)
+    if not state.is_supervised():
+        left = [name for name, kept in state.processes.items() if kept.is_alive()]
+        print(f"ChampiPy is not up (data and logs: {home.path}). Start it: ./champipy up")
+        if left:
+            print(f"Left by a killed supervisor: {', '.join(left)}. End them: ./champipy down")
+        return NOT_UP
+    if state.command != "up":
+        print(f"ChampiPy is not up. {borrowed_message(home, state)}")
+        return NOT_UP
+    doing = {"running": "up"}.get(state.phase, state.phase)
+    print(f"ChampiPy is {doing}: {state.address} (pid {state.supervisor}; logs: {home.log_folder})")
+    print(f"{'PROCESS':<12}{'STATE':<10}{'PID':>8}{'UPTIME':>12}{'RESTARTS':>10}")
+    all_up = state.phase == "running"
+    for name, kept in state.processes.items():
+        created = process_created(kept.pid) if kept.is_alive() else None
+        is_up = kept.state == "up" and created is not None
+        all_up &= is_up
+        shown = kept.state if created is not None else "waiting"
+        uptime = duration(time.time() - created) if created is not None else "-"
+        pid = kept.pid if created is not None else "-"
+        print(f"{name:<12}{shown:<10}{pid:>8}{uptime:>12}{kept.restarts:>10}")
+    return 0 if all_up else NOT_UP
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people read them: `42 s`, `3 min 5 s`, `2 h 4 min`, `3 d 1 h`."""
+    whole = max(0, int(seconds))
+    for unit, size, smaller, part in (
+        ("d", 86400, "h", 3600),
+        ("h", 3600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // part} {smaller}"
+    return f"{whole} s"

@@ -1,0 +1,89 @@
+"""PostgreSQL and Valkey: embedded ones, or those that DATABASE_URL and REDIS_URL name."""
+
+import os
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from champipy_site.stack import logs, postgresql, valkey
+from champipy_site.stack.ports import choose_port
+from champipy_site.stack.postgresql import PostgreSQL, database_answers
+from champipy_site.stack.process import Child
+from champipy_site.stack.state import Home, StackError
+from champipy_site.stack.valkey import Valkey, broker_answers
+
+START_SECONDS = 120.0
+
+
+class StartError(StackError):
+    """A process did not come up; the text ends with the last lines of its log."""
+
+    def __init__(self, child: Child, what: str) -> None:
+        tail = "\n".join(f"    {line}" for line in logs.last_lines(child.log, 15))
+        super().__init__(
+            f"{child.service.name} {what}. The end of {child.log}:\n{tail or '    (it is empty)'}"
+        )
+
+
+def make_servers(
+    home: Home, ports: dict[str, int], given: dict[str, str]
+) -> tuple[list[Child], dict[str, str], dict[str, int]]:
+    """Make ready the servers that are not given by their URL.
+
+    Returns the processes to start, the URLs of all servers, and the ports to keep.
+    """
+    children, urls, chosen = [], dict(given), {}
+    for variable, name, kind in (
+        ("DATABASE_URL", postgresql.NAME, PostgreSQL),
+        ("REDIS_URL", valkey.NAME, Valkey),
+    ):
+        if variable not in given:
+            chosen[name] = choose_port(ports.get(name))
+            server = kind(home, chosen[name])
+            server.prepare()
+            urls[variable] = server.url
+            children.append(Child(server.service(), home.log(name)))
+    return children, urls, chosen
+
+
+def given_urls(prefix: str = "") -> dict[str, str]:
+    """Return DATABASE_URL and REDIS_URL where the environment has them (not empty)."""
+    names = ("DATABASE_URL", "REDIS_URL")
+    return {name: value for name in names if (value := os.environ.get(prefix + name))}
+
+
+def check_given(given: dict[str, str]) -> None:
+    """See that the servers named by URLs answer; name the one that does not."""
+    for variable, answers in (("DATABASE_URL", database_answers), ("REDIS_URL", broker_answers)):
+        if variable in given and not answers(given[variable]):
+            place = urlsplit(given[variable])
+            raise StackError(
+                f"The server that {variable} names ({place.hostname}, port {place.port}) does not "
+                "answer, or refuses the name and password. Start or mend it, or unset "
+                f"{variable}: then ./champipy runs its own."
+            )
+
+
+def wait_for(
+    children: list[Child],
+    *,
+    on_up: Callable[[Child], None],
+    pause: Callable[[float], None] = time.sleep,
+    seconds: float = START_SECONDS,
+) -> None:
+    """Wait until all answer; the first that ends or takes too long is a StartError."""
+    waiting = list(children)
+    began = time.monotonic()
+    while waiting:
+        for child in waiting:
+            pause(0)  # a look at what happened meanwhile: asking a process may take a second
+            if (code := child.exit_code()) is not None:
+                raise StartError(child, f"ended at its start, with exit code {code}")
+            child.check()
+            if child.state == "up":
+                on_up(child)
+            elif time.monotonic() - began > seconds:
+                raise StartError(child, f"did not answer within {seconds:.0f} s")
+        waiting = [child for child in waiting if child.state != "up"]
+        if waiting:
+            pause(0.1)

@@ -1,0 +1,118 @@
+"""The project's own processes: web, the workers, and beat."""
+
+import http.client
+import socket
+from pathlib import Path
+
+from kombu.exceptions import KombuError
+from redis import RedisError
+
+from champipy_site.stack.environment import PROJECT, PYTHON
+from champipy_site.stack.process import Service
+
+FETCH_THREADS = 32
+INFERENCE_PROCESSES = 1
+WEB_THREADS = 64
+LONGEST_WAIT = 35  # seconds; a request waits up to 30 for its prediction
+
+# Gossip, mingling and heartbeats tell workers of each other, and nobody listens to that here.
+WORKER = [
+    *("worker", "--loglevel", "INFO", "-O", "fair"),
+    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+]
+
+
+def own_address(host: str, port: int) -> str:
+    """Return the address under which this machine itself reaches the web process."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104
+    host = everywhere.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def web_answers(address: str) -> bool:
+    """Tell whether Django answers there.
+
+    A refusal or a redirection is an answer too: behind a proxy, ALLOWED_HOSTS and HTTPS may
+    refuse a request that comes straight from this machine.
+    """
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=3)
+    try:
+        connection.request("GET", "/api/v1/status")
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def node_answers(node: str) -> bool:
+    """Tell whether a Celery worker (or beat) answers a ping, asked through the broker."""
+    from champipy_site.celery import app
+
+    try:
+        return bool(app.control.ping(destination=[node], timeout=0.5))
+    except (OSError, KombuError, RedisError):
+        return False
+
+
+def web(environment: dict[str, str], host: str, port: int) -> Service:
+    """Return the web process: gunicorn, one worker process with threads."""
+    options = {
+        "--bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        "--worker-class": "gthread",
+        "--workers": "1",
+        "--threads": str(WEB_THREADS),
+        "--timeout": "60",
+        "--graceful-timeout": str(LONGEST_WAIT),
+        "--keep-alive": "15",
+    }
+    if Path("/dev/shm").is_dir():  # noqa: S108 (gunicorn's heartbeat: never on a slow disk)
+        options["--worker-tmp-dir"] = "/dev/shm"  # noqa: S108
+    arguments = [word for option in options.items() for word in option]
+    address = own_address(host, port)
+    return Service(
+        name="web",
+        command=[
+            *(*PYTHON, "-m", "gunicorn", "champipy_site.wsgi"),
+            *("--no-control-socket", *arguments),
+        ],
+        environment=environment,
+        folder=PROJECT,
+        answers=lambda: web_answers(address),
+        stop_seconds=LONGEST_WAIT + 3,
+    )
+
+
+def celery(name: str, environment: dict[str, str], arguments: list[str], nice: int = 0) -> Service:
+    """Return a Celery process: `arguments` begin with its kind, `worker` or `beat`."""
+    node = f"{name}@{socket.gethostname()}"
+    return Service(
+        name=name,
+        command=[*PYTHON, "-m", "celery", "-A", "champipy_site", *arguments, "-n", node],
+        environment=environment,
+        folder=PROJECT,
+        answers=lambda: node_answers(node),
+        nice=nice,
+    )
+
+
+def all_services(environment: dict[str, str], host: str, port: int) -> list[Service]:
+    """Return the processes in the order in which they stop, which ends with the workers.
+
+    docker-compose.yml starts the same ones: change both.
+    """
+    beat = ["beat", "--loglevel", "INFO", "--enable-remote-control"]
+    beat += ["--scheduler", "champipy_site.beat:SingleScheduler"]
+    fetch = [*WORKER, "--queues", "fetch,monitoring"]
+    fetch += ["--pool", "threads", "--concurrency", str(FETCH_THREADS)]
+    inference = [*WORKER, "--queues", "inference"]
+    inference += ["--pool", "prefork", "--concurrency", str(INFERENCE_PROCESSES)]
+    training = [*WORKER, "--queues", "training"]
+    training += ["--pool", "prefork", "--concurrency", "1", "--max-tasks-per-child", "1"]
+    return [
+        celery("beat", environment, beat),
+        web(environment, host, port),
+        celery("fetch", environment, fetch),
+        celery("inference", environment, inference),
+        celery("training", environment, training, nice=10),
+    ]

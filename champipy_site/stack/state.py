@@ -1,0 +1,149 @@
+"""The home folder of an installation, its lock, and `stack.json`: what runs, where, since when."""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+
+
+class StackError(Exception):
+    """Something that a person has to know: its text says what happened and what to do."""
+
+
+class LockedError(StackError):
+    """Another supervisor, or a command with servers of its own, has this home."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """`CHAMPIPY_HOME`: where an installation keeps its data, logs, passwords and state."""
+
+    path: Path
+
+    @property
+    def log_folder(self) -> Path:
+        return self.path / "log"
+
+    @property
+    def state_file(self) -> Path:
+        return self.path / "stack.json"
+
+    def log(self, name: str) -> Path:
+        """Return the log file of a process."""
+        return self.log_folder / f"{name}.log"
+
+    def make(self) -> None:
+        """Make the folders where they are missing; as root others may pass through, not look."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, exist_ok=True)
+            self.log_folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise StackError(
+                f"The folder for ChampiPy's data, {self.path}, cannot be made: {error.strerror}. "
+                "Make it writable for this user, or set CHAMPIPY_HOME to another folder."
+            ) from error
+
+    def password(self, name: str) -> str:
+        """Return the password kept in `<name>.password`, made at the first use (mode 0600)."""
+        path = self.path / f"{name}.password"
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(32))
+        return path.read_text().strip()
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold this home alone; the lock ends with the process, however that ends."""
+        descriptor = os.open(self.path / "stack.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LockedError(
+                    f"Another ./champipy command is using {self.path}. See ./champipy status."
+                ) from error
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, at once or not at all."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
+def process_created(pid: int) -> float | None:
+    """Return when the process began, or None if there is none (or only its corpse)."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return process.create_time()
+    except psutil.Error:
+        return None
+
+
+@dataclass
+class ProcessState:
+    """One process as `status` shows it; pid and beginning together name it beyond doubt."""
+
+    state: str
+    pid: int
+    created: float
+    restarts: int
+
+    def is_alive(self) -> bool:
+        """Tell whether this very process, not a later one with its number, still runs."""
+        created = process_created(self.pid)
+        return created is not None and abs(created - self.created) < 0.1
+
+
+@dataclass
+class StackState:
+    """The content of `stack.json` (mode 0600: `environment` has the servers' passwords)."""
+
+    phase: str = "down"  # starting, running, stopping, down, or borrowed by a single command
+    command: str = ""
+    supervisor: int = 0
+    supervisor_created: float = 0.0
+    address: str = ""
+    ports: dict[str, int] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, ProcessState] = field(default_factory=dict)
+
+    def is_supervised(self) -> bool:
+        """Tell whether the process that wrote this still runs."""
+        return ProcessState("", self.supervisor, self.supervisor_created, 0).is_alive()
+
+    def take_over(self, *, phase: str, command: str) -> None:
+        """Enter this process as the supervisor."""
+        self.phase, self.command = phase, command
+        self.supervisor = os.getpid()
+        self.supervisor_created = process_created(os.getpid()) or 0.0
+
+
+def read_state(home: Home) -> StackState:
+    """Read `stack.json`; a missing or damaged file is an empty state."""
+    try:
+        content = json.loads(home.state_file.read_text())
+        processes = {name: ProcessState(**kept) for name, kept in content.pop("processes").items()}
+        return StackState(**content, processes=processes)
+    except FileNotFoundError:
+        return StackState()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return StackState()
+
+
+def write_state(home: Home, state: StackState) -> None:
+    """Write `stack.json` at once or not at all."""
+    write_private(home.state_file, json.dumps(asdict(state), indent=2) + "\n")

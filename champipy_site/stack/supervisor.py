@@ -1,0 +1,216 @@
+"""The supervisor: starts everything in order, restarts what dies, stops everything in order."""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+
+from champipy_site.stack import logs
+from champipy_site.stack.environment import PROJECT, PYTHON, project_environment
+from champipy_site.stack.logs import Report
+from champipy_site.stack.ports import is_free
+from champipy_site.stack.process import Child, Service, kill_leftovers, stop_children
+from champipy_site.stack.servers import (
+    StartError,
+    check_given,
+    given_urls,
+    make_servers,
+    wait_for,
+)
+from champipy_site.stack.services import all_services, own_address
+from champipy_site.stack.state import Home, StackError, StackState, read_state, write_state
+
+ROTATE_EVERY = 5.0
+
+
+class StopRequestedError(Exception):
+    """Ctrl-C, SIGTERM or a closed terminal came before everything was up."""
+
+
+class Signals:
+    """Counts the requests to stop, and lets the supervisor sleep until something happens."""
+
+    def __init__(self) -> None:
+        self.stops = 0
+        self._read_end, write_end = os.pipe()
+        os.set_blocking(self._read_end, False)
+        os.set_blocking(write_end, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, self._stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler is what makes it wake us
+
+    def _stop(self, *_: object) -> None:
+        self.stops += 1
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but not beyond the next signal."""
+        select.select([self._read_end], [], [], seconds)
+        while select.select([self._read_end], [], [], 0)[0]:
+            os.read(self._read_end, 4096)
+
+
+class Supervisor:
+    """Runs the whole stack of one home; the caller holds the home's lock."""
+
+    def __init__(
+        self,
+        home: Home,
+        report: Report,
+        *,
+        host: str,
+        port: int,
+        on_up: Callable[[StackState], None],
+    ) -> None:
+        self.home, self.report, self.host, self.port = home, report, host, port
+        self.on_up = on_up
+        self.signals = Signals()
+        self.state = StackState()
+        self.servers: list[Child] = []
+        self.others: list[Child] = []
+        self._rotated = time.monotonic()
+
+    def run(self) -> int:
+        """Start, watch until asked to stop, stop; return the exit code."""
+        code = 0
+        try:
+            self._start()
+            self.on_up(self.state)
+            while not self.signals.stops:
+                self._watch()
+        except StopRequestedError:
+            code = 130
+        except StackError as error:
+            self.report.say(str(error))
+            code = 1
+        finally:
+            self._stop(failed=code == 1)
+        return code
+
+    # --- starting -------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        began = time.monotonic()
+        known = read_state(self.home)
+        self.state.ports = known.ports
+        if left := kill_leftovers(self.home, known):
+            self.report.say(f"Ended what an earlier start had left running: {', '.join(left)}.")
+        if not is_free(self.host, self.port):
+            raise StackError(
+                f"Port {self.port} on {self.host} is taken by another program, so ChampiPy cannot "
+                f"listen there. Choose another one: ./champipy up --port {self.port + 1}"
+            )
+        self.state.take_over(phase="starting", command="up")
+        self.state.address = own_address(self.host, self.port)
+        self._save()
+        self.report.say(f"Starting ChampiPy; its data and logs are in {self.home.path}")
+
+        given = given_urls()
+        check_given(given)
+        self.servers, urls, ports = make_servers(self.home, self.state.ports, given)
+        self.state.ports |= ports
+        self.state.environment = urls
+        os.environ.update(urls)  # the pings go through the project's own Celery settings
+        self._bring_up(self.servers)
+
+        environment = project_environment(self.home, urls)
+        self._prepare(environment)
+        services = all_services(environment, self.host, self.port)
+        self.others = [Child(service, self.home.log(service.name)) for service in services]
+        self._bring_up(self.others)
+
+        self.state.phase = "running"
+        self._save()
+        self.report.say(f"Everything is up after {time.monotonic() - began:.1f} s.")
+
+    def _bring_up(self, children: list[Child]) -> None:
+        for child in children:
+            child.start()
+        self._save()
+        wait_for(children, on_up=self._say_up, pause=self._pause)
+        self._save()
+
+    def _say_up(self, child: Child) -> None:
+        took = time.monotonic() - child.started
+        port = self.state.ports.get(child.service.name) if child in self.servers else None
+        where = f"  127.0.0.1:{port}" if port else ""
+        self.report.say(f"  {child.service.name:<11} up after {took:4.1f} s{where}")
+
+    def _pause(self, seconds: float) -> None:
+        if self.signals.stops:
+            raise StopRequestedError
+        self.signals.sleep(seconds)
+
+    def _prepare(self, environment: dict[str, str]) -> None:
+        """Run `prepare.py` to its end."""
+        command = [*PYTHON, "-m", "champipy_site.stack.prepare"]
+        service = Service("prepare", command, environment, PROJECT, answers=lambda: False)
+        child = Child(service, self.home.log("prepare"))
+        child.start()
+        try:
+            while (code := child.exit_code()) is None:
+                self._pause(0.5)
+            if code != 0:
+                raise StartError(child, f"failed with exit code {code}")
+        finally:
+            child.end()
+        took = time.monotonic() - child.started
+        self.report.say(f"  database, static files, logins and model ready after {took:.1f} s")
+
+    # --- watching -------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Look at each process once, then sleep until something happens or a second is over."""
+        changed = False
+        for child in [*self.servers, *self.others]:
+            before = child.state, child.pid
+            if child.state == "waiting":
+                if time.monotonic() >= child.restart_at:
+                    child.restart()
+            elif (code := child.exit_code()) is not None:
+                name, pid = child.service.name, child.pid
+                pause = child.schedule_restart()
+                how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+                self.report.say(f"{name} (pid {pid}) ended: {how}. Restarting it in {pause:.0f} s.")
+            elif child.state == "starting":
+                child.check()
+                if child.state == "up":
+                    self.report.say(f"{child.service.name} (pid {child.pid}) is up again.")
+            changed |= before != (child.state, child.pid)
+        if changed:
+            self._save()
+        if time.monotonic() - self._rotated > ROTATE_EVERY:
+            logs.rotate(self.home.log_folder)
+            self._rotated = time.monotonic()
+        if not self.signals.stops:
+            self.signals.sleep(1.0)
+
+    # --- stopping -------------------------------------------------------------------------------
+
+    def _stop(self, *, failed: bool) -> None:
+        """Stop beat, web, the workers, Valkey, PostgreSQL; a further Ctrl-C hurries it."""
+        self.state.phase = "stopping"
+        self._save()
+        asked = self.signals.stops
+        began = time.monotonic()
+        groups = [*([child] for child in self.others[:2]), self.others[2:]]
+        groups += [[child] for child in reversed(self.servers)]
+        if any(groups):
+            hint = "" if failed else " Ctrl-C again kills what is still at work."
+            self.report.say(f"Stopping {'what had been started' if failed else 'ChampiPy'}.{hint}")
+        for group in groups:
+            stop_children(group, hurried=lambda: self.signals.stops > asked)
+            self._save()
+        self.state.phase = "down"
+        self.state.environment = {}
+        self._save()
+        if any(groups):
+            self.report.say(f"Everything is stopped after {time.monotonic() - began:.1f} s.")
+
+    def _save(self) -> None:
+        children = [*self.servers, *self.others]
+        self.state.processes = {
+            child.service.name: child.as_state() for child in children if child.state != "stopped"
+        }
+        write_state(self.home, self.state)

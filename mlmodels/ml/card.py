@@ -1,0 +1,158 @@
+"""A model version's card: its fields, and reading them from JSON that is not to be believed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mlmodels.ml.layers import CONVOLUTIONS, HEAD
+from mlmodels.ml.preprocessing import PREPROCESSING
+
+FORMAT = "champipy-model-1"
+CARD, ENGINE, WEIGHTS = "card.json", "engine.tflite", "weights.safetensors"
+MAX_CARD_BYTES = 1_000_000
+MAX_BYTES = 100_000_000
+"""Of engine and weights together; with all 14 layers trained they have about 45 MB."""
+
+_LAYERS = (*(layer.name for layer in CONVOLUTIONS), HEAD)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class ArtifactError(Exception):
+    """The folder is no model version, or something about it is not as its card says."""
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file as the card knows it."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model version says of itself."""
+
+    format: str
+    name: str
+    labels: tuple[str, ...]
+    """In the order of the logits."""
+    input_size: int
+    preprocessing: str
+    temperature: float
+    changed_layers: tuple[str, ...]
+    """The layers in ``weights.safetensors``; all others are ImageNet's."""
+    backbone: str
+    """`backbone.weights_digest` of the ImageNet tensors that it was trained from."""
+    dataset_hash: str
+    seed: int
+    metrics: dict[str, Any]
+    recipe: dict[str, Any]
+    packages: dict[str, str]
+    files: dict[str, FileRecord]
+
+
+def read_card(path: Path) -> Card:
+    """The card in the file at `path`; raises `ArtifactError` for anything but a sound one."""
+    if path.stat().st_size > MAX_CARD_BYTES:
+        raise ArtifactError(f"{path} is over {MAX_CARD_BYTES} bytes.")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} is no JSON that can be read: {error}") from error
+    try:
+        return _card(raw)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
+
+
+def _card(raw: Any) -> Card:
+    names = {field.name for field in fields(Card)}
+    if not isinstance(raw, dict) or raw.keys() != names:
+        found = sorted(raw) if isinstance(raw, dict) else type(raw).__name__
+        raise ArtifactError(f"the card must have the fields {sorted(names)}, not {found}.")
+    _require(raw["format"] == FORMAT, f"the format must be {FORMAT!r}, not {raw['format']!r}.")
+    _require(
+        raw["preprocessing"] == PREPROCESSING,
+        f"the model was trained with the preprocessing {raw['preprocessing']!r}; "
+        f"this ChampiPy has {PREPROCESSING!r}.",
+    )
+    for name in ("name", "backbone", "dataset_hash"):
+        _require(isinstance(raw[name], str) and raw[name] != "", f"{name} must be a text.")
+    labels, changed = _texts(raw, "labels"), _texts(raw, "changed_layers")
+    _require(
+        len(labels) >= 2 and len(set(labels)) == len(labels) and all(labels),
+        "the labels must be two or more, each of them once.",
+    )
+    _require(
+        HEAD in changed and changed == tuple(name for name in _LAYERS if name in changed),
+        "changed_layers must be layers of the network, in its order, the head among them.",
+    )
+    _require(_is_int(raw["seed"]), "the seed must be an integer.")
+    _require(
+        _is_int(raw["input_size"]) and raw["input_size"] >= 32,
+        "input_size must be an integer from 32.",
+    )
+    temperature = raw["temperature"]
+    _require(
+        (isinstance(temperature, float) or _is_int(temperature))
+        and math.isfinite(temperature)
+        and temperature > 0,
+        "the temperature must be a positive number.",
+    )
+    for name in ("metrics", "recipe", "packages"):
+        _require(isinstance(raw[name], dict), f"{name} must be an object.")
+    _require(
+        all(isinstance(version, str) for version in raw["packages"].values()),
+        "packages must be texts.",
+    )
+    return Card(
+        **{**raw, "labels": labels, "changed_layers": changed, "files": _files(raw["files"])}
+    )
+
+
+def _files(raw: Any) -> dict[str, FileRecord]:
+    _require(
+        isinstance(raw, dict) and raw.keys() == {ENGINE, WEIGHTS},
+        f"files must be {ENGINE} and {WEIGHTS}, and no others.",
+    )
+    for name, record in raw.items():
+        _require(
+            isinstance(record, dict)
+            and record.keys() == {"sha256", "size"}
+            and isinstance(record["sha256"], str)
+            and _SHA256.fullmatch(record["sha256"]) is not None
+            and _is_int(record["size"])
+            and record["size"] > 0,
+            f"{name} must have a sha256 and a size.",
+        )
+    total = sum(record["size"] for record in raw.values())
+    _require(total <= MAX_BYTES, f"the files have {total} bytes, more than {MAX_BYTES}.")
+    return {name: FileRecord(**record) for name, record in raw.items()}
+
+
+def _texts(raw: dict[str, Any], name: str) -> tuple[str, ...]:
+    values = raw[name]
+    _require(
+        isinstance(values, list) and all(isinstance(value, str) for value in values),
+        f"{name} must be a list of texts.",
+    )
+    return tuple(values)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ArtifactError(message)

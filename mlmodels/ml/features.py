@@ -1,0 +1,181 @@
+"""Features at the cut, computed once for several views of each photo, and kept on disk.
+
+What lies below the first trained layer (the *stem*) never changes during a training, so its output
+is computed once. The stem runs as int8 in LiteRT, several times faster than float on a CPU that has
+no bfloat16; it is also what the exported engine will feed to the trained layers.
+
+Cache layout, all under one folder: ``stems/<key>.tflite`` and
+``features/<key>/<sha256>-<view>.npy`` (float16, or uint8 pixels where nothing is frozen).
+Every file appears whole or not at all, so an extraction that was interrupted goes on where it
+stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mlmodels.ml import augmentation
+from mlmodels.ml.backbone import weights_digest
+from mlmodels.ml.dataset import LabelledPhoto
+from mlmodels.ml.files import write_atomically
+from mlmodels.ml.layers import CONVOLUTIONS
+from mlmodels.ml.preprocessing import decode_photo, to_input
+
+STEM_CALIBRATION_PHOTOS = 32
+CACHE_BYTES = 8_000_000_000
+
+
+@dataclass(frozen=True)
+class FeatureCache:
+    """Where features are kept, and of what they are: those of one stem at one input size."""
+
+    folder: Path
+    stem: Path | None
+    """The LiteRT file that computes them; None at cut 0, where they are the pixels."""
+    input_size: int
+
+    def path(self, sha256: str, view: int) -> Path:
+        """The file of one view of one photo, whether it exists or not."""
+        return self.folder / f"{sha256}-{view}.npy"
+
+    def load(self, photos: Sequence[tuple[str, int]]) -> np.ndarray:
+        """Features of (SHA-256, view) pairs, [n, …], float16, or uint8 pixels at cut 0."""
+        return np.stack([np.load(self.path(*photo), allow_pickle=False) for photo in photos])
+
+
+def photo_pixels(photo: LabelledPhoto, input_size: int, view: int = 0) -> np.ndarray:
+    """One view of a photo as the network's input, uint8 RGB [size, size, 3].
+
+    Raises `preprocessing.PhotoError` when the bytes are not a usable photo.
+    """
+    image = augmentation.augmented_view(decode_photo(photo.read()), photo.sha256, view)
+    return to_input(image, input_size)
+
+
+def calibration_pixels(
+    photos: Sequence[LabelledPhoto], input_size: int, count: int
+) -> list[np.ndarray]:
+    """Pixels of `count` of the photos (or all), chosen by SHA-256: always the same ones."""
+    chosen = sorted(photos, key=lambda photo: photo.sha256)[:count]
+    return [photo_pixels(photo, input_size) for photo in chosen]
+
+
+def open_cache(
+    root: Path,
+    weights: Mapping[str, np.ndarray],
+    calibration: Sequence[LabelledPhoto],
+    *,
+    cut: int,
+    input_size: int,
+) -> FeatureCache:
+    """The cache for the first `cut` convolutions with these weights; makes the stem when new.
+
+    `calibration` are training photos that set the stem's quantisation ranges when it is made.
+    """
+    if cut == 0:
+        folder = root / "features" / f"pixels-{input_size}-{augmentation.VERSION}"
+        return FeatureCache(folder, None, input_size)
+    frozen = {
+        f"{layer.name}/{kind}": weights[f"{layer.name}/{kind}"]
+        for layer in CONVOLUTIONS[:cut]
+        for kind in ("kernel", "bias")
+    }
+    name = f"{weights_digest(frozen)[:16]}-{cut}-{input_size}"
+    stem_path = root / "stems" / f"{name}.tflite"
+    if not stem_path.exists():
+        from mlmodels.ml.export import quantise
+        from mlmodels.ml.network import build_stem, set_weights
+
+        model = build_stem(cut, input_size)
+        set_weights(model, frozen)
+        pixels = calibration_pixels(calibration, input_size, STEM_CALIBRATION_PHOTOS)
+        write_atomically(stem_path, quantise(model, pixels, input_size))
+    # The stem's own bytes are part of the key: another calibration gives other features.
+    stem_digest = hashlib.sha256(stem_path.read_bytes()).hexdigest()[:16]
+    folder = root / "features" / f"{name}-{stem_digest}-{augmentation.VERSION}"
+    return FeatureCache(folder, stem_path, input_size)
+
+
+def extract_features(
+    cache: FeatureCache,
+    photos: Sequence[tuple[LabelledPhoto, int]],
+    *,
+    threads: int,
+    progress: Callable[[int, int], None],
+    enough: Callable[[int], bool],
+) -> int:
+    """Compute the features of (photo, view) pairs that are not in the cache yet, in their order.
+
+    `progress(done, total)` is called from this thread after every batch of photos, and so is
+    `enough(done)`; when that says True, or either raises, the extraction ends there. Returns how
+    many of the pairs, counted from the first, are in the cache. Each of the `threads` runs a stem
+    of its own. About 50 ms a photo at 224 px on two 2.8 GHz cores with VNNI.
+    """
+    cache.folder.mkdir(parents=True, exist_ok=True)
+    os.utime(cache.folder)
+    local = threading.local()
+
+    def compute(pair: tuple[LabelledPhoto, int]) -> None:
+        photo, view = pair
+        path = cache.path(photo.sha256, view)
+        if path.exists():
+            return
+        features = photo_pixels(photo, cache.input_size, view)
+        if cache.stem is not None:
+            if not hasattr(local, "stem"):
+                local.stem = _Stem(cache.stem)
+            features = local.stem(features).astype(np.float16)
+        buffer = io.BytesIO()
+        np.save(buffer, features, allow_pickle=False)
+        write_atomically(path, buffer.getvalue())
+
+    done = 0
+    with ThreadPoolExecutor(threads, thread_name_prefix="features") as pool:
+        while done < len(photos) and not enough(done):
+            batch = photos[done : done + 8 * threads]
+            list(pool.map(compute, batch))
+            done += len(batch)
+            progress(done, len(photos))
+    return done
+
+
+def prune_cache(root: Path, keep: FeatureCache, max_bytes: int = CACHE_BYTES) -> None:
+    """Remove the features used longest ago, never those of `keep`, down to `max_bytes`."""
+    folders = [folder for folder in (root / "features").glob("*") if folder != keep.folder]
+    sizes = {
+        folder: sum(file.stat().st_size for file in folder.iterdir())
+        for folder in (*folders, keep.folder)
+        if folder.is_dir()
+    }
+    for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime):
+        if sum(sizes.values()) <= max_bytes:
+            return
+        shutil.rmtree(folder)
+        del sizes[folder]
+
+
+class _Stem:
+    """One LiteRT interpreter on one thread: uint8 pixels [size, size, 3] to float32 features."""
+
+    def __init__(self, path: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(str(path), num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        self._interpreter.set_tensor(self._input, pixels[None])
+        self._interpreter.invoke()
+        return self._interpreter.get_tensor(self._output)[0]

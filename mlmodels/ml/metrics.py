@@ -1,0 +1,108 @@
+"""How good a model is on labelled photos that it was not trained on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from mlmodels.ml.calibration import expected_calibration_error, negative_log_likelihood, softmax
+
+Z_95 = 1.959963984540054
+"""The normal distribution's 97.5 % quantile."""
+
+
+@dataclass(frozen=True)
+class SpeciesMetrics:
+    """One species: how many photos of it there were, and what share of them was recognised."""
+
+    species: str
+    n: int
+    accuracy: float | None
+    """From 0 to 1; None where there were no photos of the species."""
+
+
+@dataclass(frozen=True)
+class EvaluationMetrics:
+    """Figures from 0 to 1, but where said."""
+
+    n: int
+    correct: int
+    accuracy: float
+    ci95: tuple[float, float]
+    """Wilson's 95 % interval of the accuracy."""
+    per_species: tuple[SpeciesMetrics, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Counts; rows are the true species, columns the answers, both in the order of the labels."""
+    ece: float
+    """Expected calibration error, 15 bins of equal width, of the calibrated scores."""
+    nll: float
+    """Mean negative log-likelihood of the calibrated scores, in nats."""
+    mean_score: float
+    """Mean best score. Well below or above the accuracy, the scores are not to be believed."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain dictionaries, lists and numbers, ready for JSON."""
+        return {
+            **asdict(self),
+            "ci95": list(self.ci95),
+            "per_species": [asdict(species) for species in self.per_species],
+            "confusion": [list(row) for row in self.confusion],
+        }
+
+
+def wilson_interval(correct: int, n: int, z: float = Z_95) -> tuple[float, float]:
+    """The interval of a share, `correct` of `n`, from 0 to 1 (Wilson 1927); 95 % unless told.
+
+    Raises `ValueError` unless 0 <= correct <= n and n >= 1.
+    """
+    if not 0 <= correct <= n or n < 1:
+        raise ValueError(f"{correct} of {n} is no share.")
+    share = correct / n
+    denominator = 1 + z**2 / n
+    centre = (share + z**2 / (2 * n)) / denominator
+    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / denominator
+    low = 0.0 if correct == 0 else centre - half
+    high = 1.0 if correct == n else centre + half
+    return low, high
+
+
+def confusion_matrix(labels: np.ndarray, answers: np.ndarray, n_labels: int) -> np.ndarray:
+    """Counts [k, k], int64: rows are true labels [n], columns the answers [n], both 0 to k - 1."""
+    matrix = np.zeros((n_labels, n_labels), dtype=np.int64)
+    np.add.at(matrix, (np.asarray(labels), np.asarray(answers)), 1)
+    return matrix
+
+
+def evaluate(
+    logits: np.ndarray, labels: np.ndarray, species: tuple[str, ...], temperature: float = 1.0
+) -> EvaluationMetrics:
+    """Figures for `logits` [n, k] of photos whose true labels are `labels` [n].
+
+    `species` are the k names, in the order of the indices; `temperature` is the model's.
+    Raises `ValueError` when there are no photos or the shapes do not fit.
+    """
+    logits, labels = np.asarray(logits), np.asarray(labels)
+    if logits.ndim != 2 or logits.shape[1] != len(species):
+        raise ValueError(f"Logits {logits.shape} do not fit {len(species)} species.")
+    probabilities = softmax(logits, temperature)
+    ece = expected_calibration_error(probabilities, labels)  # checks the labels too
+    confusion = confusion_matrix(labels, logits.argmax(axis=1), len(species))
+    correct = int(confusion.trace())
+    per_species = tuple(
+        SpeciesMetrics(name, int(row.sum()), float(row[i] / row.sum()) if row.sum() else None)
+        for i, (name, row) in enumerate(zip(species, confusion, strict=True))
+    )
+    return EvaluationMetrics(
+        n=len(labels),
+        correct=correct,
+        accuracy=correct / len(labels),
+        ci95=wilson_interval(correct, len(labels)),
+        per_species=per_species,
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+        ece=ece,
+        nll=negative_log_likelihood(logits, labels, temperature),
+        mean_score=float(probabilities.max(axis=1).mean()),
+    )

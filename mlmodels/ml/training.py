@@ -1,0 +1,117 @@
+"""Training: from photos and ImageNet's (or an earlier version's) weights to a calibrated network.
+
+The features below the cut are computed once (`features`), the head is fitted first by logistic
+regression (`head`), then the chosen layers are trained together (`optimisation`), and the
+temperature is fitted on the validation photos (`calibration`). Nothing here knows where photos or
+weights come from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from mlmodels.ml.calibration import fit_temperature
+from mlmodels.ml.dataset import Dataset
+from mlmodels.ml.features import open_cache, prune_cache
+from mlmodels.ml.head import blank_head
+from mlmodels.ml.layers import CONVOLUTIONS, HEAD, frozen_convolutions, trained_layers
+from mlmodels.ml.metrics import evaluate
+from mlmodels.ml.network import build_tail, set_weights
+from mlmodels.ml.optimisation import supports_bfloat16
+from mlmodels.ml.training_run import TrainingRun
+from mlmodels.ml.training_types import (
+    EpochRecord,
+    Progress,
+    TrainedNetwork,
+    TrainingParameters,
+    TrainingStopped,
+)
+
+__all__ = [
+    "EpochRecord",
+    "Progress",
+    "TrainedNetwork",
+    "TrainingParameters",
+    "TrainingStopped",
+    "train",
+]
+
+
+def train(
+    dataset: Dataset,
+    parameters: TrainingParameters,
+    *,
+    backbone: Mapping[str, np.ndarray],
+    cache_dir: Path,
+    initial: Mapping[str, np.ndarray] | None = None,
+    progress: Callable[[Progress], None],
+    should_stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
+) -> TrainedNetwork:
+    """Train the top `parameters.variables` layers on `dataset`.
+
+    `backbone`: ImageNet's tensors (`backbone.load_backbone`). `initial`: tensors of an earlier
+    version (`artifact.load_weights`: its head and changed layers), to go on from; its head must be
+    for the same labels in the same order, which is the caller's to see to. Features are cached
+    under `cache_dir`, some gigabytes.
+
+    `progress` is called several times a minute, from this thread. `should_stop` is asked as often;
+    when it answers True the training raises `TrainingStopped`. When the time budget
+    (`parameters.minutes`, by `clock`, in seconds) ends, the best weights so far are the result.
+    Raises `preprocessing.PhotoError` for a photo that can't be decoded, `ValueError` for weights
+    that do not fit.
+
+    The same arguments give the same result on the same machine, as long as the budget is not
+    reached and `cache_dir` holds the same stem.
+    """
+    run = TrainingRun(dataset, parameters, progress, should_stop, clock)
+    weights = {**backbone, **(initial or {})}
+    cut = frozen_convolutions(parameters.variables)
+    keras.utils.set_random_seed(parameters.seed)
+
+    cache = open_cache(
+        cache_dir, weights, dataset.training, cut=cut, input_size=parameters.input_size
+    )
+    views = run.extract(cache, cut)
+    prune_cache(cache_dir, cache)
+
+    tail = build_tail(
+        cut,
+        parameters.input_size,
+        len(dataset.labels),
+        dtype="mixed_bfloat16" if supports_bfloat16() else "float32",
+        seed=parameters.seed,
+    )
+    if f"{HEAD}/kernel" not in weights:
+        weights |= blank_head(len(dataset.labels))
+        set_weights(tail, weights)
+        weights |= run.fit_head(tail, cache, min(views, parameters.head_views))
+    set_weights(tail, weights)
+
+    best = run.fit_layers(tail, cache, views)
+    run.report("calibration", 0.99)
+    temperature = fit_temperature(best.logits, run.validation_labels)
+    changed = {name.split("/")[0] for name in initial or ()} | set(
+        trained_layers(parameters.variables)
+    )
+    return TrainedNetwork(
+        labels=dataset.labels,
+        parameters=parameters,
+        weights={**weights, **best.weights},
+        changed_layers=tuple(
+            name for name in (*(layer.name for layer in CONVOLUTIONS), HEAD) if name in changed
+        ),
+        temperature=temperature,
+        validation=evaluate(best.logits, run.validation_labels, dataset.labels, temperature),
+        validation_logits=best.logits,
+        history=tuple(run.history),
+        best_epoch=best.epoch,
+        views=views,
+        out_of_time=run.out_of_time,
+        seconds=run.elapsed(),
+    )

@@ -1,0 +1,112 @@
+"""Species, model versions, how they changed stage, and the training runs that made them."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class Species(models.Model):
+    """A label. A model version keeps its own ordered list of labels, by name."""
+
+    name = models.CharField(max_length=100, unique=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name_plural = "species"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TrainingRun(models.Model):
+    """One training: what went in, how it went, and the version that came out."""
+
+    class Kind(models.TextChoices):
+        TRAIN = "train", "training from ImageNet's weights"
+
+    class Status(models.TextChoices):
+        RUNNING = "running", "running"
+        SUCCEEDED = "succeeded", "succeeded"
+        FAILED = "failed", "failed"
+
+    kind = models.CharField(max_length=20, choices=Kind)
+    status = models.CharField(max_length=20, choices=Status, default=Status.RUNNING)
+    parameters = models.JSONField(help_text="The training's parameters, the seed among them.")
+    dataset = models.JSONField(help_text="SHA-256, label and split of every photo, in order.")
+    dataset_sha256 = models.CharField(max_length=64)
+    packages = models.JSONField(help_text="Versions of the packages that the result depends on.")
+    history = models.JSONField(default=list, help_text="One entry an epoch.")
+    error = models.TextField(blank=True)
+    started_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"run {self.pk} ({self.kind}, {self.status})"
+
+
+class ModelVersion(models.Model):
+    """One trained model, as a folder of files that never change; only its stage does.
+
+    The folder's card repeats what stands here, so that the folder can be registered elsewhere.
+    """
+
+    class Stage(models.TextChoices):
+        NONE = "None", "None"
+        STAGING = "Staging", "Staging"
+        PRODUCTION = "Production", "Production"
+        ARCHIVED = "Archived", "Archived"
+
+    name = models.CharField(max_length=50, help_text="The architecture: VGG16.")
+    version = models.PositiveIntegerField(help_text="1, 2, … for each name.")
+    stage = models.CharField(max_length=20, choices=Stage, default=Stage.NONE)
+    labels = models.JSONField(help_text="Species names in the order of the network's outputs.")
+    input_size = models.PositiveIntegerField(help_text="Side of the square input, in pixels.")
+    preprocessing = models.CharField(max_length=100, help_text="Which resize it was trained with.")
+    temperature = models.FloatField(help_text="Divides the logits before the softmax.")
+    files = models.JSONField(help_text="SHA-256 and bytes of each file in the folder.")
+    metrics = models.JSONField(help_text="As measured when it was made; later ones: Evaluation.")
+    card = models.JSONField(help_text="The folder's card.json: data, recipe, seed, packages.")
+    parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True)
+    run = models.OneToOneField(
+        TrainingRun, models.PROTECT, null=True, blank=True, related_name="model_version"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name", "-version"]
+        constraints = [
+            models.UniqueConstraint(fields=["name", "version"], name="one_version_per_number"),
+            models.UniqueConstraint(
+                fields=["stage"], condition=Q(stage="Production"), name="one_version_in_production"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        return Path(settings.CHAMPIPY_HOME) / "models" / self.name / str(self.version)
+
+
+class StageTransition(models.Model):
+    """One change of a version's stage; append-only."""
+
+    model_version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="transitions")
+    from_stage = models.CharField(max_length=20, choices=ModelVersion.Stage)
+    to_stage = models.CharField(max_length=20, choices=ModelVersion.Stage)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
+    reason = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.model_version}: {self.from_stage} → {self.to_stage}"

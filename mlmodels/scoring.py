@@ -1,0 +1,35 @@
+"""Scores of a photo by a model version; keeps the last engine that was used in this process."""
+
+import os
+import threading
+
+import numpy as np
+from django.conf import settings
+from PIL import Image
+
+from mlmodels.ml.calibration import softmax
+from mlmodels.ml.engine import LiteRTEngine
+from mlmodels.ml.preprocessing import to_input
+from mlmodels.models import ModelVersion
+
+_lock = threading.Lock()
+_loaded: tuple[int, LiteRTEngine] | None = None
+
+
+def score_image(version: ModelVersion, image: Image.Image) -> list[float]:
+    """Return calibrated percentages (two decimals) in the order of the version's labels.
+
+    `image` is what `decode_photo` returned. One call at a time: the engine owns its memory.
+    """
+    global _loaded  # noqa: PLW0603 - the one engine of this process
+    with _lock:
+        if _loaded is None or _loaded[0] != version.pk:
+            _loaded = version.pk, _load(version)
+        scores = _loaded[1].score(to_input(image, version.input_size))
+    percentages = 100 * softmax(scores.logits / version.temperature)
+    return [round(float(score), 2) for score in np.asarray(percentages)]
+
+
+def _load(version: ModelVersion) -> LiteRTEngine:
+    threads = settings.CHAMPIPY_INFERENCE_THREADS or os.cpu_count() or 1
+    return LiteRTEngine.load(version.folder / "engine.tflite", num_threads=threads)

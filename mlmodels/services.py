@@ -1,0 +1,118 @@
+"""Writes on model versions: registering a folder, exporting one, promoting one."""
+
+import logging
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from django.db import connection, transaction
+from django.db.models import Max
+
+from accounts.models import User
+from mlmodels.ml.artifact import ArtifactError, read_artifact
+from mlmodels.ml.card import Card
+from mlmodels.models import ModelVersion, Species, StageTransition, TrainingRun
+
+logger = logging.getLogger(__name__)
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""The version that comes with the project."""
+
+
+def version_register(
+    *, folder: Path, run: TrainingRun | None = None, parent: ModelVersion | None = None
+) -> tuple[ModelVersion, bool]:
+    """Register a version's folder in Staging and copy it home; return it and whether it is new.
+
+    The folder is checked whole before anything is written. One that was registered before is
+    returned as it is, and its files are laid anew where they are missing or damaged.
+    Raises ArtifactError where the folder is not what it should be.
+    """
+    artifact = read_artifact(folder)
+    artifact.load_engine()
+    files = {name: asdict(record) for name, record in artifact.card.files.items()}
+    with transaction.atomic():
+        _lock_versions()
+        version = ModelVersion.objects.filter(files=files).first()
+        is_new = version is None
+        if version is None:
+            for label in artifact.card.labels:
+                Species.objects.get_or_create(name=label)
+            version = _version_row(artifact.card, files=files, run=run, parent=parent)
+        _lay_files(folder, version)
+    return version, is_new
+
+
+def _lock_versions() -> None:
+    """Let nobody else write versions until this transaction ends: numbers go up one by one."""
+    with connection.cursor() as cursor:
+        cursor.execute(f'LOCK TABLE "{ModelVersion._meta.db_table}" IN SHARE ROW EXCLUSIVE MODE')
+
+
+def _version_row(
+    card: Card, *, files: dict, run: TrainingRun | None, parent: ModelVersion | None
+) -> ModelVersion:
+    newest = ModelVersion.objects.filter(name=card.name).aggregate(Max("version"))
+    return ModelVersion.objects.create(
+        name=card.name,
+        version=(newest["version__max"] or 0) + 1,
+        stage=ModelVersion.Stage.STAGING,
+        labels=list(card.labels),
+        input_size=card.input_size,
+        preprocessing=card.preprocessing,
+        temperature=card.temperature,
+        files=files,
+        metrics=card.metrics,
+        card=asdict(card),
+        run=run,
+        parent=parent,
+    )
+
+
+def _lay_files(source: Path, version: ModelVersion) -> None:
+    """Copy a checked folder to where the version's files lie, unless they lie there unharmed."""
+    target = version.folder
+    try:
+        read_artifact(target)
+    except ArtifactError:
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(source, partial)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+
+
+def version_export(*, version: ModelVersion, folder: Path) -> None:
+    """Copy a version's files, checked, into a new or empty folder, from where it can be registered.
+
+    Raises FileExistsError where the folder holds something, ArtifactError on a damaged version.
+    """
+    read_artifact(version.folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty: give a new folder, or empty it first.")
+    shutil.copytree(version.folder, folder, dirs_exist_ok=True)
+
+
+def version_promote(*, version: ModelVersion, by: User | None, reason: str) -> None:
+    """Put a version into production and archive the one before, in one transaction.
+
+    Raises ArtifactError, and changes nothing, where the version's files are not intact.
+    """
+    read_artifact(version.folder)
+    with transaction.atomic():
+        _lock_versions()
+        current = ModelVersion.objects.filter(stage=ModelVersion.Stage.PRODUCTION).first()
+        if current == version:
+            return
+        if current is not None:
+            _change_stage(current, ModelVersion.Stage.ARCHIVED, by=by, reason=reason)
+        _change_stage(version, ModelVersion.Stage.PRODUCTION, by=by, reason=reason)
+    logger.info("%s is in production: %s", version, reason)
+
+
+def _change_stage(version: ModelVersion, stage: str, *, by: User | None, reason: str) -> None:
+    StageTransition.objects.create(
+        model_version=version, from_stage=version.stage, to_stage=stage, by=by, reason=reason
+    )
+    version.stage = stage
+    version.save(update_fields=["stage"])

@@ -1,0 +1,18 @@
+"""How long a client is willing to wait: the `Prefer` header of RFC 7240."""
+
+import re
+
+DEFAULT_WAIT_S = 10
+LONGEST_WAIT_S = 30
+
+
+def wait_preferred(header: str) -> int:
+    """Return for how many seconds (0 to LONGEST_WAIT_S) to wait for an answer.
+
+    `respond-async` without a wait means not at all; what cannot be read is ignored (RFC 7240, 2).
+    """
+    preferences = [part.strip().lower() for part in re.split("[,;]", header)]
+    for preference in preferences:
+        if match := re.fullmatch(r'wait\s*=\s*"?([0-9]{1,6})"?', preference):
+            return min(int(match[1]), LONGEST_WAIT_S)
+    return 0 if "respond-async" in preferences else DEFAULT_WAIT_S

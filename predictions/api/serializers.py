@@ -1,0 +1,146 @@
+import re
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from predictions.errors import FAILURES
+from predictions.models import Prediction
+
+
+class WholeNumberField(serializers.IntegerField):
+    """An integer, or its digits as a form sends them; no float, no boolean, no other notation."""
+
+    def to_internal_value(self, data: Any) -> int:
+        is_int = isinstance(data, int) and not isinstance(data, bool)
+        if not is_int and not (isinstance(data, str) and re.fullmatch(r"[0-9]{1,9}", data)):
+            self.fail("invalid")
+        return int(super().to_internal_value(data))
+
+
+class UrlOrUploadField(serializers.Field):
+    """A photo's URL (text), or the photo itself (an uploaded file)."""
+
+    default_error_messages = {
+        "invalid": "Give a photo's URL, or upload the photo as multipart/form-data.",
+        "blank": "The URL is empty.",
+    }
+
+    def to_internal_value(self, data: Any) -> str | UploadedFile:
+        if isinstance(data, UploadedFile):
+            return data
+        if not isinstance(data, str):
+            self.fail("invalid")
+        url = data.strip()
+        if not url:
+            self.fail("blank")
+        return url
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class PredictionRequestSerializer(serializers.Serializer):
+    """`species_count` in the context bounds `nb_preds`."""
+
+    file = UrlOrUploadField()
+    nb_preds = WholeNumberField(default=1, min_value=1)
+
+    def validate_nb_preds(self, value: int) -> int:
+        most = self.context["species_count"]
+        if value > most:
+            raise serializers.ValidationError(
+                f"Ensure this value is less than or equal to {most}.", code="max_value"
+            )
+        return value
+
+
+class PredictionJsonRequest(serializers.Serializer):
+    """The schema of a request with a URL."""
+
+    file = serializers.CharField(help_text="The photo's http or https URL.")
+    nb_preds = serializers.IntegerField(
+        default=1, min_value=1, help_text="How many species to name, at most as many as there are."
+    )
+
+
+class PredictionUploadRequest(PredictionJsonRequest):
+    """The schema of a request with a photo."""
+
+    file = serializers.FileField(help_text="JPEG, PNG, WebP, GIF, BMP or TIFF, at most 10 MB.")
+
+
+class SpeciesScoreSerializer(serializers.Serializer):
+    species = serializers.CharField()
+    score = serializers.FloatField(help_text="Calibrated percentage, two decimals.")
+
+
+class ModelNameSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    version = serializers.IntegerField()
+
+
+class FailureSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class PredictionSerializer(serializers.ModelSerializer):
+    """`model` and `predictions` are null until it is done, `error` unless it failed."""
+
+    model = serializers.SerializerMethodField()
+    predictions = serializers.SerializerMethodField()
+    duration_ms = serializers.IntegerField(allow_null=True, read_only=True)
+    error = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Prediction
+        fields = (
+            "id",
+            "status",
+            "file",
+            "sha256",
+            "model",
+            "predictions",
+            "reused",
+            "created_at",
+            "duration_ms",
+            "error",
+        )
+        read_only_fields = fields
+
+    @extend_schema_field(ModelNameSerializer(allow_null=True))
+    def get_model(self, prediction: Prediction) -> dict[str, Any] | None:
+        if prediction.inference is None:
+            return None
+        version = prediction.inference.model_version
+        return {"name": version.name, "version": version.version}
+
+    @extend_schema_field(SpeciesScoreSerializer(many=True, allow_null=True))
+    def get_predictions(self, prediction: Prediction) -> list[dict[str, Any]] | None:
+        if prediction.inference is None:
+            return None
+        return [
+            {"species": species, "score": score}
+            for species, score in prediction.inference.best(prediction.nb_preds)
+        ]
+
+    @extend_schema_field(FailureSerializer(allow_null=True))
+    def get_error(self, prediction: Prediction) -> dict[str, str] | None:
+        if not prediction.error_code:
+            return None
+        return {"code": prediction.error_code, "detail": prediction.error_detail}
+
+
+class PhotoErrorSerializer(serializers.Serializer):
+    code = serializers.ChoiceField(choices=list(FAILURES))
+    detail = serializers.CharField()
+    attr = serializers.CharField(allow_null=True)
+
+
+class PhotoErrorResponseSerializer(serializers.Serializer):
+    """The schema of an answer to a photo that cannot be used."""
+
+    type = serializers.CharField(help_text="`client_error` or `server_error`.")
+    errors = PhotoErrorSerializer(many=True)

@@ -1,0 +1,124 @@
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.urls import reverse
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
+from rest_framework import mixins, status, viewsets
+from rest_framework.exceptions import APIException
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api.throttling import PredictionThrottle
+from mlmodels.models import Species
+from mlmodels.selectors import production_version
+from predictions.api.prefer import wait_preferred
+from predictions.api.serializers import (
+    PhotoErrorResponseSerializer,
+    PredictionJsonRequest,
+    PredictionRequestSerializer,
+    PredictionSerializer,
+    PredictionUploadRequest,
+)
+from predictions.errors import FAILURES
+from predictions.models import Prediction
+from predictions.selectors import predictions_visible_to
+from predictions.services import prediction_create, prediction_wait
+
+LARGEST_BODY = 50_000_000
+"""Bytes. A photo over the limit is read up to here, so that its sender gets the answer."""
+
+_waiting = threading.BoundedSemaphore(settings.CHAMPIPY_WAITING_REQUESTS)
+
+
+class PredictionFailed(APIException):
+    """A stored prediction that failed, as an error in the API's shape."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.status_code = FAILURES[code].status
+        super().__init__(detail=detail, code=code)
+
+
+def _error_responses() -> dict[int, Any]:
+    codes: dict[int, list[str]] = {}
+    for code, failure in FAILURES.items():
+        codes.setdefault(failure.status, []).append(f"`{code}`")
+    return {
+        http_status: OpenApiResponse(PhotoErrorResponseSerializer, description=", ".join(names))
+        for http_status, names in codes.items()
+    }
+
+
+@extend_schema_view(
+    list=extend_schema(summary="Your predictions, newest first; an administrator sees everybody's"),
+    retrieve=extend_schema(summary="One prediction"),
+)
+class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+    serializer_class = PredictionSerializer
+    parser_classes = [JSONParser, MultiPartParser, FormParser]
+    lookup_value_regex = "[0-9]{1,18}"
+    queryset = Prediction.objects.none()
+
+    def get_queryset(self) -> QuerySet[Prediction]:
+        return predictions_visible_to(self.request.user)
+
+    def get_throttles(self) -> list:
+        return [PredictionThrottle()] if self.action == "create" else []
+
+    @extend_schema(
+        summary="Tell the species of a photo, by its URL or by the photo itself",
+        parameters=[
+            OpenApiParameter(
+                "Prefer",
+                str,
+                OpenApiParameter.HEADER,
+                description="`wait=N` seconds (10 unless told, 30 at most) or `respond-async`.",
+            )
+        ],
+        request={
+            "application/json": PredictionJsonRequest,
+            "multipart/form-data": PredictionUploadRequest,
+        },
+        responses={
+            200: PredictionSerializer,
+            202: OpenApiResponse(
+                PredictionSerializer, description="Not done yet: ask again at `Location`."
+            ),
+            **_error_responses(),
+        },
+    )
+    def create(self, request: Request) -> Response:
+        if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
+            raise PredictionFailed("image_too_large", FAILURES["image_too_large"].detail)
+        version = production_version()
+        species_count = len(version.labels) if version else Species.objects.count()
+        asked = PredictionRequestSerializer(
+            data=request.data, context={"species_count": species_count}
+        )
+        asked.is_valid(raise_exception=True)
+        prediction = prediction_create(user=request.user, **asked.validated_data)
+        wait_s = wait_preferred(request.headers.get("Prefer", ""))
+        # With too many waiting already, one more would keep others from being heard.
+        if wait_s and _waiting.acquire(blocking=False):
+            try:
+                prediction = prediction_wait(prediction=prediction, timeout_s=wait_s)
+            finally:
+                _waiting.release()
+        return self._answer(prediction)
+
+    def _answer(self, prediction: Prediction) -> Response:
+        if prediction.status == Prediction.Status.FAILED:
+            raise PredictionFailed(prediction.error_code, prediction.error_detail)
+        body = self.get_serializer(prediction).data
+        if prediction.status == Prediction.Status.DONE:
+            return Response(body)
+        location = reverse("prediction-detail", args=[prediction.pk])
+        headers = {"Location": location, "Retry-After": "1"}
+        return Response(body, status=status.HTTP_202_ACCEPTED, headers=headers)

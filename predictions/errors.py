@@ -1,0 +1,34 @@
+"""Why a prediction can fail: the codes of the API, with their HTTP status and a plain message."""
+
+from typing import NamedTuple
+
+
+class Failure(NamedTuple):
+    status: int
+    detail: str
+
+
+FAILURES = {
+    "image_not_found": Failure(422, "There is no photo at this address."),
+    "not_an_image": Failure(422, "This is no photo in JPEG, PNG, WebP, GIF, BMP or TIFF."),
+    "image_truncated": Failure(422, "The photo is cut off or damaged. Send the whole file."),
+    "url_forbidden": Failure(422, "This address may not be fetched."),
+    "image_too_large": Failure(413, "The photo is over 10 MB or 25 megapixels."),
+    "image_timeout": Failure(504, "The photo's server took too long."),
+    "image_unreachable": Failure(502, "The photo's server could not be reached."),
+    "no_active_model": Failure(
+        503, "No model is in production. An administrator has to promote one."
+    ),
+    "prediction_failed": Failure(
+        500, "The photo could not be scored, though it was tried more than once. Send it again."
+    ),
+}
+
+
+class PredictionRefused(Exception):  # noqa: N818 - an answer, not a fault
+    """A prediction that cannot be answered; `code` is one of FAILURES."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        self.code = code if code in FAILURES else "prediction_failed"
+        self.detail = detail or FAILURES[self.code].detail
+        super().__init__(f"{self.code}: {self.detail}")

@@ -1,0 +1,160 @@
+"""Photos, what models said of them, and what users asked."""
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from mlmodels.models import ModelVersion, Species
+
+
+class Photo(models.Model):
+    """A photo that was decoded without fault. Its bytes lie in the storage under their SHA-256."""
+
+    class LabelSource(models.TextChoices):
+        NONE = "", "none"
+        IMPORTED = "imported", "imported"
+        PREDICTED = "predicted", "predicted"
+        CONFIRMED = "confirmed", "confirmed"
+        CORRECTED = "corrected", "corrected"
+
+    class Split(models.TextChoices):
+        NONE = "", "none"
+        TRAINING = "training", "training"
+        EVALUATION = "evaluation", "evaluation"
+
+    sha256 = models.CharField(max_length=64, unique=True)
+    file = models.FileField(max_length=200)
+    bytes = models.PositiveIntegerField()
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    perceptual_hash = models.BigIntegerField(
+        help_text="64 bits, as a signed integer; near-duplicates differ in few of them."
+    )
+    origin = models.TextField(blank=True, help_text="The first URL or file name it came from.")
+    mushroom_observer_id = models.BigIntegerField(null=True, blank=True, db_index=True)
+    label = models.ForeignKey(Species, models.PROTECT, null=True, blank=True)
+    label_source = models.CharField(
+        max_length=20, choices=LabelSource, default=LabelSource.NONE, blank=True
+    )
+    split = models.CharField(max_length=20, choices=Split, default=Split.NONE, blank=True)
+    split_at = models.DateTimeField(null=True, blank=True, help_text="When it came into the split.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["split", "-split_at"])]
+        constraints = [
+            models.CheckConstraint(
+                name="a_split_photo_has_label_and_time",
+                condition=Q(split="") | Q(label__isnull=False, split_at__isnull=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"photo {self.sha256[:12]}"
+
+
+class PhotoSource(models.Model):
+    """Remembers which photo a URL gave, so that it is not fetched again too soon."""
+
+    key = models.CharField(
+        max_length=64, unique=True, help_text="SHA-256 of the URL's canonical form."
+    )
+    photo = models.ForeignKey(Photo, models.CASCADE)
+    is_permanent = models.BooleanField(help_text="A Mushroom Observer id is one image for ever.")
+    fetched_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.key[:12]} → {self.photo}"
+
+
+class Inference(models.Model):
+    """What one model version says of one photo; computed once."""
+
+    photo = models.ForeignKey(Photo, models.PROTECT)
+    model_version = models.ForeignKey(ModelVersion, models.PROTECT)
+    scores = models.JSONField(help_text="Percentages in the order of the version's labels.")
+    duration_ms = models.FloatField(help_text="Decoding and scoring.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["photo", "model_version"], name="one_inference_per_photo_and_version"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model_version} on {self.photo}"
+
+    def best(self, count: int) -> list[tuple[str, float]]:
+        """Return the `count` likeliest species with their scores in percent, best first."""
+        ranked = zip(self.model_version.labels, self.scores, strict=True)
+        return sorted(ranked, key=lambda pair: -pair[1])[:count]
+
+
+class Prediction(models.Model):
+    """One request of one user, and how it was answered. The row is the truth; messages are hints.
+
+    While it is pending, `next_send_at` says when it is handed to a worker anew, should none have
+    answered by then; `attempts` counts the workers that began to score it.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "pending"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        help_text="None: asked on the terminal, or by a user since deleted.",
+    )
+    file = models.TextField(help_text="The URL, or the uploaded file's name.")
+    is_upload = models.BooleanField()
+    sha256 = models.CharField(max_length=64, blank=True, help_text="Of the photo's bytes.")
+    nb_preds = models.PositiveSmallIntegerField(
+        default=1, validators=[MinValueValidator(1), MaxValueValidator(1000)]
+    )
+    status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
+    error_code = models.CharField(max_length=30, blank=True)
+    error_detail = models.TextField(blank=True)
+    inference = models.ForeignKey(Inference, models.PROTECT, null=True, blank=True)
+    reused = models.BooleanField(default=False, help_text="Answered from a stored inference.")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    sends = models.PositiveSmallIntegerField(default=0)
+    next_send_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["user", "-id"]),
+            models.Index(
+                fields=["next_send_at"], condition=Q(status="pending"), name="pending_predictions"
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="done_has_inference_failed_has_code",
+                condition=Q(status="pending", inference=None, error_code="")
+                | Q(status="done", inference__isnull=False, error_code="")
+                | (Q(status="failed", inference=None) & ~Q(error_code="")),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"prediction {self.pk} ({self.status})"
+
+    @property
+    def duration_ms(self) -> int | None:
+        """Milliseconds from the request to its answer; None while it is pending."""
+        if self.finished_at is None:
+            return None
+        return round((self.finished_at - self.created_at).total_seconds() * 1000)

@@ -1,0 +1,151 @@
+"""Writes on photos: storing one that was decoded, and keeping one for training."""
+
+import hashlib
+import logging
+import os
+from enum import StrEnum
+from pathlib import Path
+
+from django.core.files.storage import default_storage
+from django.utils import timezone
+from PIL import Image
+
+from mlmodels.ml.preprocessing import decode_photo, perceptual_hash
+from mlmodels.models import Species
+from predictions.models import Photo
+from predictions.photo_urls import mushroom_observer_image_id
+from predictions.selectors import photos_resembling
+
+logger = logging.getLogger(__name__)
+
+
+def photo_store(
+    *,
+    data: bytes,
+    sha256: str,
+    image: Image.Image,
+    origin: str,
+    mushroom_observer_id: int | None = None,
+) -> Photo:
+    """Store a decoded photo under its SHA-256 and return it; one that is there is returned as is.
+
+    The file is whole before its row exists, so that a row always has its bytes.
+    """
+    photo = Photo.objects.filter(sha256=sha256).first()
+    if photo is not None:
+        return photo
+    name = f"photos/{sha256[:2]}/{sha256}"
+    _write_file(Path(default_storage.path(name)), data)
+    photo, _ = Photo.objects.get_or_create(
+        sha256=sha256,
+        defaults={
+            "file": name,
+            "bytes": len(data),
+            "width": image.width,
+            "height": image.height,
+            "perceptual_hash": signed_64(perceptual_hash(image)),
+            "origin": origin,
+            "mushroom_observer_id": mushroom_observer_id or mushroom_observer_image_id(origin),
+        },
+    )
+    return photo
+
+
+def photo_read(*, sha256: str) -> bytes | None:
+    """Return the bytes of a stored photo, or None where there is none with this SHA-256."""
+    photo = Photo.objects.filter(sha256=sha256).first()
+    if photo is None:
+        return None
+    with photo.file.open("rb") as file:
+        return bytes(file.read())
+
+
+def signed_64(unsigned: int) -> int:
+    """Return 64 bits as PostgreSQL's bigint holds them."""
+    return unsigned - (1 << 64) if unsigned >= 1 << 63 else unsigned
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def photo_keep_for_training(*, photo: Photo, species_name: str) -> bool:
+    """Make a photo whose score was high enough a training photo, once; return whether it is new.
+
+    A photo that has a label or a split keeps them. One that resembles an evaluation photo, or shows
+    the same observation, is left out: it would make the model look better than it is.
+    """
+    if photo.split or photo.label_source:
+        return False
+    label = Species.objects.get(name=species_name)
+    resembling = photos_resembling(
+        perceptual_hash=photo.perceptual_hash,
+        mushroom_observer_id=photo.mushroom_observer_id,
+        label=label,
+        split=Photo.Split.EVALUATION,
+    )
+    if resembling:
+        logger.info("%s is not kept for training: it resembles %s", photo, resembling[0])
+        return False
+    return bool(
+        Photo.objects.filter(pk=photo.pk, split="", label_source="").update(
+            split=Photo.Split.TRAINING,
+            split_at=timezone.now(),
+            label=label,
+            label_source=Photo.LabelSource.PREDICTED,
+        )
+    )
+
+
+class Imported(StrEnum):
+    """What became of a photo that was to be imported."""
+
+    NEW = "imported"
+    KNOWN = "already there"
+    OTHER_SPLIT = "is in the other split"
+    RESEMBLES_OTHER_SPLIT = "resembles a photo of the other split"
+
+
+def photo_import(
+    *,
+    data: bytes,
+    label: Species,
+    split: str,
+    origin: str,
+    mushroom_observer_id: int | None,
+    allow_resembling: bool = False,
+) -> Imported:
+    """Bring a labelled photo into a split, once; return what became of it.
+
+    A photo is never in both splits. One that resembles a photo of the other split, or shows the
+    same observation, is refused unless `allow_resembling`. Raises PhotoError on a broken one.
+    """
+    sha256 = hashlib.sha256(data).hexdigest()
+    photo = Photo.objects.filter(sha256=sha256).first()
+    if photo is not None and photo.split not in ("", split):
+        return Imported.OTHER_SPLIT
+    if photo is not None and photo.label_source not in ("", Photo.LabelSource.PREDICTED):
+        return Imported.KNOWN
+    image = decode_photo(data)
+    other = Photo.Split.TRAINING if split == Photo.Split.EVALUATION else Photo.Split.EVALUATION
+    if not allow_resembling and photos_resembling(
+        perceptual_hash=signed_64(perceptual_hash(image)),
+        mushroom_observer_id=mushroom_observer_id,
+        label=label,
+        split=other,
+    ):
+        return Imported.RESEMBLES_OTHER_SPLIT
+    photo = photo_store(
+        data=data,
+        sha256=sha256,
+        image=image,
+        origin=origin,
+        mushroom_observer_id=mushroom_observer_id,
+    )
+    photo.label, photo.label_source = label, Photo.LabelSource.IMPORTED
+    photo.split, photo.split_at = split, timezone.now()
+    photo.save(update_fields=["label", "label_source", "split", "split_at"])
+    return Imported.NEW

@@ -1,0 +1,75 @@
+"""Reads on photos and predictions."""
+
+import hashlib
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Q, QuerySet
+from django.db.models.expressions import RawSQL
+from django.utils import timezone
+
+from accounts.models import User
+from mlmodels.ml.preprocessing import NEAR_DUPLICATE_BITS
+from mlmodels.models import ModelVersion, Species
+from predictions.models import Inference, Photo, PhotoSource, Prediction
+from predictions.photo_urls import canonical_photo_key
+
+SAME_OBSERVATION_IDS = 3
+"""Mushroom Observer ids this near, of one species, nearly always show the same find."""
+
+
+def predictions_visible_to(user: User) -> QuerySet[Prediction]:
+    """Return the user's own predictions, or everybody's for an administrator, newest first."""
+    predictions = Prediction.objects.select_related("inference__model_version").order_by("-id")
+    return predictions if user.is_admin else predictions.filter(user=user)
+
+
+def stored_inference(*, sha256: str, version: ModelVersion) -> Inference | None:
+    """Return what this version said of the photo with these bytes, if it was asked before."""
+    return (
+        Inference.objects.filter(photo__sha256=sha256, model_version=version)
+        .select_related("model_version")
+        .first()
+    )
+
+
+def source_key(url: str) -> str:
+    """Return the key under which a fetched URL is remembered (PhotoSource.key)."""
+    return hashlib.sha256(canonical_photo_key(url).encode()).hexdigest()
+
+
+def remembered_sha256(url: str) -> str | None:
+    """Return the SHA-256 of the photo that this URL gave lately, or None: fetch it."""
+    fresh_since = timezone.now() - timedelta(minutes=settings.CHAMPIPY_URL_FRESH_MINUTES)
+    return (
+        PhotoSource.objects.filter(
+            Q(is_permanent=True) | Q(fetched_at__gte=fresh_since), key=source_key(url)
+        )
+        .values_list("photo__sha256", flat=True)
+        .first()
+    )
+
+
+def photos_resembling(
+    *,
+    perceptual_hash: int,
+    mushroom_observer_id: int | None,
+    label: Species,
+    split: str,
+) -> list[Photo]:
+    """Return the photos of a split that look the same or show the same observation.
+
+    Looks the same: the 64-bit perceptual hashes differ in at most NEAR_DUPLICATE_BITS bits.
+    Same observation: the same species, and Mushroom Observer ids within SAME_OBSERVATION_IDS.
+    """
+    distance = RawSQL("bit_count((perceptual_hash # %s)::bit(64))", [perceptual_hash])
+    alike = Q(distance__lte=NEAR_DUPLICATE_BITS)
+    if mushroom_observer_id is not None:
+        alike |= Q(
+            label=label,
+            mushroom_observer_id__range=(
+                mushroom_observer_id - SAME_OBSERVATION_IDS,
+                mushroom_observer_id + SAME_OBSERVATION_IDS,
+            ),
+        )
+    return list(Photo.objects.filter(split=split).annotate(distance=distance).filter(alike)[:5])

@@ -1,0 +1,279 @@
+"""Writes on predictions: from the request to the answer. Each step may run twice."""
+
+import hashlib
+import logging
+import time
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.files import File
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.models import User
+from mlmodels.ml.preprocessing import MAX_BYTES, PhotoError, decode_photo
+from mlmodels.models import ModelVersion
+from mlmodels.scoring import score_image
+from mlmodels.selectors import production_version
+from predictions.dispatch import Send, send_to_worker
+from predictions.errors import PredictionRefused
+from predictions.fetching import FetchError, fetch_photo
+from predictions.incoming import (
+    incoming_delete,
+    incoming_older_than,
+    incoming_read,
+    incoming_write,
+)
+from predictions.models import Inference, Photo, PhotoSource, Prediction
+from predictions.photo_services import photo_keep_for_training, photo_read, photo_store
+from predictions.photo_urls import check_url, mushroom_observer_image_id
+from predictions.selectors import remembered_sha256, source_key, stored_inference
+from predictions.wakeup import LOOK_ANYWAY_S, announce_answer, wait_for_answer
+
+logger = logging.getLogger(__name__)
+
+FETCH_DEADLINE_S = 10.0
+RESEND_FETCH_S = 15.0
+"""After this long without an answer a fetch is sent anew: its deadline, and some queueing."""
+RESEND_INFERENCE_S = 5.0
+"""The same for scoring, which takes a tenth of a second and is cut off after eight."""
+RESEND_AT_MOST_S = 60.0
+MOST_ATTEMPTS = 3
+"""A photo that ended three workers is not given a fourth."""
+
+
+def prediction_create(
+    *, user: User | None, file: str | File, nb_preds: int, send: Send = send_to_worker
+) -> Prediction:
+    """Store a request for a prediction; answer it at once where an answer is stored.
+
+    `file` is a URL or an upload. What is refused without a look at the photo is stored as failed.
+    """
+    is_upload = not isinstance(file, str)
+    prediction = Prediction(user=user, nb_preds=nb_preds, is_upload=is_upload)
+    prediction.file = (file if isinstance(file, str) else file.name or "upload")[:2048]
+    try:
+        version = _version_in_production()
+        if isinstance(file, str):
+            check_url(file, allow=settings.CHAMPIPY_FETCH_ALLOW)
+            sha256 = remembered_sha256(file)
+        else:
+            sha256 = _upload_sha256(file)
+        prediction.sha256 = sha256 or ""
+        inference = stored_inference(sha256=prediction.sha256, version=version)
+        if inference is not None:
+            _finish(prediction, inference=inference, reused=True)
+            return prediction
+        with transaction.atomic():
+            _schedule_resend(prediction)
+            prediction.save()
+            if not isinstance(file, str):
+                file.seek(0)
+                incoming_write(prediction.pk, file.chunks())
+            send(prediction)
+    except (PredictionRefused, FetchError) as error:
+        _finish(prediction, error=PredictionRefused(error.code, error.detail))
+    return prediction
+
+
+def _version_in_production() -> ModelVersion:
+    version = production_version()
+    if version is None:
+        raise PredictionRefused("no_active_model")
+    return version
+
+
+def _upload_sha256(upload: File) -> str:
+    if (upload.size or 0) > MAX_BYTES:
+        raise PredictionRefused("image_too_large")
+    digest = hashlib.sha256()
+    for chunk in upload.chunks():
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _schedule_resend(prediction: Prediction) -> None:
+    pause = RESEND_INFERENCE_S if prediction.sha256 else RESEND_FETCH_S
+    pause = min(pause * 2 ** min(prediction.sends, 10), RESEND_AT_MOST_S)
+    prediction.sends = min(prediction.sends + 1, 1000)
+    prediction.next_send_at = timezone.now() + timedelta(seconds=pause)
+
+
+def prediction_fetch(*, prediction_id: int, send: Send = send_to_worker) -> None:
+    """Bring the photo of a URL and hand it on to be scored, or answer from what is stored."""
+    prediction = Prediction.objects.filter(pk=prediction_id).first()
+    if prediction is None or prediction.status != Prediction.Status.PENDING:
+        return
+    try:
+        version = _version_in_production()
+        sha256 = remembered_sha256(prediction.file)
+        if sha256 is None:
+            data = fetch_photo(
+                prediction.file, allow=settings.CHAMPIPY_FETCH_ALLOW, deadline_s=FETCH_DEADLINE_S
+            )
+            sha256 = hashlib.sha256(data).hexdigest()
+            incoming_write(prediction.pk, [data])
+    except (PredictionRefused, FetchError) as error:
+        _finish(prediction, error=PredictionRefused(error.code, error.detail))
+        return
+    prediction.sha256 = sha256
+    inference = stored_inference(sha256=sha256, version=version)
+    if inference is not None:
+        _remember_source(prediction, inference.photo)
+        _finish(prediction, inference=inference, reused=True)
+        return
+    prediction.sends = 0
+    _schedule_resend(prediction)
+    with transaction.atomic():
+        is_pending = Prediction.objects.filter(
+            pk=prediction.pk, status=Prediction.Status.PENDING
+        ).update(sha256=sha256, sends=prediction.sends, next_send_at=prediction.next_send_at)
+        if is_pending:
+            send(prediction)
+    if not is_pending:  # the same task ran twice, and the other one's answer stands
+        incoming_delete(prediction.pk)
+
+
+def prediction_infer(*, prediction_id: int) -> None:
+    """Score the photo of a pending prediction with the model in production, and answer."""
+    begun = Prediction.objects.filter(
+        pk=prediction_id, status=Prediction.Status.PENDING, attempts__lt=MOST_ATTEMPTS
+    ).update(attempts=F("attempts") + 1)
+    prediction = Prediction.objects.filter(pk=prediction_id).first()
+    if prediction is None or prediction.status != Prediction.Status.PENDING:
+        return
+    try:
+        if not begun:
+            raise PredictionRefused("prediction_failed")
+        version = _version_in_production()
+        inference = stored_inference(sha256=prediction.sha256, version=version)
+        is_new = False
+        if inference is None:
+            inference, is_new = _infer(prediction, version)
+    except (PredictionRefused, PhotoError) as error:
+        _finish(prediction, error=PredictionRefused(error.code, error.detail))
+        return
+    _finish(prediction, inference=inference, reused=not is_new)
+
+
+def _infer(prediction: Prediction, version: ModelVersion) -> tuple[Inference, bool]:
+    """Return the inference of this photo by this version, and whether it was made just now."""
+    started = time.perf_counter()
+    data = incoming_read(prediction.pk)
+    if data is None:
+        data = photo_read(sha256=prediction.sha256)
+    if data is None:
+        raise PredictionRefused("prediction_failed", "The photo's bytes are gone. Send it again.")
+    image = decode_photo(data)
+    photo = photo_store(
+        data=data,
+        sha256=prediction.sha256,
+        image=image,
+        origin="" if prediction.is_upload else prediction.file,
+    )
+    with transaction.atomic():
+        # Whoever scores the same photo at the same time waits here, and finds the answer.
+        photo = Photo.objects.select_for_update().get(pk=photo.pk)
+        inference = stored_inference(sha256=photo.sha256, version=version)
+        is_new = inference is None
+        if inference is None:
+            scores = score_image(version, image)
+            inference = Inference.objects.create(
+                photo=photo,
+                model_version=version,
+                scores=scores,
+                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+            )
+            best = max(scores)
+            if best > settings.CHAMPIPY_KEEP_SCORE:
+                photo_keep_for_training(
+                    photo=photo, species_name=version.labels[scores.index(best)]
+                )
+        if not prediction.is_upload:
+            _remember_source(prediction, photo)
+    return inference, is_new
+
+
+def _remember_source(prediction: Prediction, photo: Photo) -> None:
+    is_permanent = mushroom_observer_image_id(prediction.file) is not None
+    PhotoSource.objects.update_or_create(
+        key=source_key(prediction.file),
+        defaults={"photo": photo, "is_permanent": is_permanent, "fetched_at": timezone.now()},
+    )
+
+
+def _finish(
+    prediction: Prediction,
+    *,
+    inference: Inference | None = None,
+    reused: bool = False,
+    error: PredictionRefused | None = None,
+) -> None:
+    """Write the answer, unless another worker was quicker; then wake who waits."""
+    answer = {
+        "status": Prediction.Status.FAILED if error else Prediction.Status.DONE,
+        "error_code": error.code if error else "",
+        "error_detail": error.detail if error else "",
+        "inference": inference,
+        "reused": reused,
+        "sha256": prediction.sha256,
+        "next_send_at": None,
+        "finished_at": timezone.now(),
+    }
+    for field, value in answer.items():
+        setattr(prediction, field, value)
+    if prediction.pk is None:
+        prediction.save()
+        return
+    Prediction.objects.filter(pk=prediction.pk, status=Prediction.Status.PENDING).update(**answer)
+    incoming_delete(prediction.pk)
+    announce_answer(prediction.pk)
+
+
+def prediction_wait(*, prediction: Prediction, timeout_s: float) -> Prediction:
+    """Wait at most `timeout_s` seconds for the answer; return the prediction as it is then."""
+    deadline = time.monotonic() + timeout_s
+    while prediction.status == Prediction.Status.PENDING:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        wait_for_answer(prediction.pk, min(left, LOOK_ANYWAY_S))
+        prediction = Prediction.objects.select_related("inference__model_version").get(
+            pk=prediction.pk
+        )
+    return prediction
+
+
+def predictions_resend() -> int:
+    """Send every pending prediction anew that no worker has answered in its time; count them.
+
+    It mends whatever was lost: a worker that was killed, a broker that forgot, a web process that
+    died between storing and sending. Twice sent does no harm.
+    """
+    with transaction.atomic():
+        stalled = list(
+            Prediction.objects.select_for_update(skip_locked=True)
+            .filter(status=Prediction.Status.PENDING, next_send_at__lte=timezone.now())
+            .order_by("next_send_at")[:500]
+        )
+        for prediction in stalled:
+            _schedule_resend(prediction)
+            prediction.save(update_fields=["sends", "next_send_at"])
+            send_to_worker(prediction)
+    return len(stalled)
+
+
+def incoming_sweep() -> int:
+    """Delete the bytes that a process which died left behind; return how many files went."""
+    old = incoming_older_than(3600)
+    pending = set(
+        Prediction.objects.filter(
+            pk__in=[pk for pk in old.values() if pk is not None],
+            status=Prediction.Status.PENDING,
+        ).values_list("pk", flat=True)
+    )
+    orphans = [path for path, pk in old.items() if pk is None or pk not in pending]
+    for path in orphans:
+        path.unlink(missing_ok=True)
+    return len(orphans)

@@ -1,0 +1,46 @@
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from mlmodels.ml.artifact import ArtifactError
+from mlmodels.models import ModelVersion
+from mlmodels.selectors import production_version
+from supervision.datasets import evaluation_set
+from supervision.services import evaluation_report, version_evaluate
+
+
+class Command(BaseCommand):
+    help = "Measures a model version on the evaluation photos, and stores the result."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("version", type=int, nargs="?", help="default: the one in production")
+        parser.add_argument("--name", default="VGG16")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["version"] is None:
+            version = production_version()
+        else:
+            version = ModelVersion.objects.filter(
+                name=options["name"], version=options["version"]
+            ).first()
+        if version is None:
+            raise CommandError("There is no such version. The admin lists those that there are.")
+        held_out = evaluation_set(version.labels)
+        if held_out is None:
+            raise CommandError(
+                "There are no evaluation photos. Import some: "
+                "./champipy import_photos DIR --split evaluation"
+            )
+        bar = tqdm(total=len(held_out.photos), unit="photo", file=sys.stderr, disable=None)
+        try:
+            with bar:
+                evaluation = version_evaluate(
+                    version=version, held_out=held_out, on_photo=bar.update
+                )
+        except ArtifactError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{version} on evaluation set {held_out.sha256[:12]}")
+        self.stdout.write(evaluation_report(evaluation.metrics, version.labels))

@@ -1,0 +1,152 @@
+"""What tests share: real photos where there are any, drawn ones, users, the shipped model, workers.
+
+Run by `./champipy test`, which starts a PostgreSQL and a Valkey for these tests alone.
+"""
+
+import io
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from celery import current_app
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from PIL import Image
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from accounts.services import logins_seed
+from mlmodels.models import ModelVersion
+from mlmodels.services import PRETRAINED, version_promote, version_register
+from tests.photo_server import PhotoServer
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_photos() -> Path:
+    """The folder of real photos; tests that need it are skipped where there is none."""
+    folder = Path(os.environ.get("CHAMPIPY_PHOTOS", PROJECT.parent / "shared" / "photos"))
+    if not (folder / "evaluation").is_dir():
+        pytest.skip(f"no real photos in {folder}: set CHAMPIPY_PHOTOS")
+    return folder
+
+
+def drawn_photo(seed: int = 0, size: tuple[int, int] = (320, 240), format: str = "JPEG") -> bytes:
+    """Return the bytes of a drawn photo; another seed gives another one."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+    data = io.BytesIO()
+    image.save(data, format)
+    return data.getvalue()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_folder() -> None:
+    """Where `collectstatic` would put its files; whitenoise warns where there is none."""
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def clean_cache() -> None:
+    """No rate limit of one test counts in another."""
+    cache.clear()
+
+
+@pytest.fixture
+def users(db: None) -> dict[str, User]:
+    """The four seeded logins, by name."""
+    logins_seed()
+    return {user.username: user for user in User.objects.all()}
+
+
+def client_of(user: User | None) -> APIClient:
+    """An API client with the user's token, got as a user gets one; None: with no token."""
+    client = APIClient(raise_request_exception=False)  # a 503 is an answer
+    if user is not None:
+        from knox.models import get_token_model
+
+        _, token = get_token_model().objects.create(user=user)
+        client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
+    return client
+
+
+@pytest.fixture
+def nobody() -> APIClient:
+    return client_of(None)
+
+
+@pytest.fixture
+def alice(users: dict[str, User]) -> APIClient:
+    return client_of(users["alice"])
+
+
+@pytest.fixture
+def bob(users: dict[str, User]) -> APIClient:
+    return client_of(users["bob"])
+
+
+@pytest.fixture
+def production(db: None) -> ModelVersion:
+    """The version that comes with the project, in production."""
+    version, _ = version_register(folder=PRETRAINED)
+    version_promote(version=version, by=None, reason="test")
+    version.refresh_from_db()
+    return version
+
+
+@pytest.fixture(scope="session")
+def photo_server() -> Iterator[PhotoServer]:
+    """A web server on this machine, whose one address the workers may fetch from."""
+    with PhotoServer(files={"drawn.jpg": drawn_photo(1)}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def workers(
+    django_db_setup: None, django_db_blocker: pytest.FixtureRequest, photo_server: PhotoServer
+) -> Iterator[dict[str, subprocess.Popen]]:
+    """The real workers `fetch` and `inference`, as processes of their own, on the test database.
+
+    Only for tests that commit (`django_db(transaction=True)`): others' rows are not seen there.
+    """
+    with django_db_blocker.unblock():
+        database = connection.settings_dict
+        url = (
+            f"postgres://{database['USER']}:{database['PASSWORD']}"
+            f"@{database['HOST']}:{database['PORT']}/{database['NAME']}"
+        )
+    environment = os.environ | {
+        "DATABASE_URL": url,
+        "CHAMPIPY_FETCH_ALLOW": photo_server.address,
+        "CHAMPIPY_HOME": str(settings.CHAMPIPY_HOME),
+    }
+    pools = {
+        "fetch": ["-Q", "fetch,monitoring", "-P", "threads", "-c", "20"],
+        "inference": ["-Q", "inference", "-P", "prefork", "-c", "1"],
+    }
+    processes = {}
+    log_folder = Path(settings.CHAMPIPY_HOME) / "log"
+    log_folder.mkdir(parents=True, exist_ok=True)
+    for name, options in pools.items():
+        command = [sys.executable, "-m", "celery", "-A", "champipy_site", "worker"]
+        command += ["-n", f"{name}@test", "--without-gossip", "--without-mingle", *options]
+        with (log_folder / f"test-{name}.log").open("wb") as log:
+            processes[name] = subprocess.Popen(
+                command, cwd=PROJECT, env=environment, stdout=log, stderr=log
+            )
+    deadline = time.monotonic() + 60
+    while len(current_app.control.inspect(timeout=1).ping() or {}) < len(pools):
+        assert time.monotonic() < deadline, f"the workers do not answer: see {log_folder}"
+    yield processes
+    for process in processes.values():
+        process.terminate()
+    for process in processes.values():
+        process.wait(timeout=30)

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from mlmodels.ml.engine import EngineError, LiteRTEngine
+
+from .conftest import SMALLEST_INPUT
+
+
+def test_int8_agrees_with_the_float_network(engine_file, network_weights, pixels):
+    from mlmodels.ml.network import build_network
+
+    network = build_network(network_weights, SMALLEST_INPUT)
+    expected = {k: np.asarray(v) for k, v in network(pixels.astype(np.float32)).items()}
+    engine = LiteRTEngine.load(engine_file)
+    scores = [engine.score(photo) for photo in pixels]
+    logits = np.stack([score.logits for score in scores])
+    embeddings = np.stack([score.embedding for score in scores])
+    assert logits.shape == (8, 3)
+    assert embeddings.shape == (8, 512)
+    assert logits.dtype == embeddings.dtype == np.float32
+    assert (embeddings >= 0).all()
+    assert np.corrcoef(embeddings.ravel(), expected["embedding"].ravel())[0, 1] > 0.99
+    assert np.abs(logits - expected["logits"]).max() < 0.1 * np.ptp(expected["logits"])
+
+
+def test_scores_do_not_depend_on_what_was_scored_before(engine_file, pixels):
+    engine = LiteRTEngine.load(engine_file)
+    first = engine.score(pixels[0])
+    kept = first.logits.copy()
+    engine.score(pixels[1])
+    assert np.array_equal(first.logits, kept)
+    assert np.array_equal(engine.score(pixels[0]).logits, kept)
+
+
+def test_threads_change_nothing(engine_file, pixels):
+    one, two = (LiteRTEngine.load(engine_file, num_threads=n) for n in (1, 2))
+    assert np.array_equal(one.score(pixels[0]).logits, two.score(pixels[0]).logits)
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        np.zeros((SMALLEST_INPUT, SMALLEST_INPUT, 3), np.float32),
+        np.zeros((SMALLEST_INPUT + 1, SMALLEST_INPUT, 3), np.uint8),
+        np.zeros((1, SMALLEST_INPUT, SMALLEST_INPUT, 3), np.uint8),
+    ],
+)
+def test_other_pixels_are_refused(engine_file, photo):
+    with pytest.raises(ValueError, match="takes uint8 pixels"):
+        LiteRTEngine.load(engine_file).score(photo)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model at all", bytes(1000)])
+def test_a_file_that_is_no_engine_is_refused(tmp_path, content):
+    path = tmp_path / "engine.tflite"
+    path.write_bytes(content)
+    with pytest.raises(EngineError, match=r"engine\.tflite"):
+        LiteRTEngine.load(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(EngineError, match=r"engine\.tflite"):
+        LiteRTEngine.load(tmp_path / "engine.tflite")

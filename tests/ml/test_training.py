@@ -1,0 +1,195 @@
+"""The whole way from drawn photos to an engine, small, on a backbone of random numbers.
+
+Random convolutions are enough to tell colours and stripes apart, and need no download.
+"""
+
+import numpy as np
+import pytest
+
+from mlmodels.ml.dataset import LabelledPhoto
+from mlmodels.ml.head import blank_head
+from mlmodels.ml.preprocessing import PhotoError
+
+from .conftest import SMALLEST_INPUT
+from .drawn import LABELS, drawn_dataset
+
+pytestmark = pytest.mark.slow
+
+BLANK = blank_head(len(LABELS))
+
+
+@pytest.fixture(scope="module")
+def training():
+    from mlmodels.ml import training
+
+    return training
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return drawn_dataset(training=16, validation=8)
+
+
+@pytest.fixture(scope="module")
+def cache_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def run(training, dataset, backbone, cache_dir):
+    """Train with the given parameters; the features are computed once for all tests.
+
+    From a head that says nothing, as logistic regression alone would tell the drawn photos apart.
+    """
+
+    def run(progress=lambda progress: None, data=dataset, initial=BLANK, **options):
+        parameters = {
+            "input_size": SMALLEST_INPUT, "epochs": 5, "views": 2, "batch_size": 8, "seed": 5,
+            "learning_rate": 5e-4, "averaging": 0.5,
+            **options.pop("parameters", {}),
+        }  # fmt: skip
+        return training.train(
+            data,
+            training.TrainingParameters(**parameters),
+            backbone=backbone,
+            cache_dir=cache_dir,
+            initial=initial,
+            progress=progress,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(run):
+    reports = []
+    return run(reports.append), reports
+
+
+def test_training_learns(trained, dataset):
+    network, _ = trained
+    assert network.labels == LABELS
+    assert network.validation.n == len(dataset.validation)
+    assert network.history[0].accuracy < 0.4  # chance
+    assert network.validation.accuracy > 0.9
+    losses = [record.loss for record in network.history[1:]]
+    assert losses[-1] < losses[0]
+    assert network.history[network.best_epoch].nll == min(r.nll for r in network.history)
+
+
+def test_only_the_chosen_layers_change(trained, backbone):
+    network, _ = trained
+    assert network.changed_layers == ("block5_conv1", "block5_conv2", "block5_conv3", "head")
+    changed = {
+        name.split("/")[0]
+        for name, tensor in network.weights.items()
+        if name not in backbone or not np.array_equal(tensor, backbone[name])
+    }
+    assert changed == set(network.changed_layers)
+
+
+def test_progress_only_rises_and_brings_every_epoch(trained):
+    network, reports = trained
+    fractions = [report.fraction for report in reports]
+    assert fractions == sorted(fractions)
+    assert list(dict.fromkeys(report.stage for report in reports)) == [
+        "features",
+        "layers",
+        "calibration",
+    ]
+    assert tuple(r.record for r in reports if r.record) == network.history
+    assert [record.epoch for record in network.history] == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_same_seed_gives_the_same_network(trained, run):
+    network, _ = trained
+    again, other = run(), run(parameters={"seed": 6})
+    assert [r.loss for r in again.history] == [r.loss for r in network.history]
+    assert again.temperature == network.temperature
+    assert all(np.array_equal(again.weights[k], network.weights[k]) for k in network.weights)
+    assert not np.array_equal(other.weights["head/kernel"], network.weights["head/kernel"])
+
+
+class TickingClock:
+    """Each look at it takes a second."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        self.now += 1.0
+        return self.now
+
+
+def test_the_time_budget_ends_on_the_best_weights(run, dataset):
+    network = run(clock=TickingClock(), parameters={"epochs": 500, "minutes": 2.0})
+    assert network.out_of_time
+    assert 2 <= len(network.history) < 100
+    nlls = [record.nll for record in network.history]
+    assert network.best_epoch == nlls.index(min(nlls)) or nlls.count(min(nlls)) > 1
+    assert network.validation.accuracy == network.history[network.best_epoch].accuracy
+    assert network.seconds < 2 * 60 + 30  # a measurement after the end is let through
+
+
+def test_with_no_time_at_all_the_head_is_the_result(run):
+    network = run(clock=TickingClock(), parameters={"minutes": 0.01}, initial=None)
+    assert (network.out_of_time, network.best_epoch, network.views) == (True, 0, 1)
+    assert network.validation.accuracy > 0.6
+
+
+def test_it_stops_when_asked(run, training):
+    reports = []
+    with pytest.raises(training.TrainingStopped):
+        run(reports.append, should_stop=lambda: bool(reports) and reports[-1].stage == "layers")
+    assert reports[-1].stage == "layers"
+    assert all(report.epoch <= 1 for report in reports)
+
+
+def test_a_photo_that_can_not_be_decoded_is_said(run, dataset):
+    from dataclasses import replace
+
+    broken = LabelledPhoto("0" * 64, 0, "broken", lambda: b"no photo")
+    with pytest.raises(PhotoError):
+        run(data=replace(dataset, training=(broken, *dataset.training)))
+
+
+def test_fine_tuning_goes_on_from_an_earlier_version(run, trained, backbone):
+    network, _ = trained
+    initial = {
+        name: tensor
+        for name, tensor in network.weights.items()
+        if name.split("/")[0] in network.changed_layers
+    }
+    tuned = run(initial=initial, parameters={"variables": 1, "epochs": 1})
+    assert tuned.changed_layers == network.changed_layers
+    kernel = "block5_conv3/kernel"
+    assert np.array_equal(tuned.weights[kernel], network.weights[kernel])
+    assert not np.array_equal(tuned.weights[kernel], backbone[kernel])
+    assert not np.array_equal(tuned.weights["head/kernel"], network.weights["head/kernel"])
+    # It begins where the earlier one was, but for what quantising block5 changes.
+    assert tuned.history[0].accuracy >= network.validation.accuracy - 0.1
+
+
+@pytest.mark.parametrize(("variables", "first"), [(2, "block5_conv3"), (14, "block1_conv1")])
+def test_any_number_of_layers_can_be_trained(run, variables, first):
+    network = run(parameters={"variables": variables, "epochs": 1, "views": 2})
+    assert (network.changed_layers[0], len(network.changed_layers)) == (first, variables)
+
+
+def test_the_engine_answers_as_the_trained_network_does(trained, dataset, tmp_path):
+    from mlmodels.ml.engine import LiteRTEngine
+    from mlmodels.ml.export import export_engine
+    from mlmodels.ml.features import calibration_pixels, photo_pixels
+    from mlmodels.ml.network import build_network
+
+    network, _ = trained
+    calibration = calibration_pixels(dataset.training, SMALLEST_INPUT, 12)
+    export_engine(network.weights, calibration, SMALLEST_INPUT, tmp_path / "engine.tflite")
+    engine = LiteRTEngine.load(tmp_path / "engine.tflite")
+    photos = [photo_pixels(photo, SMALLEST_INPUT) for photo in dataset.validation]
+    int8 = np.stack([engine.score(photo).logits for photo in photos])
+    keras = build_network(network.weights, SMALLEST_INPUT)
+    real = np.asarray(keras(np.stack(photos).astype(np.float32))["logits"])
+    assert (int8.argmax(axis=1) == real.argmax(axis=1)).mean() >= 0.95  # 23 of 24
+    assert np.corrcoef(int8.ravel(), real.ravel())[0, 1] > 0.99

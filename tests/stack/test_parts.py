@@ -1,0 +1,280 @@
+"""The stack's parts: state, pauses, ports, logs, arguments, environment."""
+
+import os
+import shlex
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from champipy_site.stack import environment, logs, ports
+from champipy_site.stack.__main__ import make_parser
+from champipy_site.stack.commands import duration
+from champipy_site.stack.process import Backoff, Child, Service, stop_children
+from champipy_site.stack.servers import StartError, given_urls, wait_for
+from champipy_site.stack.services import all_services, own_address
+from champipy_site.stack.state import (
+    Home,
+    LockedError,
+    ProcessState,
+    StackError,
+    StackState,
+    read_state,
+    write_state,
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path / "a home")
+    made.make()
+    return made
+
+
+def python_service(code: str, **rest) -> Service:
+    return Service(
+        name="probe",
+        command=[sys.executable, "-c", code],
+        environment=dict(os.environ),
+        folder=Path("/"),
+        answers=rest.pop("answers", lambda: True),
+        **rest,
+    )
+
+
+def test_state_survives_writing_and_reading(home):
+    state = StackState(
+        phase="running",
+        ports={"valkey": 20001},
+        processes={"web": ProcessState("up", 12, 3.5, 1)},
+    )
+    write_state(home, state)
+    assert read_state(home) == state
+    assert home.state_file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in home.path.iterdir() if "new" in path.name] == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"processes": {"web": 1}}', '{"x": 1}'])
+def test_damaged_state_is_an_empty_one(home, text):
+    home.state_file.write_text(text)
+    assert read_state(home) == StackState()
+
+
+def test_a_later_process_with_the_same_number_is_another_one():
+    state = StackState()
+    state.take_over(phase="running", command="up")
+    assert state.is_supervised()
+    state.supervisor_created -= 10
+    assert not state.is_supervised()
+
+
+def test_home_is_held_by_one_only(home):
+    with home.lock(), pytest.raises(LockedError), home.lock():
+        pass
+    with home.lock():
+        pass
+
+
+def test_password_is_kept_and_private(home):
+    assert home.password("valkey") == home.password("valkey")
+    assert len(home.password("valkey")) >= 32
+    assert (home.path / "valkey.password").stat().st_mode & 0o777 == 0o600
+
+
+def test_backoff_doubles_to_thirty_seconds_and_recovers():
+    backoff = Backoff()
+    assert [backoff.next(ran=2) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+    assert backoff.next(ran=61) == 1
+    assert backoff.next(ran=2) == 2
+
+
+def test_port_kept_while_free_and_changed_when_taken():
+    kept = ports.choose_port()
+    assert kept in ports.KEPT_PORTS
+    assert ports.choose_port(kept) == kept
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", kept))
+        other.listen()
+        assert not ports.is_free("127.0.0.1", kept)
+        assert ports.choose_port(kept) != kept
+
+
+def test_impossible_host_is_told():
+    with pytest.raises(StackError, match=r"192\.0\.2\.1"):
+        ports.is_free("192.0.2.1", 8000)
+
+
+def test_large_log_is_emptied_and_its_writer_goes_on(tmp_path):
+    log = tmp_path / "web.log"
+    with log.open("a") as writer:
+        print("x" * 100, file=writer, flush=True)
+        logs.rotate(tmp_path, largest=50)
+        assert (tmp_path / "web.log.1").read_text() == "x" * 100 + "\n"
+        print("next", file=writer, flush=True)
+    assert log.read_text() == "next\n"
+    logs.rotate(tmp_path, largest=50)
+    assert log.read_text() == "next\n"
+
+
+def test_last_and_new_lines(tmp_path):
+    log = tmp_path / "web.log"
+    assert logs.last_lines(log, 3) == []
+    log.write_text("".join(f"line {number}\n" for number in range(1000)))
+    assert logs.last_lines(log, 2) == ["line 998", "line 999"]
+    places = {log: log.stat().st_size}
+    with log.open("a") as writer:
+        writer.write("whole\nhal")
+    assert list(logs.new_lines(log, places)) == ["whole"]
+    log.write_text("new\n")
+    assert list(logs.new_lines(log, places)) == ["new"]
+
+
+def test_unknown_log_is_told_with_those_that_are(home):
+    home.log("web").touch()
+    with pytest.raises(StackError, match=r"'wbe'.*There are: web"):
+        logs.choose_logs(home, "wbe")
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "x", "80.5"])
+def test_wrong_port_is_refused(port, capsys):
+    with pytest.raises(SystemExit) as caught:
+        make_parser().parse_args(["up", "--port", port])
+    assert caught.value.code == 2
+    assert "1 to 65535" in capsys.readouterr().err or port == "-1"
+
+
+def test_up_listens_to_this_machine_only_unless_told():
+    options = make_parser().parse_args(["up"])
+    assert (options.host, options.port, options.detach) == ("127.0.0.1", 8000, False)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80"),
+        ("0.0.0.0", "http://127.0.0.1:80"),
+        ("::", "http://[::1]:80"),
+        ("box.example.org", "http://box.example.org:80"),
+    ],
+)
+def test_own_address(host, address):
+    assert own_address(host, 80) == address
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59, "59 s"), (185, "3 min 5 s"), (7440, "2 h 4 min"), (90000, "1 d 1 h")],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_services_and_queues():
+    services = all_services({}, "127.0.0.1", 8000)
+    assert [service.name for service in services] == [
+        "beat",
+        "web",
+        "fetch",
+        "inference",
+        "training",
+    ]
+    queues = [
+        service.command[service.command.index("--queues") + 1]
+        for service in services
+        if "--queues" in service.command
+    ]
+    assert queues == ["fetch,monitoring", "inference", "training"]
+
+
+def test_compose_runs_the_same_celery_processes():
+    compose = yaml.safe_load((environment.PROJECT / "docker-compose.yml").read_text())["services"]
+    for service in all_services({}, "127.0.0.1", 8000):
+        if "celery" in service.command:
+            here = service.command[service.command.index("-m") :]
+            there = shlex.split(compose[service.name]["command"])
+            assert there[there.index("-m") :] == [*here[:-1], f"{service.name}@%h"]
+            assert ("nice" in there) == (service.nice > 0)
+
+
+def test_empty_urls_count_as_missing(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "")
+    monkeypatch.setenv("REDIS_URL", "redis://example.org/0")
+    assert given_urls() == {"REDIS_URL": "redis://example.org/0"}
+
+
+def test_relative_home_is_taken_from_the_callers_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(environment, "PROJECT", tmp_path / "project")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHAMPIPY_HOME", "data")
+    environment.load_dotenv()
+    assert os.environ["CHAMPIPY_HOME"] == str(tmp_path / "data")
+
+
+def test_dotenv_names_a_home_within_the_project(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text("CHAMPIPY_HOME=data\n")
+    monkeypatch.setattr(environment, "PROJECT", tmp_path)
+    monkeypatch.setenv("CHAMPIPY_HOME", "x")  # so that monkeypatch puts back what .env sets
+    monkeypatch.delenv("CHAMPIPY_HOME")
+    environment.load_dotenv()
+    assert os.environ["CHAMPIPY_HOME"] == str(tmp_path / "data")
+
+
+def test_servers_do_not_get_the_projects_secrets(home, monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", "hush")
+    assert "SECRET_KEY" not in environment.server_environment(home)
+    assert environment.project_environment(home, {})["SECRET_KEY"] == "hush"
+
+
+def test_start_that_fails_shows_the_log(tmp_path):
+    service = python_service("print('no disk'); raise SystemExit(5)", answers=lambda: False)
+    child = Child(service, tmp_path / "probe.log")
+    child.start()
+    with pytest.raises(StartError, match=r"(?s)probe ended .*exit code 5.*no disk"):
+        wait_for([child], on_up=lambda _: None)
+
+
+def test_start_that_hangs_is_told(tmp_path):
+    child = Child(
+        python_service("import time; time.sleep(60)", answers=lambda: False), tmp_path / "probe.log"
+    )
+    child.start()
+    try:
+        with pytest.raises(StartError, match="did not answer"):
+            wait_for([child], on_up=lambda _: None, seconds=0.3)
+    finally:
+        child.end()
+
+
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("hurried", [True, False])
+def test_stubborn_process_is_killed_with_its_descendants(tmp_path, hurried):
+    log = tmp_path / "probe.log"
+    limit = 60.0 if hurried else 0.2
+    service = python_service(
+        STUBBORN,
+        answers=lambda: log.read_text().strip() != "",
+        stop_seconds=limit,
+        quick_seconds=0.2,
+    )
+    child = Child(service, log)
+    child.start()
+    wait_for([child], on_up=lambda _: None)
+    stop_children([child], hurried=lambda: hurried)
+    descendant = int(log.read_text())
+    assert child.state == "stopped"
+    assert not ProcessState("", child.pid, child.as_state().created, 0).is_alive()
+    gone = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(descendant)], capture_output=True, check=False
+    )
+    assert gone.stdout.strip() in (b"", b"Z", b"Zs")

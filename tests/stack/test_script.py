@@ -1,0 +1,97 @@
+"""The shell script, run for real: other folders, links, spaces, no Python."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from champipy_site.stack.environment import PROJECT
+
+VENV = PROJECT / ".venv"
+needs_venv = pytest.mark.skipif(
+    not (VENV / "installed-requirements.txt").exists()
+    or (VENV / "installed-requirements.txt").read_bytes()
+    != (PROJECT / "requirements.txt").read_bytes(),
+    reason="./champipy has not installed the present requirements.txt yet",
+)
+
+
+def call(script: Path, *arguments: str, cwd: Path, **variables: str):
+    environment = {**os.environ, **variables}
+    return subprocess.run(
+        [script, *arguments],
+        check=False,
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A project of the script and the stack only, in a folder with a space, on this `.venv`."""
+    project = tmp_path / "a project"
+    shutil.copytree(
+        PROJECT / "champipy_site" / "stack",
+        project / "champipy_site" / "stack",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    (project / "champipy_site" / "__init__.py").touch()
+    for name in ("champipy", "requirements.txt", "requirements-dev.txt"):
+        shutil.copy(PROJECT / name, project / name)
+    (project / ".venv").symlink_to(VENV)
+    return project
+
+
+@pytest.mark.parametrize("arguments", [(), ("help",), ("--help",)])
+def test_usage_needs_nothing(tmp_path, arguments):
+    shutil.copy(PROJECT / "champipy", tmp_path / "champipy")
+    done = call(tmp_path / "champipy", *arguments, cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: ./champipy COMMAND\n")
+    assert done.stderr == ""
+
+
+def test_no_python_is_told(tmp_path):
+    shutil.copy(PROJECT / "champipy", tmp_path / "champipy")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "dirname", "readlink", "cmp"):
+        (tools / name).symlink_to(shutil.which(name))
+    done = call(tmp_path / "champipy", "status", cwd=tmp_path, PATH=str(tools))
+    assert done.returncode != 0
+    assert "needs Python 3.11, 3.12 or 3.13" in done.stderr
+
+
+@needs_venv
+def test_runs_from_elsewhere_through_a_link_and_with_spaces(copy, tmp_path):
+    link = tmp_path / "bin link"
+    link.symlink_to(Path(copy.name) / "champipy")
+    (tmp_path / "redis.py").write_text("raise SystemExit('the current folder was imported')")
+    done = call(link, "status", cwd=tmp_path, CHAMPIPY_HOME="my home")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert f"ChampiPy is not up (data and logs: {tmp_path / 'my home'})" in done.stdout
+
+
+@needs_venv
+def test_home_is_in_the_project_by_default(copy, tmp_path):
+    variables = dict.fromkeys(("CHAMPIPY_HOME", "DATABASE_URL", "REDIS_URL"), "")
+    done = call(copy / "champipy", "down", cwd=tmp_path, **variables)
+    assert (done.returncode, done.stdout) == (0, "ChampiPy is not up: nothing to stop.\n")
+    assert (copy / "var" / "stack.json").exists()
+
+
+@needs_venv
+def test_taken_port_is_told_and_nothing_is_started(copy, tmp_path, taken_port):
+    home = tmp_path / "home"
+    done = call(
+        copy / "champipy", "up", "--port", str(taken_port), cwd=tmp_path, CHAMPIPY_HOME=str(home)
+    )
+    assert done.returncode == 1
+    assert f"Port {taken_port} on 127.0.0.1 is taken" in done.stdout
+    assert "--port" in done.stdout
+    assert not (home / "postgresql").exists()

@@ -1,0 +1,72 @@
+"""Every endpoint at each level of access: nobody, alice (user), bob (administrator)."""
+
+import pytest
+from rest_framework.test import APIClient
+
+from predictions.models import Prediction
+
+pytestmark = pytest.mark.django_db
+
+OPEN = {
+    ("GET", "/api/v1/status"): 200,
+    ("GET", "/api/v1/dbconnex"): 200,
+    ("GET", "/api/v1/schema"): 200,
+    ("GET", "/api/v1/docs"): 200,
+    ("POST", "/api/v1/token"): 400,  # open, though this request is empty
+    ("GET", "/api/v1/nonsense"): 404,
+}
+FOR_USERS = {
+    ("GET", "/api/v1/user"): 200,
+    ("GET", "/api/v1/predictions"): 200,
+    ("GET", "/api/v1/predictions/999999"): 404,
+    ("POST", "/api/v1/predictions"): 400,
+    ("DELETE", "/api/v1/token"): 204,
+}
+
+
+@pytest.mark.parametrize(("call", "expected"), OPEN.items(), ids=str)
+@pytest.mark.parametrize("who", ["nobody", "alice", "bob"])
+def test_open_endpoint_answers_everybody(request, who: str, call, expected: int) -> None:
+    client: APIClient = request.getfixturevalue(who)
+    method, path = call
+    assert client.generic(method, path).status_code == expected
+
+
+@pytest.mark.parametrize(("call", "expected"), FOR_USERS.items(), ids=str)
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_user_endpoint_answers_users(request, who: str, call, expected: int) -> None:
+    client: APIClient = request.getfixturevalue(who)
+    method, path = call
+    assert client.generic(method, path).status_code == expected
+
+
+@pytest.mark.parametrize("call", FOR_USERS, ids=str)
+@pytest.mark.parametrize("token", [None, "Token nonsense", "Bearer x", "Token a b", "Token \xff"])
+def test_user_endpoint_refuses_without_a_good_token(nobody: APIClient, token, call) -> None:
+    if token is not None:
+        nobody.credentials(HTTP_AUTHORIZATION=token)
+    method, path = call
+    response = nobody.generic(method, path)
+    assert response.status_code == 401
+    assert response.json()["type"] == "client_error"
+    assert response.headers["WWW-Authenticate"] == "Token"
+    assert Prediction.objects.count() == 0
+
+
+def test_alice_sees_only_her_own_predictions_and_bob_all(alice, bob, users) -> None:
+    failed = {"status": "failed", "error_code": "not_an_image", "is_upload": True}
+    hers = Prediction.objects.create(user=users["alice"], file="a.jpg", **failed)
+    other = Prediction.objects.create(user=users["clementine"], file="b.jpg", **failed)
+    assert [row["id"] for row in alice.get("/api/v1/predictions").json()["results"]] == [hers.pk]
+    assert [row["id"] for row in bob.get("/api/v1/predictions").json()["results"]] == [
+        other.pk,
+        hers.pk,
+    ]
+    assert alice.get(f"/api/v1/predictions/{other.pk}").status_code == 404
+    assert bob.get(f"/api/v1/predictions/{other.pk}").status_code == 200
+
+
+def test_a_deactivated_user_is_refused(alice: APIClient, users) -> None:
+    users["alice"].is_active = False
+    users["alice"].save()
+    assert alice.get("/api/v1/user").status_code == 401

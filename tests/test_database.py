@@ -1,0 +1,72 @@
+"""The database, and what is said while it is away."""
+
+import pytest
+from django.db import connection
+from rest_framework.test import APIClient
+
+
+@pytest.mark.django_db
+def test_database_is_postgresql_and_migrated() -> None:
+    assert connection.vendor == "postgresql"
+    assert "predictions_prediction" in connection.introspection.table_names()
+
+
+@pytest.mark.django_db
+def test_dbconnex_measures_the_database(nobody: APIClient) -> None:
+    response = nobody.get("/api/v1/dbconnex")
+    assert response.status_code == 200
+    assert response.json()["connected"] is True
+    assert response.json()["latency_ms"] > 0
+
+
+@pytest.fixture
+def database_away(db: None, unused_tcp_port: int) -> None:
+    port = connection.settings_dict["PORT"]
+    connection.settings_dict["PORT"] = unused_tcp_port
+    yield
+    connection.settings_dict["PORT"] = port
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_dbconnex_says_503_with_the_database_away(nobody: APIClient, database_away: None) -> None:
+    response = nobody.get("/api/v1/dbconnex")
+    assert response.status_code == 503
+    assert response.json() == {"connected": False}
+
+
+def test_dbconnex_gives_up_on_a_database_that_hangs(nobody: APIClient, db: None) -> None:
+    """A server that takes the connection and says nothing, as a stopped PostgreSQL does."""
+    import socket
+
+    port = connection.settings_dict["PORT"]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        connection.settings_dict["PORT"] = silent.getsockname()[1]
+        try:
+            response = nobody.get("/api/v1/dbconnex")
+        finally:
+            connection.settings_dict["PORT"] = port
+    assert response.status_code == 503
+
+
+def test_status_needs_no_database(nobody: APIClient, database_away: None) -> None:
+    response = nobody.get("/api/v1/status")
+    assert response.status_code == 200
+    assert response.json()["status"] == "ok"
+    assert set(response.json()) == {"status", "version", "model"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_status_names_the_model_in_production(nobody: APIClient, production) -> None:
+    assert nobody.get("/api/v1/status").json()["model"] == {
+        "name": production.name,
+        "version": production.version,
+        "stage": "Production",
+    }
