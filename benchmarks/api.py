@@ -14,7 +14,6 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import numpy as np
 import requests
 from PIL import Image
 
+from benchmarks.timing import median_ms
 from mlmodels.ml.artifact import read_artifact
 from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.ml.preprocessing import to_input
@@ -38,16 +38,6 @@ def new_photo() -> bytes:
     data = io.BytesIO()
     coarse.resize((320, 240), Image.Resampling.BICUBIC).save(data, "JPEG", quality=85)
     return data.getvalue()
-
-
-def median_ms(calls: Iterable[Callable[[], object]]) -> float:
-    """Return the median time of the calls in milliseconds; the first three don't count."""
-    times = []
-    for call in calls:
-        started = time.perf_counter()
-        call()
-        times.append((time.perf_counter() - started) * 1000)
-    return statistics.median(times[3:])
 
 
 class Client:
@@ -96,9 +86,9 @@ def throughput(base: str, clients: int, seconds: float) -> float:
 
 def measure(base: str, repeats: int, seconds: float) -> None:
     """Print the figures, each beside its target."""
-    card = read_artifact(PRETRAINED)
+    size = read_artifact(PRETRAINED).card.input_size
     engine = LiteRTEngine.load(PRETRAINED / "engine.tflite", num_threads=os.cpu_count() or 1)
-    pixels = to_input(Image.open(io.BytesIO(new_photo())).convert("RGB"), card.input_size)
+    pixels = to_input(Image.open(io.BytesIO(new_photo())).convert("RGB"), size)
     score = partial(engine.score, pixels)
     client = Client(base)
     known, *new = [new_photo() for _ in range(repeats + 4)]

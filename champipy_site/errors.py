@@ -4,7 +4,6 @@ import logging
 
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
-from drf_spectacular.utils import extend_schema
 from drf_standardized_errors.handler import ExceptionHandler as StandardizedHandler
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
@@ -35,15 +34,14 @@ class ExceptionHandler(StandardizedHandler):
         if not isinstance(self.exc, APIException | OperationalError | InterfaceError):
             super().report_exception(exc, response)
         elif response.status_code >= 500:
-            response._has_been_logged = True  # else Django logs every status from 500 on
+            # Else Django logs every status from 500 on.
+            response._has_been_logged = True  # type: ignore[attr-defined]
 
 
 class UnknownPathView(PublicView):
     """Any other path below /api/: a 404 in JSON."""
 
-    @extend_schema(exclude=True)
-    def dispatch(self, request: Request, *args: object, **kwargs: object):
-        return super().dispatch(request, *args, **kwargs)
+    schema = None
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         raise Http404("There is no such path. /api/v1/docs lists those that there are.")

@@ -110,10 +110,11 @@ SILENCED_SYSTEM_CHECKS = [
 DATABASES = {
     "default": env.db_url("DATABASE_URL", default="postgres://champipy@127.0.0.1:5432/champipy")
 }
-DATABASES["default"] |= {
-    "CONN_MAX_AGE": 60,
-    "CONN_HEALTH_CHECKS": True,
-    "OPTIONS": {"connect_timeout": 3, "options": "-c statement_timeout=30000"},
+DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 3,
+    "options": "-c statement_timeout=30000",
+    **DATABASES["default"].get("OPTIONS", {}),  # those of the URL: ?sslmode=require
 }
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CACHES = {
@@ -277,6 +278,7 @@ LOGGING = {
         "django.request": {"level": "ERROR"},  # a 404 is the client's business
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
         "axes": {"level": "ERROR"},  # attempts stand in the admin
     },
 }

@@ -41,8 +41,8 @@ def photo_store(
         defaults={
             "file": name,
             "bytes": len(data),
-            "width": image.width,
-            "height": image.height,
+            "width": image.info["full_size"][0],
+            "height": image.info["full_size"][1],
             "perceptual_hash": signed_64(perceptual_hash(image)),
             "origin": origin,
             "mushroom_observer_id": mushroom_observer_id or mushroom_observer_image_id(origin),

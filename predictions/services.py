@@ -37,7 +37,7 @@ FETCH_DEADLINE_S = 10.0
 RESEND_FETCH_S = 15.0
 """After this long without an answer a fetch is sent anew: its deadline, and some queueing."""
 RESEND_INFERENCE_S = 5.0
-"""The same for scoring, which takes a tenth of a second and is cut off after eight."""
+"""The same for scoring, which takes a tenth of a second and is cut off after fifteen."""
 RESEND_AT_MOST_S = 60.0
 MOST_ATTEMPTS = 3
 """A photo that ended three workers is not given a fourth."""
@@ -52,7 +52,7 @@ def prediction_create(
     """
     is_upload = not isinstance(file, str)
     prediction = Prediction(user=user, nb_preds=nb_preds, is_upload=is_upload)
-    prediction.file = (file if isinstance(file, str) else file.name or "upload")[:2048]
+    prediction.file = _storable(file if isinstance(file, str) else file.name or "upload")
     try:
         version = _version_in_production()
         if isinstance(file, str):
@@ -75,6 +75,11 @@ def prediction_create(
     except (PredictionRefused, FetchError) as error:
         _finish(prediction, error=PredictionRefused(error.code, error.detail))
     return prediction
+
+
+def _storable(text: str) -> str:
+    """Return text as PostgreSQL can hold it: no NUL, no half of a surrogate pair, not too long."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()[:2048]
 
 
 def _version_in_production() -> ModelVersion:

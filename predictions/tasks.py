@@ -24,9 +24,9 @@ def fetch_prediction(prediction_id: int) -> None:
     prediction_fetch(prediction_id=prediction_id)
 
 
-@shared_task(time_limit=8)
+@shared_task(time_limit=15)
 def infer_prediction(prediction_id: int) -> None:
-    """Worker inference: decode and score. Cut off, with its process, after eight seconds."""
+    """Worker inference: decode and score. Cut off, with its process, after fifteen seconds."""
     prediction_infer(prediction_id=prediction_id)
 
 

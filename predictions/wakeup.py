@@ -28,7 +28,9 @@ def announce_answer(prediction_id: int) -> None:
     """Wake whoever waits for this prediction, now or within the next minute."""
     try:
         with _client().pipeline(transaction=False) as pipeline:
-            pipeline.rpush(_key(prediction_id), 1).expire(_key(prediction_id), 60).execute()
+            pipeline.rpush(_key(prediction_id), 1)
+            pipeline.expire(_key(prediction_id), 60)
+            pipeline.execute()
     except redis.RedisError as error:
         logger.warning("Nobody was told that prediction %s is answered: %s", prediction_id, error)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q, QuerySet
 
 from mlmodels.evaluation import HeldOutPhotos
 from mlmodels.ml.dataset import Dataset, LabelledPhoto, group_photos, split_by_group
@@ -33,17 +33,16 @@ def training_dataset(*, limit: int, seed: int) -> Dataset:
     """
     labels = tuple(Species.objects.values_list("name", flat=True))
     _check_enough(labels)
-    recent = Photo.objects.filter(split=Photo.Split.TRAINING).order_by("-split_at", "-pk")
-    chosen = list(recent.select_related("label")[:limit])
+    recent = _photos(Photo.Split.TRAINING).order_by("-split_at", "-pk")
+    chosen = list(recent[:limit])
     for name in labels:
-        missing = LEAST_PHOTOS - sum(photo.label.name == name for photo in chosen)
+        missing = LEAST_PHOTOS - sum(photo.species == name for photo in chosen)
         if missing > 0:
             known = {photo.pk for photo in chosen}
-            more = recent.filter(label__name=name).exclude(pk__in=known).select_related("label")
-            chosen += more[:missing]
+            chosen += recent.filter(species=name).exclude(pk__in=known)[:missing]
     chosen.sort(key=lambda photo: photo.sha256)
     groups = _groups(chosen)
-    indices = [labels.index(photo.label.name) for photo in chosen]
+    indices = [labels.index(photo.species) for photo in chosen]
     training, validation = split_by_group(indices, groups, seed=seed)
     photos = [
         _labelled(photo, index, group)
@@ -54,6 +53,11 @@ def training_dataset(*, limit: int, seed: int) -> Dataset:
         training=tuple(photos[i] for i in training),
         validation=tuple(photos[i] for i in validation),
     )
+
+
+def _photos(split: str) -> QuerySet:
+    """Return a split's photos, each with its label's name as `species`."""
+    return Photo.objects.filter(split=split).annotate(species=F("label__name"))
 
 
 def _check_enough(labels: Sequence[str]) -> None:
@@ -69,7 +73,7 @@ def _check_enough(labels: Sequence[str]) -> None:
 
 def _groups(photos: Sequence[Photo]) -> list[str]:
     return group_photos(
-        [photo.label_id for photo in photos],
+        [photo.label_id or 0 for photo in photos],
         [photo.mushroom_observer_id for photo in photos],
         [photo.perceptual_hash % (1 << 64) for photo in photos],
         id_distance=SAME_OBSERVATION_IDS,
@@ -101,16 +105,12 @@ def evaluation_set(labels: Sequence[str], *, include_near: bool = True) -> HeldO
     With `include_near` False those near the training photos are left out: the same find in both
     makes a model look better than it is.
     """
-    photos = list(
-        Photo.objects.filter(split=Photo.Split.EVALUATION, label__name__in=labels)
-        .select_related("label")
-        .order_by("sha256")
-    )
-    training = list(Photo.objects.filter(split=Photo.Split.TRAINING).order_by("sha256"))
+    photos = list(_photos(Photo.Split.EVALUATION).filter(species__in=labels).order_by("sha256"))
+    training = list(_photos(Photo.Split.TRAINING).order_by("sha256"))
     groups = _groups([*photos, *training])
     of_training = set(groups[len(photos) :])
     rows = [
-        (_labelled(photo, labels.index(photo.label.name), group), group in of_training)
+        (_labelled(photo, labels.index(photo.species), group), group in of_training)
         for photo, group in zip(photos, groups, strict=False)
         if include_near or group not in of_training
     ]

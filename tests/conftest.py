@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from PIL import Image
+from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from accounts.models import User
@@ -111,7 +112,7 @@ def photo_server() -> Iterator[PhotoServer]:
 
 @pytest.fixture(scope="session")
 def workers(
-    django_db_setup: None, django_db_blocker: pytest.FixtureRequest, photo_server: PhotoServer
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, photo_server: PhotoServer
 ) -> Iterator[dict[str, subprocess.Popen]]:
     """The real workers `fetch` and `inference`, as processes of their own, on the test database.
 

@@ -26,7 +26,7 @@ class PhotoServer:
     """Serves on 127.0.0.1 what lies under its folders or in `files` (path without its first slash).
 
     Beside them:
-    /drip/PATH            the file, a byte each `drip_s`        /drip-headers      headers likewise
+    /drip/PATH            the file, a byte each `drip_s`       /drip-headers      headers likewise
     /drip-chunks/PATH     the same, chunked                    /hang              nothing at all
     /redirect/N/PATH      N redirects, then the file           /redirect-to?url=  one redirect
     /redirect-loop        redirects to itself                  /status/CODE       that status

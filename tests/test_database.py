@@ -1,5 +1,7 @@
 """The database, and what is said while it is away."""
 
+from collections.abc import Iterator
+
 import pytest
 from django.db import connection
 from rest_framework.test import APIClient
@@ -20,7 +22,7 @@ def test_dbconnex_measures_the_database(nobody: APIClient) -> None:
 
 
 @pytest.fixture
-def database_away(db: None, unused_tcp_port: int) -> None:
+def database_away(db: None, unused_tcp_port: int) -> Iterator[None]:
     port = connection.settings_dict["PORT"]
     connection.settings_dict["PORT"] = unused_tcp_port
     yield

@@ -1,5 +1,6 @@
 """POST and GET /predictions as a user calls them, with the real workers in their own processes."""
 
+import json
 import threading
 
 import pytest
@@ -25,7 +26,9 @@ def open_photo_server(settings, photo_server: PhotoServer) -> None:
 
 
 def post_url(client: APIClient, url: str, **more):
-    return client.post(PATH, {"file": url, **more}, format="json")
+    # Escaped, so that half a surrogate pair, too, gets as far as the server.
+    body = json.dumps({"file": url, **more})
+    return client.post(PATH, body, content_type="application/json")
 
 
 def post_photo(client: APIClient, data: bytes, headers: dict | None = None, **more):
@@ -183,3 +186,8 @@ def test_equal_photos_at_once_compute_once(users) -> None:
     assert sorted(answer["reused"] for answer in answers) == [False] + [True] * 5
     assert Inference.objects.count() == 1
     assert len({str(answer["predictions"]) for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("url", ["http://a.org/\0", "http://a.org/\ud800", "x" * 5000], ids=ascii)
+def test_a_url_that_no_database_can_hold_is_refused(alice: APIClient, url: str) -> None:
+    assert error_of(post_url(alice, url)) == (422, "url_forbidden")

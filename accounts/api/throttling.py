@@ -20,6 +20,8 @@ class FixedWindowThrottle(SimpleRateThrottle):
     PostgreSQL and still holds.
     """
 
+    duration: int
+    num_requests: int
     window_ends: float
 
     def get_cache_key(self, request: Request, view: APIView) -> str:

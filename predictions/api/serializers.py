@@ -65,10 +65,11 @@ class PredictionJsonRequest(serializers.Serializer):
     )
 
 
-class PredictionUploadRequest(PredictionJsonRequest):
+class PredictionUploadRequest(serializers.Serializer):
     """The schema of a request with a photo."""
 
     file = serializers.FileField(help_text="JPEG, PNG, WebP, GIF, BMP or TIFF, at most 10 MB.")
+    nb_preds = serializers.IntegerField(default=1, min_value=1)
 
 
 class SpeciesScoreSerializer(serializers.Serializer):
@@ -143,4 +144,4 @@ class PhotoErrorResponseSerializer(serializers.Serializer):
     """The schema of an answer to a photo that cannot be used."""
 
     type = serializers.CharField(help_text="`client_error` or `server_error`.")
-    errors = PhotoErrorSerializer(many=True)
+    errors = PhotoErrorSerializer(many=True)  # type: ignore[assignment]

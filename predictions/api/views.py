@@ -1,5 +1,5 @@
 import threading
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.throttling import PredictionThrottle
+from accounts.models import User
 from mlmodels.models import Species
 from mlmodels.selectors import production_version
 from predictions.api.prefer import wait_preferred
@@ -67,7 +68,7 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     queryset = Prediction.objects.none()
 
     def get_queryset(self) -> QuerySet[Prediction]:
-        return predictions_visible_to(self.request.user)
+        return predictions_visible_to(cast(User, self.request.user))
 
     def get_throttles(self) -> list:
         return [PredictionThrottle()] if self.action == "create" else []
@@ -103,7 +104,7 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
             data=request.data, context={"species_count": species_count}
         )
         asked.is_valid(raise_exception=True)
-        prediction = prediction_create(user=request.user, **asked.validated_data)
+        prediction = prediction_create(user=cast(User, request.user), **asked.validated_data)
         wait_s = wait_preferred(request.headers.get("Prefer", ""))
         # With too many waiting already, one more would keep others from being heard.
         if wait_s and _waiting.acquire(blocking=False):

@@ -3,6 +3,7 @@ from collections import Counter
 import pytest
 
 from mlmodels.ml.dataset import Dataset, LabelledPhoto, group_photos, split_by_group
+from mlmodels.ml.preprocessing import NEAR_DUPLICATE_BITS
 
 
 def photo(name, label=0, group=None):
@@ -20,10 +21,10 @@ def test_near_ids_of_two_species_are_two_groups():
 
 
 def test_near_duplicates_are_one_group_whatever_their_labels():
-    whole = (1 << 64) - 1
+    near, whole = (1 << NEAR_DUPLICATE_BITS) - 1, (1 << 64) - 1
     groups = group_photos(
-        [0, 1, 0, 0], [None] * 4, [0, 0b1111111111, 0b11111111111 << 30, whole]
-    )  # 10 and 11 bits away from the first
+        [0, 1, 0, 0], [None] * 4, [0, near, near << 30 | 1, whole]
+    )  # as many bits away from the first as is near, one more, and all
     assert groups[0] == groups[1]
     assert len(set(groups)) == 3
 
