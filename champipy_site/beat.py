@@ -1,5 +1,6 @@
 """Beat, one at a time: whoever holds an advisory lock of PostgreSQL sends, others stand by."""
 
+import contextlib
 import logging
 from typing import Any
 
@@ -36,12 +37,19 @@ class AdvisoryLock:
                     self._is_held = cursor.fetchone()[0]
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The connection that holds beat's lock is lost: %s", error)
-            self.release()
+            self._is_held = False
+            self._connection.close()
         return self._is_held
 
     def release(self) -> None:
-        """Give the lock up with its connection."""
-        self._is_held = False
+        """Give the lock up, and its connection: closing alone lets go of it only a moment later."""
+        if self._is_held:
+            self._is_held = False
+            with (
+                contextlib.suppress(DatabaseError, InterfaceError),
+                self._connection.cursor() as cursor,
+            ):
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [self._number])
         self._connection.close()
 
 

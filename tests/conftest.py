@@ -30,13 +30,15 @@ from tests.photo_server import PhotoServer
 PROJECT = Path(__file__).resolve().parent.parent
 
 
+REAL_PHOTOS = Path(os.environ.get("CHAMPIPY_PHOTOS", PROJECT.parent / "shared" / "photos"))
+
+
 @pytest.fixture(scope="session")
 def real_photos() -> Path:
     """The folder of real photos; tests that need it are skipped where there is none."""
-    folder = Path(os.environ.get("CHAMPIPY_PHOTOS", PROJECT.parent / "shared" / "photos"))
-    if not (folder / "evaluation").is_dir():
-        pytest.skip(f"no real photos in {folder}: set CHAMPIPY_PHOTOS")
-    return folder
+    if not (REAL_PHOTOS / "evaluation").is_dir():
+        pytest.skip(f"no real photos in {REAL_PHOTOS}: set CHAMPIPY_PHOTOS")
+    return REAL_PHOTOS
 
 
 def drawn_photo(seed: int = 0, size: tuple[int, int] = (320, 240), format: str = "JPEG") -> bytes:
@@ -105,8 +107,12 @@ def production(db: None) -> ModelVersion:
 
 @pytest.fixture(scope="session")
 def photo_server() -> Iterator[PhotoServer]:
-    """A web server on this machine, whose one address the workers may fetch from."""
-    with PhotoServer(files={"drawn.jpg": drawn_photo(1)}) as server:
+    """A web server on this machine, whose one address the workers may fetch from.
+
+    It serves /drawn.jpg, and the real photos where there are any.
+    """
+    folders = [REAL_PHOTOS] if REAL_PHOTOS.is_dir() else []
+    with PhotoServer(folders=folders, files={"drawn.jpg": drawn_photo(1)}) as server:
         yield server
 
 

@@ -1,6 +1,7 @@
 """`up`, `down` and `status`."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from champipy_site.stack.state import (
 from champipy_site.stack.supervisor import Supervisor
 
 NOT_UP = 3  # status's exit code, as `systemctl status` has it
+SAMPLE = PROJECT / "docs" / "sample.jpg"  # drawn, so that a first prediction needs no Internet
 READY = "\0"  # the detached supervisor's last word to the terminal that started it
 STOP_SECONDS = 120.0  # above the sum of all limits in services.py
 
@@ -71,8 +73,7 @@ def welcome(report: Report, state: StackState, mode: str) -> None:
         """-d '{"username": "alice", "password": "wonderland"}' """
         """| sed 's/.*"token": *"\\([^"]*\\)".*/\\1/')""",
         f'curl -s {address}/api/v1/predictions -H "Authorization: Token $TOKEN" '
-        "-H 'Content-Type: application/json' "
-        """-d '{"file": "https://mushroomobserver.org/images/640/1198070.jpg", "nb_preds": 3}'""",
+        f"-F {shlex.quote(f'file=@{SAMPLE}')} -F nb_preds=3",
         "",
     ):
         report.show(line)

@@ -137,11 +137,8 @@ def predict(
 
     `load(start, stop)` gives the features of those photos.
     """
-    forward = tf.function(
-        lambda x: tail(tf.cast(x, tf.float32), training=False), reduce_retracing=True
-    )
     batches = [
-        forward(tf.constant(load(start, min(start + batch_size, count))))
+        tail(tf.cast(load(start, min(start + batch_size, count)), tf.float32), training=False)
         for start in range(0, count, batch_size)
     ]
     return {name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -20,6 +20,9 @@ from mlmodels.ml.training_types import EpochRecord, Progress, TrainingParameters
 
 FEATURES_SHARE = 0.45
 """The share of the time budget after which no more views are computed."""
+LAYERS_BEGIN, LAYERS_SHARE = 0.45, 0.25
+REFIT_BEGIN, REFIT_SHARE = 0.70, 0.29
+"""Shares of a whole training, for the progress that is shown."""
 FEATURE_BYTES = 4_000_000_000
 """Fewer views are used where the features would take more than this on disk."""
 
@@ -29,8 +32,7 @@ class Candidate:
     epoch: int
     weights: dict[str, np.ndarray]
     logits: np.ndarray
-    nll: float
-    """After the temperature that suits these logits best: what counts is the ranking."""
+    accuracy: float
 
 
 class TrainingRun:
@@ -75,32 +77,37 @@ class TrainingRun:
 
     def extract(self, cache: FeatureCache, cut: int) -> int:
         """Compute the features, view by view; returns how many views there are of each photo."""
-        training, validation = self.dataset.training, self.dataset.validation
+        photos = (*self.dataset.training, *self.dataset.validation)
         size = int(np.prod(feature_shape(cut, self.parameters.input_size))) * (2 if cut else 1)
-        room = max(1, FEATURE_BYTES // (size * len(training)))
+        room = max(1, FEATURE_BYTES // (size * len(photos)))
         views = min(self.parameters.views, room)
-        pairs = [(photo, 0) for photo in (*validation, *training)]
-        plain = len(pairs)
-        pairs += [(photo, view) for view in range(1, views) for photo in training]
+        pairs = [(photo, view) for view in range(views) for photo in photos]
         done = extract_features(
             cache,
             pairs,
             threads=os.cpu_count() or 1,
-            progress=lambda done, total: self.report("features", 0.5 * done / total),
-            enough=lambda done: done >= plain and self.budget_used() > FEATURES_SHARE,
+            progress=lambda done, total: self.report("features", LAYERS_BEGIN * done / total),
+            enough=lambda done: done >= len(photos) and self.budget_used() > FEATURES_SHARE,
         )
-        return 1 + max(0, done - plain) // len(training)
+        return done // len(photos)
 
-    def fit_head(self, tail: keras.Model, cache: FeatureCache, views: int) -> dict[str, np.ndarray]:
-        """Standardisation and dense layer, fitted to the embeddings of the first `views` views."""
-        pairs = [(photo.sha256, view) for view in range(views) for photo in self.dataset.training]
+    def fit_head(
+        self,
+        tail: keras.Model,
+        cache: FeatureCache,
+        photos: Sequence[LabelledPhoto],
+        views: int,
+    ) -> dict[str, np.ndarray]:
+        """Standardisation and dense layer, fitted to the embeddings of the photos' first views."""
+        views = min(views, self.parameters.head_views)
+        pairs = [(photo.sha256, view) for view in range(views) for photo in photos]
 
         def load(start: int, stop: int) -> np.ndarray:
-            self.report("head", 0.5 + 0.05 * start / len(pairs))
+            self.report("head", LAYERS_BEGIN)
             return cache.load(pairs[start:stop])
 
         embeddings = predict(tail, load, len(pairs), self.parameters.batch_size)["embedding"]
-        labels = np.array([photo.label for photo in self.dataset.training] * views)
+        labels = np.array([photo.label for photo in photos] * views)
         return fit_head(
             embeddings, labels, len(self.dataset.labels), self.parameters.head_regularisation
         )
@@ -110,19 +117,13 @@ class TrainingRun:
         parameters = self.parameters
         photos = self.dataset.training
         steps = -(-len(photos) // parameters.batch_size) * parameters.epochs
-        optimiser = Optimiser(
-            tail,
-            learning_rate=parameters.learning_rate,
-            weight_decay=parameters.weight_decay,
-            label_smoothing=parameters.label_smoothing,
-            averaging=parameters.averaging,
-        )
+        optimiser = self._optimiser(tail)
         best = self._measure(tail, cache, optimiser, 0, None)
         step = 0
         begun = self.budget_used()
         for epoch in range(1, parameters.epochs + 1):
             losses = []
-            for batch in self._batches():
+            for batch in self._batches(photos):
                 # Where the time will not suffice, the clock and not the plan drives the rate down.
                 done = max(step / steps, (self.budget_used() - begun) / max(1 - begun, 1e-9))
                 if done >= 1:
@@ -130,21 +131,51 @@ class TrainingRun:
                     break
                 losses.append(self._train_on(optimiser, cache, batch, views, done))
                 step += 1
-                self.report("layers", 0.55 + 0.43 * done, epoch)
+                self.report("layers", LAYERS_BEGIN + LAYERS_SHARE * done, epoch)
             if losses:
                 candidate = self._measure(tail, cache, optimiser, epoch, float(np.mean(losses)))
-                if candidate.nll <= best.nll:
+                if candidate.accuracy >= best.accuracy:  # of equals the later: its rate was lower
                     best = candidate
             if self.out_of_time:
                 break
         return best
 
-    def _batches(self) -> Iterator[list[LabelledPhoto]]:
-        order = self._rng.permutation(len(self.dataset.training))
+    def refit_layers(
+        self, tail: keras.Model, cache: FeatureCache, views: int, epochs: int
+    ) -> dict[str, np.ndarray] | None:
+        """Train the tail on the validation photos too, as before, up to the end of epoch `epochs`.
+
+        There is nothing left to measure it by, so it repeats what has been measured. Returns the
+        averaged weights, or None when the time budget ended first.
+        """
+        photos = (*self.dataset.training, *self.dataset.validation)
+        per_epoch = -(-len(photos) // self.parameters.batch_size)
+        optimiser = self._optimiser(tail)
+        step = 0
+        for epoch in range(1, epochs + 1):
+            for batch in self._batches(photos):
+                if self.budget_used() >= 1:
+                    return None
+                done = step / (per_epoch * self.parameters.epochs)
+                self._train_on(optimiser, cache, batch, views, done)
+                step += 1
+                self.report("refit", REFIT_BEGIN + REFIT_SHARE * step / (per_epoch * epochs), epoch)
+        with optimiser.averaged():
+            return get_weights(tail)
+
+    def _optimiser(self, tail: keras.Model) -> Optimiser:
+        return Optimiser(
+            tail,
+            learning_rate=self.parameters.learning_rate,
+            weight_decay=self.parameters.weight_decay,
+            label_smoothing=self.parameters.label_smoothing,
+            averaging=self.parameters.averaging,
+        )
+
+    def _batches(self, photos: Sequence[LabelledPhoto]) -> Iterator[list[LabelledPhoto]]:
+        order = self._rng.permutation(len(photos))
         for start in range(0, len(order), self.parameters.batch_size):
-            yield [
-                self.dataset.training[i] for i in order[start : start + self.parameters.batch_size]
-            ]
+            yield [photos[i] for i in order[start : start + self.parameters.batch_size]]
 
     def _train_on(
         self,
@@ -186,5 +217,6 @@ class TrainingRun:
         accuracy = float((logits.argmax(axis=1) == self.validation_labels).mean())
         record = EpochRecord(epoch, loss, accuracy, nll, self.elapsed())
         self.history.append(record)
-        self.report("layers", 0.55 + 0.43 * min(1.0, epoch / self.parameters.epochs), epoch, record)
-        return Candidate(epoch, weights, logits, nll)
+        fraction = LAYERS_BEGIN + LAYERS_SHARE * min(1.0, epoch / self.parameters.epochs)
+        self.report("layers", fraction, epoch, record)
+        return Candidate(epoch, weights, logits, accuracy)

@@ -46,7 +46,7 @@ class EpochRecord:
     accuracy: float
     """Of the averaged weights, on the validation photos, 0 to 1."""
     nll: float
-    """The same, negative log-likelihood in nats, uncalibrated."""
+    """The same, negative log-likelihood in nats, at the temperature that suits it best."""
     seconds: float
     """Since the training began."""
 
@@ -56,7 +56,7 @@ class Progress:
     """Where a training is. `record` is there once for each finished epoch."""
 
     stage: str
-    """"features", "head", "layers" or "calibration"."""
+    """"features", "head", "layers", "refit" or "calibration"."""
     fraction: float
     """Of the whole training, 0 to 1."""
     epoch: int = 0
@@ -82,6 +82,9 @@ class TrainedNetwork:
     """Float32 [n, k], in the order of the dataset's validation photos."""
     history: tuple[EpochRecord, ...]
     best_epoch: int
+    refitted: bool
+    """Whether the weights are those of a second training, on the validation photos as well. The
+    figures of `validation` and the temperature are always those of the first."""
     views: int
     """Views that were used: fewer than asked for where time or room was short."""
     out_of_time: bool

@@ -67,6 +67,11 @@ def trained(run):
     return run(reports.append), reports
 
 
+def best_epoch(history):
+    """The most accurate on the validation photos; of equals the last."""
+    return max(history, key=lambda record: (record.accuracy, record.epoch)).epoch
+
+
 def test_training_learns(trained, dataset):
     network, _ = trained
     assert network.labels == LABELS
@@ -75,7 +80,15 @@ def test_training_learns(trained, dataset):
     assert network.validation.accuracy > 0.9
     losses = [record.loss for record in network.history[1:]]
     assert losses[-1] < losses[0]
-    assert network.history[network.best_epoch].nll == min(r.nll for r in network.history)
+    assert network.best_epoch == best_epoch(network.history)
+
+
+def test_it_is_trained_again_on_all_photos_where_there_is_time(trained, run):
+    network, _ = trained
+    assert network.refitted
+    hurried = run(clock=TickingClock(), parameters={"minutes": 2.0})
+    assert not hurried.refitted
+    assert not np.array_equal(hurried.weights["head/bias"], network.weights["head/bias"])
 
 
 def test_only_the_chosen_layers_change(trained, backbone):
@@ -96,6 +109,7 @@ def test_progress_only_rises_and_brings_every_epoch(trained):
     assert list(dict.fromkeys(report.stage for report in reports)) == [
         "features",
         "layers",
+        "refit",
         "calibration",
     ]
     assert tuple(r.record for r in reports if r.record) == network.history
@@ -125,9 +139,9 @@ class TickingClock:
 def test_the_time_budget_ends_on_the_best_weights(run, dataset):
     network = run(clock=TickingClock(), parameters={"epochs": 500, "minutes": 2.0})
     assert network.out_of_time
+    assert not network.refitted
     assert 2 <= len(network.history) < 100
-    nlls = [record.nll for record in network.history]
-    assert network.best_epoch == nlls.index(min(nlls)) or nlls.count(min(nlls)) > 1
+    assert network.best_epoch == best_epoch(network.history)
     assert network.validation.accuracy == network.history[network.best_epoch].accuracy
     assert network.seconds < 2 * 60 + 30  # a measurement after the end is let through
 
