@@ -234,7 +234,6 @@ CELERY_TASK_DEFAULT_QUEUE = "monitoring"
 CELERY_TASK_ROUTES = {
     "predictions.tasks.fetch_prediction": {"queue": "fetch"},
     "predictions.tasks.infer_prediction": {"queue": "inference"},
-    "supervision.tasks.run_training": {"queue": "training"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -279,6 +278,7 @@ LOGGING = {
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
+        "tensorflow": {"level": "WARNING"},
         "axes": {"level": "ERROR"},  # attempts stand in the admin
     },
 }

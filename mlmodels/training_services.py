@@ -118,6 +118,7 @@ def _train(
                 **asdict(parameters),
                 "views": trained.views,
                 "best_epoch": trained.best_epoch,
+                "refitted": trained.refitted,
                 "seconds": round(trained.seconds),
                 "training_photos": len(dataset.training),
                 "validation_photos": len(dataset.validation),

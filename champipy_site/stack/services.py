@@ -12,6 +12,7 @@ from champipy_site.stack.process import Service
 
 FETCH_THREADS = 32
 INFERENCE_PROCESSES = 1
+INFERENCE_MEMORY_KB = 250_000  # a child that a huge photo has swollen beyond this is replaced
 WEB_THREADS = 64
 LONGEST_WAIT = 35  # seconds; a request waits up to 30 for its prediction
 
@@ -107,6 +108,7 @@ def all_services(environment: dict[str, str], host: str, port: int) -> list[Serv
     fetch += ["--pool", "threads", "--concurrency", str(FETCH_THREADS)]
     inference = [*WORKER, "--queues", "inference"]
     inference += ["--pool", "prefork", "--concurrency", str(INFERENCE_PROCESSES)]
+    inference += ["--max-memory-per-child", str(INFERENCE_MEMORY_KB)]
     training = [*WORKER, "--queues", "training"]
     training += ["--pool", "prefork", "--concurrency", "1", "--max-tasks-per-child", "1"]
     return [

@@ -163,7 +163,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 def _read_h5(path: Path) -> dict[str, np.ndarray]:
     """Read Keras's legacy layout, one group a layer: ``block1_conv1/block1_conv1_W_1:0``."""
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     weights: dict[str, np.ndarray] = {}
     try:

@@ -7,6 +7,7 @@ whose ranges are measured on about a hundred training photos (Jacob et al. 2018,
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -83,4 +84,7 @@ def quantise(
         ]
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.float32
-        return bytes(converter.convert())
+        with warnings.catch_warnings():
+            # The converter's calibration uses the interpreter that TensorFlow is about to drop.
+            warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
+            return bytes(converter.convert())

@@ -72,9 +72,9 @@ def train(
     Raises `preprocessing.PhotoError` for a photo that can't be decoded, `ValueError` for weights
     that do not fit.
 
-    The same arguments give the same result on the same machine, as long as the budget is not
-    reached and `cache_dir` holds the same stem. For that, TensorFlow is switched to deterministic
-    operations in the whole process (which costs no time that could be measured).
+    The same arguments give the same result on the same machine but for rounding (threads add
+    floats up in no fixed order), as long as the budget is not reached and `cache_dir` holds the
+    same stem. TensorFlow is switched to deterministic operations in the whole process.
     """
     run = TrainingRun(dataset, parameters, progress, should_stop, clock)
     weights = {**backbone, **(initial or {})}

@@ -113,12 +113,18 @@ class TrainingRun:
         )
 
     def fit_layers(self, tail: keras.Model, cache: FeatureCache, views: int) -> Candidate:
-        """Train the tail; returns the weights that were best on the validation photos."""
+        """Train the tail; returns the best weights by the validation photos.
+
+        By the one-standard-error rule (Breiman et al. 1984): of the epochs whose accuracy is within
+        a standard error of the highest, the last, which the falling rate has settled. A few hundred
+        photos cannot tell such epochs apart, and the single highest is mostly luck.
+        """
         parameters = self.parameters
         photos = self.dataset.training
         steps = -(-len(photos) // parameters.batch_size) * parameters.epochs
         optimiser = self._optimiser(tail)
         best = self._measure(tail, cache, optimiser, 0, None)
+        highest = best.accuracy
         step = 0
         begun = self.budget_used()
         for epoch in range(1, parameters.epochs + 1):
@@ -134,11 +140,15 @@ class TrainingRun:
                 self.report("layers", LAYERS_BEGIN + LAYERS_SHARE * done, epoch)
             if losses:
                 candidate = self._measure(tail, cache, optimiser, epoch, float(np.mean(losses)))
-                if candidate.accuracy >= best.accuracy:  # of equals the later: its rate was lower
+                highest = max(highest, candidate.accuracy)
+                if candidate.accuracy >= highest - self._standard_error(highest):
                     best = candidate
             if self.out_of_time:
                 break
         return best
+
+    def _standard_error(self, accuracy: float) -> float:
+        return float(np.sqrt(accuracy * (1 - accuracy) / len(self.validation_labels)))
 
     def refit_layers(
         self, tail: keras.Model, cache: FeatureCache, views: int, epochs: int

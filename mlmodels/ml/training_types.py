@@ -16,8 +16,8 @@ class TrainingParameters:
     input_size: int = 224
     variables: int = 4
     """How many layers that have weights are trained, counted from the output: 1 to 14."""
-    epochs: int = 12
-    views: int = 8
+    epochs: int = 10
+    views: int = 6
     """Views of each training photo, the photo itself included."""
     batch_size: int = 32
     learning_rate: float = 1e-4

@@ -1,3 +1,4 @@
+import os
 import sys
 from argparse import ArgumentParser
 from typing import Any
@@ -35,6 +36,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         # Imported here: this loads TensorFlow.
         from mlmodels.ml.backbone import BackboneUnavailable
         from mlmodels.ml.training_types import Progress, TrainingParameters

@@ -1,0 +1,97 @@
+"""Many clients at once for a while, with a worker killed in the middle if wanted.
+
+    .venv/bin/python -m benchmarks.load --clients 32 --seconds 120 --kill inference
+
+Each client sends new photos, and every third time one that was sent before. Afterwards the rows
+are counted: one prediction a request, one inference a photo, none pending, no file left behind.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+
+from benchmarks.service import PROJECT, Client, new_photo, stack
+
+COUNT_ROWS = """
+import json
+from django.conf import settings
+from predictions.models import Inference, Photo, Prediction
+print(json.dumps({
+    "predictions": Prediction.objects.count(),
+    "not done": Prediction.objects.exclude(status="done").count(),
+    "inferences": Inference.objects.count(),
+    "photos": Photo.objects.count(),
+    "incoming files": len(list((settings.CHAMPIPY_HOME / "incoming").glob("*"))),
+}))
+"""
+
+
+class Load:
+    """What the clients saw."""
+
+    def __init__(self, base: str, clients: int, seconds: float) -> None:
+        self.stop = time.monotonic() + seconds
+        self.codes: Counter[int] = Counter()
+        self.times: list[float] = []
+        self.sent: set[bytes] = set()
+        self.known = [new_photo() for _ in range(20)]
+        self.users = [Client(base) for _ in range(clients)]
+        self.threads = [threading.Thread(target=self.work, args=(user,)) for user in self.users]
+
+    def work(self, user: Client) -> None:
+        count = 0
+        while time.monotonic() < self.stop:
+            count += 1
+            photo = random.choice(self.known) if count % 3 == 0 else new_photo()  # noqa: S311
+            started = time.monotonic()
+            self.codes[user.status_of(photo)] += 1
+            self.times.append(time.monotonic() - started)
+            self.sent.add(photo)
+
+
+def kill(home: Path, name: str) -> None:
+    """End a process and its children with SIGKILL."""
+    process = psutil.Process(
+        json.loads((home / "stack.json").read_text())["processes"][name]["pid"]
+    )
+    for each in [process, *process.children(recursive=True)]:
+        os.kill(each.pid, signal.SIGKILL)
+    print(f"killed {name}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--kill", help="a process to kill in the middle: inference, fetch, web, …")
+    parser.add_argument("--port", type=int, default=8766)
+    options = parser.parse_args()
+    with stack(options.port) as (base, home):
+        load = Load(base, options.clients, options.seconds)
+        for thread in load.threads:
+            thread.start()
+        if options.kill:
+            time.sleep(options.seconds / 2)
+            kill(home, options.kill)
+        for thread in load.threads:
+            thread.join()
+        print(f"answers by status: {dict(load.codes)}; photos sent: {len(load.sent)}")
+        times = sorted(load.times)
+        print(f"median {times[len(times) // 2]:.2f} s, longest {times[-1]:.2f} s")
+        environment = os.environ | {"CHAMPIPY_HOME": str(home)}
+        command = [str(PROJECT / "champipy"), "shell", "--verbosity", "0", "-c", COUNT_ROWS]
+        rows = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        print(rows.stdout.strip())
+
+
+if __name__ == "__main__":
+    main()

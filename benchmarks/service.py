@@ -1,0 +1,78 @@
+"""A stack of its own for a benchmark, its users, and photos that nobody has sent before."""
+
+import io
+import itertools
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import requests
+from PIL import Image
+
+PROJECT = Path(__file__).resolve().parent.parent
+PRETRAINED = PROJECT / "mlmodels" / "pretrained"
+_numbers = itertools.count(time.time_ns() % 10**9)
+
+
+def new_photo() -> bytes:
+    """Return the bytes of a JPEG that nobody has sent before."""
+    generator = np.random.default_rng(next(_numbers))
+    coarse = Image.fromarray(generator.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+    data = io.BytesIO()
+    coarse.resize((320, 240), Image.Resampling.BICUBIC).save(data, "JPEG", quality=85)
+    return data.getvalue()
+
+
+class Client:
+    """A user with a token and a kept connection."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self.session = requests.Session()
+        login = {"username": "alice", "password": "wonderland"}
+        token = self.session.post(f"{base}/token", json=login, timeout=10).json()["token"]
+        self.session.headers["Authorization"] = f"Token {token}"
+
+    def post(self, photo: bytes) -> requests.Response:
+        """Upload a photo."""
+        return self.session.post(
+            f"{self.base}/predictions",
+            files={"file": ("photo.jpg", photo)},
+            headers={"Prefer": "wait=30"},
+            timeout=60,
+        )
+
+    def predict(self, photo: bytes) -> dict:
+        """Upload a photo and return its prediction; raises on anything but a 200."""
+        response = self.post(photo)
+        if response.status_code != 200:
+            raise RuntimeError(f"{response.status_code}: {response.text[:200]}")
+        return response.json()
+
+    def status_of(self, photo: bytes) -> int:
+        """Upload a photo and return the status; 0 where the connection failed."""
+        try:
+            return self.post(photo).status_code
+        except requests.ConnectionError:
+            return 0
+
+
+@contextmanager
+def stack(port: int) -> Iterator[tuple[str, Path]]:
+    """Start ChampiPy on a new home; give its API's base and its home, and stop it at the end."""
+    with tempfile.TemporaryDirectory(prefix="champipy-benchmark-") as folder:
+        Path(folder).chmod(0o711)
+        home = Path(folder) / "home"
+        environment = os.environ | {"CHAMPIPY_HOME": str(home)}
+        script = str(PROJECT / "champipy")
+        up = [script, "up", "--detach", "--port", str(port)]
+        subprocess.run(up, env=environment, check=True)
+        try:
+            yield f"http://127.0.0.1:{port}/api/v1", home
+        finally:
+            subprocess.run([script, "down"], env=environment, check=True)
