@@ -6,6 +6,8 @@ from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse
 from knox.models import get_token_model
 from rest_framework.exceptions import APIException, AuthenticationFailed
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
 
 from accounts.models import User
 
@@ -27,6 +29,14 @@ class LoginLocked(APIException):
         "Too many wrong passwords for this name from this address. Try again later, "
         "or ask an administrator to lift the lock (Access attempts in the admin)."
     )
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the address that a request comes from, as the rate limits see it.
+
+    X-Forwarded-For counts for as many proxies as TRUSTED_PROXIES says; what a client adds does not.
+    """
+    return BaseThrottle().get_ident(Request(request))
 
 
 def login_locked_response(

@@ -165,8 +165,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_LOCKOUT_CALLABLE = "accounts.services.login_locked_response"
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
-AXES_IPWARE_PROXY_COUNT = TRUSTED_PROXIES or None
-AXES_IPWARE_META_PRECEDENCE_ORDER = ["HTTP_X_FORWARDED_FOR"] if TRUSTED_PROXIES else ["REMOTE_ADDR"]
+AXES_CLIENT_IP_CALLABLE = "accounts.services.client_address"
 REST_KNOX = {
     "TOKEN_TTL": timedelta(hours=env.int("CHAMPIPY_TOKEN_HOURS", default=7 * 24)),
     "AUTO_REFRESH": False,

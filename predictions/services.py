@@ -44,17 +44,24 @@ MOST_ATTEMPTS = 3
 
 
 def prediction_create(
-    *, user: User | None, file: str | File, nb_preds: int, send: Send = send_to_worker
+    *,
+    user: User | None,
+    file: str | File,
+    nb_preds: int,
+    version: ModelVersion | None,
+    send: Send = send_to_worker,
 ) -> Prediction:
     """Store a request for a prediction; answer it at once where an answer is stored.
 
-    `file` is a URL or an upload. What is refused without a look at the photo is stored as failed.
+    `file` is a URL or an upload, `version` the one in production, as the caller has just read it.
+    What is refused without a look at the photo is stored as failed.
     """
     is_upload = not isinstance(file, str)
     prediction = Prediction(user=user, nb_preds=nb_preds, is_upload=is_upload)
     prediction.file = _storable(file if isinstance(file, str) else file.name or "upload")
     try:
-        version = _version_in_production()
+        if version is None:
+            raise PredictionRefused("no_active_model")
         if isinstance(file, str):
             check_url(file, allow=settings.CHAMPIPY_FETCH_ALLOW)
             sha256 = remembered_sha256(file)

@@ -122,3 +122,19 @@ def test_bob_sees_the_users_in_the_admin_and_alice_does_not(users, client) -> No
     assert b"clementine" in page.content
     client.force_login(users["alice"], backend="django.contrib.auth.backends.ModelBackend")
     assert client.get("/admin/accounts/user/").status_code == 302
+
+
+@pytest.mark.parametrize(("proxies", "second_client"), [(0, 429), (1, 200)])
+def test_the_lock_counts_by_the_address_that_trusted_proxies_tell(
+    users, nobody, settings, proxies: int, second_client: int
+) -> None:
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": proxies}
+    guesser = {"HTTP_X_FORWARDED_FOR": "198.51.100.7, 198.51.100.8"}
+    for number in range(settings.AXES_FAILURE_LIMIT + 1):
+        # What a client writes there itself changes nothing.
+        guesser["HTTP_X_FORWARDED_FOR"] = f"198.51.100.{number}, 198.51.100.8"
+        nobody.credentials(**guesser)
+        log_in(nobody, "alice", "wrong")
+    assert log_in(nobody, "alice", "wonderland").status_code == 429
+    nobody.credentials(HTTP_X_FORWARDED_FOR="198.51.100.9")
+    assert log_in(nobody, "alice", "wonderland").status_code == second_client

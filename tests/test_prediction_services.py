@@ -8,6 +8,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from mlmodels.models import ModelVersion, Species
+from mlmodels.selectors import production_version
 from predictions import services
 from predictions.incoming import incoming_path
 from predictions.models import Inference, Photo, PhotoSource, Prediction
@@ -29,9 +30,15 @@ def unsent(prediction: Prediction) -> None:
     """A broker that loses everything."""
 
 
+def ask(file: str | ContentFile, nb_preds: int = 1) -> Prediction:
+    return prediction_create(
+        user=None, file=file, nb_preds=nb_preds, version=production_version(), send=unsent
+    )
+
+
 def upload(data: bytes, nb_preds: int = 1, name: str = "photo.jpg") -> Prediction:
     file = ContentFile(data, name=name)
-    return prediction_create(user=None, file=file, nb_preds=nb_preds, send=unsent)
+    return ask(file, nb_preds)
 
 
 def answered(prediction: Prediction) -> Prediction:
@@ -110,7 +117,7 @@ def prediction_create_from(url: str, server: PhotoServer) -> Prediction:
     from django.test import override_settings
 
     with override_settings(CHAMPIPY_FETCH_ALLOW=frozenset({server.address})):
-        prediction = prediction_create(user=None, file=url, nb_preds=1, send=unsent)
+        prediction = ask(url)
         if prediction.status == "pending" and not prediction.sha256:
             prediction_fetch(prediction_id=prediction.pk, send=unsent)
         prediction_infer(prediction_id=prediction.pk)
@@ -130,13 +137,13 @@ def test_score_of_a_photo_from_a_url_is_that_of_its_bytes(production, photo_serv
 def test_a_url_fetched_lately_is_not_fetched_again(production, photo_server) -> None:
     url = f"http://{photo_server.address}/drawn.jpg"
     prediction_create_from(url, photo_server)
-    again = prediction_create(user=None, file=url, nb_preds=1, send=unsent)
+    again = ask(url)
     # The address is checked even so: it is open no longer.
     assert (again.status, again.error_code) == ("failed", "url_forbidden")
     from django.test import override_settings
 
     with override_settings(CHAMPIPY_FETCH_ALLOW=frozenset({photo_server.address})):
-        again = prediction_create(user=None, file=url, nb_preds=1, send=unsent)
+        again = ask(url)
     assert (again.status, again.reused) == ("done", True)
 
 

@@ -104,7 +104,9 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
             data=request.data, context={"species_count": species_count}
         )
         asked.is_valid(raise_exception=True)
-        prediction = prediction_create(user=cast(User, request.user), **asked.validated_data)
+        prediction = prediction_create(
+            user=cast(User, request.user), version=version, **asked.validated_data
+        )
         wait_s = wait_preferred(request.headers.get("Prefer", ""))
         # With too many waiting already, one more would keep others from being heard.
         if wait_s and _waiting.acquire(blocking=False):

@@ -31,6 +31,7 @@ class Command(BaseCommand):
             user=None,
             file=_url_or_upload(options["photo"]),
             nb_preds=options["nb_preds"],
+            version=version,
             send=_work_here,
         )
         prediction = Prediction.objects.select_related("inference__model_version").get(

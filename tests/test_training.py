@@ -1,0 +1,149 @@
+"""From labelled photos to a version in production: the real network, trained for real."""
+
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from PIL import Image, ImageDraw
+
+from mlmodels.ml.artifact import read_artifact
+from mlmodels.models import ModelVersion, Species, TrainingRun
+from mlmodels.services import PRETRAINED, version_promote
+from predictions.models import Photo
+from supervision.datasets import (
+    LEAST_PHOTOS,
+    TooFewPhotos,
+    dataset_manifest,
+    evaluation_set,
+    training_dataset,
+)
+from supervision.models import Evaluation
+
+PHOTOS_EACH = 12
+
+
+def species_photo(species: int, number: int, path: Path) -> None:
+    """Draw a photo of one of ten made-up species: a colour of its own, and spots."""
+    generator = np.random.default_rng(1000 * species + number)
+    noise = generator.integers(0, 60, (12, 16, 3), dtype=np.uint8)
+    image = Image.fromarray(noise).resize((160, 120), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(image)
+    colour = tuple(int(255 * ((species * step) % 10) / 9) for step in (1, 3, 7))
+    left, top = generator.integers(10, 40, 2).tolist()
+    draw.ellipse((left, top, left + 90, top + 70), fill=colour)
+    for x, y in generator.integers(0, 100, (species, 2)).tolist():
+        draw.rectangle((x, y, x + 6, y + 6), fill="white")
+    image.save(path, quality=90)
+
+
+@pytest.fixture
+def labelled(db: None, tmp_path: Path) -> dict[str, Path]:
+    """Folders of drawn training and evaluation photos of the ten species."""
+    folders = {}
+    for name in read_artifact(PRETRAINED).card.labels:  # a test that commits empties the tables
+        Species.objects.get_or_create(name=name)
+    for split, numbers in (("training", range(PHOTOS_EACH)), ("evaluation", range(50, 53))):
+        folders[split] = tmp_path / split
+        for index, species in enumerate(Species.objects.all()):
+            folder = folders[split] / species.name.replace(" ", "_")
+            folder.mkdir(parents=True)
+            for number in numbers:
+                # Ids far apart: each photo is a find of its own.
+                photo_id = 100_000 * index + 100 * number
+                species_photo(index, number, folder / f"{photo_id}.jpg")
+    return folders
+
+
+def import_all(folders: dict[str, Path]) -> None:
+    for split, folder in folders.items():
+        options = ["--split", split, "--allow-resembling"]
+        call_command("import_photos", str(folder), *options, stdout=StringIO(), stderr=StringIO())
+
+
+@pytest.mark.django_db
+def test_dataset_splits_by_group_and_takes_the_most_recent(labelled) -> None:
+    import_all(labelled)
+    # Two photos of one find: they stay together, whatever the split.
+    first, second = Photo.objects.filter(split="training", label__name="Amanita muscaria")[:2]
+    Photo.objects.filter(pk=second.pk).update(mushroom_observer_id=first.mushroom_observer_id + 2)
+    dataset = training_dataset(limit=1000, seed=0)
+    everything = [*dataset.training, *dataset.validation]
+    assert len(everything) == 10 * PHOTOS_EACH
+    assert len(dataset.validation) == pytest.approx(len(everything) / 5, rel=0.25)
+    by_sha = {photo.sha256: photo.group for photo in everything}
+    assert by_sha[first.sha256] == by_sha[second.sha256]
+    assert not {p.group for p in dataset.training} & {p.group for p in dataset.validation}
+    assert dataset_manifest(training_dataset(limit=1000, seed=0)) == dataset_manifest(dataset)
+    # Fewer: a species that the most recent ones lack is topped up with its own.
+    fewer = training_dataset(limit=30, seed=0)
+    counts = np.bincount([photo.label for photo in (*fewer.training, *fewer.validation)])
+    assert counts.min() == LEAST_PHOTOS
+
+
+@pytest.mark.django_db
+def test_too_few_photos_are_named(labelled) -> None:
+    import_all(labelled)
+    Photo.objects.filter(split="training", label__name="Aleuria aurantia").update(
+        split="", label=None, split_at=None
+    )
+    with pytest.raises(TooFewPhotos, match=r"Aleuria aurantia \(0\)"):
+        training_dataset(limit=1000, seed=0)
+    with pytest.raises(CommandError, match="Aleuria aurantia"):
+        call_command("train_model")
+    assert TrainingRun.objects.count() == 0
+
+
+@pytest.mark.django_db
+def test_evaluation_set_is_named_by_its_photos_and_knows_those_near_training(labelled) -> None:
+    import_all(labelled)
+    labels = list(Species.objects.values_list("name", flat=True))
+    whole = evaluation_set(labels)
+    assert len(whole.photos) == 30
+    assert evaluation_set(labels).sha256 == whole.sha256
+    photo = Photo.objects.get(sha256=whole.photos[0].sha256)
+    training = Photo.objects.filter(split="training", label=photo.label).first()
+    Photo.objects.filter(pk=photo.pk).update(mushroom_observer_id=training.mushroom_observer_id + 1)
+    assert evaluation_set(labels).is_near_training[0]
+    Photo.objects.filter(pk=photo.pk).delete()
+    assert evaluation_set(labels).sha256 != whole.sha256
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.django_db(transaction=True)
+def test_train_evaluate_export_register_promote(labelled, tmp_path: Path) -> None:
+    """The head alone, one view: what `train_model` does, in a minute."""
+    import_all(labelled)
+    out = StringIO()
+    call_command("train_model", "--variables", "1", "--views", "1", "--epochs", "1", stdout=out)
+    version = ModelVersion.objects.get()
+    run = version.run
+    assert (version.stage, run.status, run.error) == ("Staging", "succeeded", "")
+    assert run.dataset_sha256 == version.card["dataset_hash"]
+    assert len(run.history) == 2
+    assert version.card["seed"] == run.parameters["seed"] == 0
+    assert version.metrics["evaluation"]["accuracy"] > 0.5, "five times chance"
+    assert version.metrics["engine_agrees_with_float"] >= 0.9
+    assert "accuracy" in out.getvalue()
+
+    call_command("evaluate_model", "1", stdout=out)
+    assert Evaluation.objects.get().accuracy == version.metrics["evaluation"]["accuracy"]
+    call_command("evaluate_model", "1", stdout=out)
+    assert Evaluation.objects.count() == 1, "computed once"
+
+    call_command("export_model", "1", str(tmp_path / "out"), stdout=out)
+    shutil.rmtree(version.folder)
+    call_command("register_model", str(tmp_path / "out"), "--promote", stdout=out)
+    version.refresh_from_db()
+    assert version.stage == "Production"
+    assert version.folder.is_dir()
+    photo = next((labelled["evaluation"] / "Amanita_muscaria").glob("*.jpg"))
+    call_command("predict", str(photo), stdout=out)
+    assert "VGG16 1" in out.getvalue()
+    version_promote(version=version, by=None, reason="again")  # changes nothing
+    assert version.transitions.count() == 1
+    assert settings.CHAMPIPY_HOME in version.folder.parents
