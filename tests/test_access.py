@@ -1,9 +1,13 @@
 """Every endpoint at each level of access: nobody, alice (user), bob (administrator)."""
 
 import pytest
+import time_machine
 from rest_framework.test import APIClient
 
+from accounts.api.throttling import PredictionThrottle
+from accounts.models import User
 from predictions.models import Prediction
+from tests.conftest import client_of
 
 pytestmark = pytest.mark.django_db
 
@@ -70,3 +74,16 @@ def test_a_deactivated_user_is_refused(alice: APIClient, users) -> None:
     users["alice"].is_active = False
     users["alice"].save()
     assert alice.get("/api/v1/user").status_code == 401
+
+
+def test_predictions_are_limited_in_their_rate_for_each_user(alice, bob, monkeypatch) -> None:
+    monkeypatch.setattr(PredictionThrottle, "rate", "3/min", raising=False)
+    with time_machine.travel("2030-01-01 12:00:10", tick=False):
+        # Tokens made before the journey have expired by then: new ones.
+        clients = [client_of(User.objects.get(username=name)) for name in ("alice", "bob")]
+        codes = [clients[0].post("/api/v1/predictions").status_code for _ in range(4)]
+        assert codes == [400, 400, 400, 429]
+        assert clients[0].get("/api/v1/predictions").status_code == 200
+        assert clients[1].post("/api/v1/predictions").status_code == 400
+        limited = clients[0].post("/api/v1/predictions")
+    assert limited.headers["Retry-After"] == "50"

@@ -15,7 +15,7 @@ import requests
 
 from champipy_site.stack.state import read_state
 from mlmodels.services import PRETRAINED
-from tests.conftest import drawn_photo
+from tests.conftest import PROJECT, drawn_photo
 from tests.photo_server import PhotoServer
 from tests.stack.running import Stack, eventually
 
@@ -63,10 +63,16 @@ def memory_of(stack: Stack, name: str) -> int:
     return sum(each.memory_full_info().pss for each in [process, *process.children(recursive=True)])
 
 
-def test_curl_lines_that_up_prints(running_stack: Stack) -> None:
-    told = running_stack.welcome.splitlines()
-    lines = [line for line in told if line.startswith(("TOKEN=", "curl "))]
-    done = subprocess.run(["sh", "-c", "\n".join(lines)], capture_output=True, check=True)
+@pytest.mark.parametrize("source", ["up", "README"])
+def test_curl_lines_work_as_they_are_printed(running_stack: Stack, source: str) -> None:
+    text = running_stack.welcome
+    if source == "README":
+        text = (PROJECT / "README.md").read_text().replace(":8000", f":{running_stack.port}")
+    lines = [line for line in text.splitlines() if line.startswith(("TOKEN=", "curl "))]
+    here = [line for line in lines if "https://" not in line]  # that one needs the Internet
+    assert len(here) == 2
+    command = ["sh", "-c", "\n".join(here)]
+    done = subprocess.run(command, capture_output=True, check=True, cwd=PROJECT)
     assert json.loads(done.stdout)["predictions"][0]["species"] == "Amanita muscaria"
 
 
