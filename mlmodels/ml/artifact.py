@@ -139,7 +139,8 @@ def write_artifact(
         (temporary / CARD).write_text(text + "\n", encoding="utf-8")
         if readme is not None:
             (temporary / "README.md").write_text(readme, encoding="utf-8")
-        temporary.chmod(0o755)  # mkdtemp's are for the owner alone
+        (temporary / WEIGHTS).chmod(0o644)  # safetensors' and mkdtemp's are for the owner alone
+        temporary.chmod(0o755)
         artifact = read_artifact(temporary)
         artifact.load_engine()
         temporary.rename(folder)
