@@ -20,17 +20,24 @@ SAME_OBSERVATION_IDS = 3
 
 def predictions_visible_to(user: User) -> QuerySet[Prediction]:
     """Return the user's own predictions, or everybody's for an administrator, newest first."""
-    predictions = Prediction.objects.select_related("inference__model_version").order_by("-id")
+    predictions = answered_predictions().order_by("-id")
     return predictions if user.is_admin else predictions.filter(user=user)
+
+
+def answered_predictions() -> QuerySet[Prediction]:
+    """Return predictions with what their answer needs, and without the versions' long cards."""
+    version = "inference__model_version"
+    return Prediction.objects.select_related(version).defer(
+        f"{version}__card", f"{version}__metrics", f"{version}__files"
+    )
 
 
 def stored_inference(*, sha256: str, version: ModelVersion) -> Inference | None:
     """Return what this version said of the photo with these bytes, if it was asked before."""
-    return (
-        Inference.objects.filter(photo__sha256=sha256, model_version=version)
-        .select_related("model_version")
-        .first()
-    )
+    inference = Inference.objects.filter(photo__sha256=sha256, model_version=version).first()
+    if inference is not None:
+        inference.model_version = version  # read already: its card is long
+    return inference
 
 
 def source_key(url: str) -> str:

@@ -28,7 +28,12 @@ from predictions.incoming import (
 from predictions.models import Inference, Photo, PhotoSource, Prediction
 from predictions.photo_services import photo_keep_for_training, photo_read, photo_store
 from predictions.photo_urls import check_url, mushroom_observer_image_id
-from predictions.selectors import remembered_sha256, source_key, stored_inference
+from predictions.selectors import (
+    answered_predictions,
+    remembered_sha256,
+    source_key,
+    stored_inference,
+)
 from predictions.wakeup import LOOK_ANYWAY_S, announce_answer, wait_for_answer
 
 logger = logging.getLogger(__name__)
@@ -251,9 +256,7 @@ def prediction_wait(*, prediction: Prediction, timeout_s: float) -> Prediction:
         if left <= 0:
             break
         wait_for_answer(prediction.pk, min(left, LOOK_ANYWAY_S))
-        prediction = Prediction.objects.select_related("inference__model_version").get(
-            pk=prediction.pk
-        )
+        prediction = answered_predictions().get(pk=prediction.pk)
     return prediction
 
 

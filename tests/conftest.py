@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import redis
 from celery import current_app
 from django.conf import settings
-from django.core.cache import cache
 from django.db import connection
 from PIL import Image
 from pytest_django import DjangoDbBlocker
@@ -58,9 +58,11 @@ def static_folder() -> None:
 
 
 @pytest.fixture(autouse=True)
-def clean_cache() -> None:
+def forget_rates() -> None:
     """No rate limit of one test counts in another."""
-    cache.clear()
+    client = redis.Redis.from_url(settings.REDIS_URL)
+    for key in client.scan_iter("champipy:throttle_*"):
+        client.delete(key)
 
 
 @pytest.fixture

@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def clean_cache() -> None:
+def forget_rates() -> None:
     """Stands in for the fixture that clears the cache: there is none here."""

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from mlmodels.selectors import production_version
 from predictions.models import Prediction
+from predictions.selectors import answered_predictions
 from predictions.services import prediction_create, prediction_fetch, prediction_infer
 
 BAR_WIDTH = 40
@@ -34,9 +35,7 @@ class Command(BaseCommand):
             version=version,
             send=_work_here,
         )
-        prediction = Prediction.objects.select_related("inference__model_version").get(
-            pk=prediction.pk
-        )
+        prediction = answered_predictions().get(pk=prediction.pk)
         if prediction.inference is None:
             raise CommandError(
                 f"{options['photo']}: {prediction.error_detail} ({prediction.error_code})"
