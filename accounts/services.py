@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from knox.models import get_token_model
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
@@ -80,3 +81,8 @@ def token_create(*, request: HttpRequest, username: str, password: str) -> tuple
         raise AuthenticationFailed("Wrong name or password.")
     instance, token = get_token_model().objects.create(user=user)
     return token, instance.expiry
+
+
+def expired_tokens_delete() -> int:
+    """Delete the tokens that are no longer valid; return how many there were."""
+    return int(get_token_model().objects.filter(expiry__lt=timezone.now()).delete()[0])

@@ -244,6 +244,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "predictions.tasks.sweep_incoming_photos",
         "schedule": 3600.0,
     },
+    "delete-expired-tokens": {
+        "task": "accounts.tasks.delete_expired_tokens",
+        "schedule": 24 * 3600.0,
+    },
 }
 
 # --- ChampiPy -----------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
-from django.core.files.storage import default_storage
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from PIL import Image
 
@@ -34,20 +34,22 @@ def photo_store(
     photo = Photo.objects.filter(sha256=sha256).first()
     if photo is not None:
         return photo
-    name = f"photos/{sha256[:2]}/{sha256}"
-    _write_file(Path(default_storage.path(name)), data)
-    photo, _ = Photo.objects.get_or_create(
+    photo = Photo(
         sha256=sha256,
-        defaults={
-            "file": name,
-            "bytes": len(data),
-            "width": image.info["full_size"][0],
-            "height": image.info["full_size"][1],
-            "perceptual_hash": signed_64(perceptual_hash(image)),
-            "origin": origin,
-            "mushroom_observer_id": mushroom_observer_id or mushroom_observer_image_id(origin),
-        },
+        file=f"photos/{sha256[:2]}/{sha256}",
+        bytes=len(data),
+        width=image.info["full_size"][0],
+        height=image.info["full_size"][1],
+        perceptual_hash=signed_64(perceptual_hash(image)),
+        origin=origin,
+        mushroom_observer_id=mushroom_observer_id or mushroom_observer_image_id(origin),
     )
+    _write_file(Path(photo.file.path), data)
+    try:
+        with transaction.atomic():
+            photo.save(force_insert=True)
+    except IntegrityError:  # another worker stored the same bytes in this moment
+        return Photo.objects.get(sha256=sha256)
     return photo
 
 

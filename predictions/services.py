@@ -163,11 +163,7 @@ def prediction_infer(*, prediction_id: int) -> None:
     try:
         if not begun:
             raise PredictionRefused("prediction_failed")
-        version = _version_in_production()
-        inference = stored_inference(sha256=prediction.sha256, version=version)
-        is_new = False
-        if inference is None:
-            inference, is_new = _infer(prediction, version)
+        inference, is_new = _infer(prediction, _version_in_production())
     except (PredictionRefused, PhotoError) as error:
         _finish(prediction, error=PredictionRefused(error.code, error.detail))
         return

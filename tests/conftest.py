@@ -30,6 +30,12 @@ from tests.photo_server import PhotoServer
 PROJECT = Path(__file__).resolve().parent.parent
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
 REAL_PHOTOS = Path(os.environ.get("CHAMPIPY_PHOTOS", PROJECT.parent / "shared" / "photos"))
 
 

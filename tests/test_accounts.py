@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 
 from accounts.checks import production_settings, published_passwords
 from accounts.models import User
-from accounts.services import PUBLISHED_PASSWORDS, logins_seed
+from accounts.services import PUBLISHED_PASSWORDS, expired_tokens_delete, logins_seed
 
 pytestmark = pytest.mark.django_db
 
@@ -95,6 +95,8 @@ def test_a_token_expires(alice: APIClient, settings) -> None:
     later = timezone.now() + settings.REST_KNOX["TOKEN_TTL"] + timedelta(seconds=1)
     with time_machine.travel(later):
         assert alice.get("/api/v1/user").status_code == 401
+        assert expired_tokens_delete() == 1
+    assert get_token_model().objects.count() == 0
 
 
 def test_the_deploy_check_refuses_the_published_passwords(users, settings) -> None:

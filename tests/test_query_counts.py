@@ -11,13 +11,13 @@ from tests.test_prediction_services import answered, upload
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("production")]
 
 
-def test_a_reused_prediction_takes_five_queries(
+def test_a_reused_prediction_takes_four_queries(
     alice: APIClient, django_assert_num_queries
 ) -> None:
     data = drawn_photo(60)
     answered(upload(data))
-    # The token, its user, the version in production, the inference, the new row.
-    with django_assert_num_queries(5):
+    # The token with its user, the version in production, the inference, the new row.
+    with django_assert_num_queries(4):
         response = alice.post("/api/v1/predictions", {"file": SimpleUploadedFile("a.jpg", data)})
     assert response.json()["reused"] is True
 
@@ -29,5 +29,5 @@ def test_a_list_takes_as_many_queries_for_one_row_as_for_many(
     for _ in range(7):
         upload(drawn_photo(61))
     assert Prediction.objects.count() == 8
-    with django_assert_num_queries(4):  # the token, its user, the count, the page
+    with django_assert_num_queries(3):  # the token with its user, the count, the page
         assert len(bob.get("/api/v1/predictions").json()["results"]) == 8

@@ -69,7 +69,8 @@ def test_dataset_splits_by_group_and_takes_the_most_recent(labelled) -> None:
     import_all(labelled)
     # Two photos of one find: they stay together, whatever the split.
     first, second = Photo.objects.filter(split="training", label__name="Amanita muscaria")[:2]
-    Photo.objects.filter(pk=second.pk).update(mushroom_observer_id=first.mushroom_observer_id + 2)
+    near = (first.mushroom_observer_id or 0) + 2
+    Photo.objects.filter(pk=second.pk).update(mushroom_observer_id=near)
     dataset = training_dataset(limit=1000, seed=0)
     everything = [*dataset.training, *dataset.validation]
     assert len(everything) == 10 * PHOTOS_EACH
@@ -106,7 +107,9 @@ def test_evaluation_set_is_named_by_its_photos_and_knows_those_near_training(lab
     assert evaluation_set(labels).sha256 == whole.sha256
     photo = Photo.objects.get(sha256=whole.photos[0].sha256)
     training = Photo.objects.filter(split="training", label=photo.label).first()
-    Photo.objects.filter(pk=photo.pk).update(mushroom_observer_id=training.mushroom_observer_id + 1)
+    Photo.objects.filter(pk=photo.pk).update(
+        mushroom_observer_id=(training.mushroom_observer_id or 0) + 1
+    )
     assert evaluation_set(labels).is_near_training[0]
     Photo.objects.filter(pk=photo.pk).delete()
     assert evaluation_set(labels).sha256 != whole.sha256

@@ -1,19 +1,29 @@
 from typing import Any
 
+from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox import auth
+from knox.models import AbstractAuthToken
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 
 class TokenAuthentication(auth.TokenAuthentication):
-    """Knox's, with a token that is not even text refused as any other bad one."""
+    """Knox's, but a token that is not even text is refused as any other bad one."""
 
     def authenticate_credentials(self, token: bytes) -> tuple:
         try:
             return super().authenticate_credentials(token)
         except UnicodeDecodeError as error:
             raise AuthenticationFailed("Invalid token.") from error
+
+    def _cleanup_token(self, auth_token: AbstractAuthToken) -> bool:
+        """Tell whether the token has expired.
+
+        Knox's own reads all tokens of the user at each request, to delete those that have: beat
+        does that, once a day (`accounts.tasks`).
+        """
+        return auth_token.expiry is not None and auth_token.expiry < timezone.now()
 
 
 class LoginAuthentication(TokenAuthentication):

@@ -1,0 +1,9 @@
+from celery import shared_task
+
+from accounts.services import expired_tokens_delete
+
+
+@shared_task
+def delete_expired_tokens() -> None:
+    """Beat, daily."""
+    expired_tokens_delete()
