@@ -177,7 +177,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "DEFAULT_THROTTLE_RATES": {
         # Per address: password guessing is axes' business, this one only spares the processor.
-        "login": env.str("CHAMPIPY_LOGIN_RATE", default="60/min"),
+        "login": env.str("CHAMPIPY_LOGIN_RATE", default="120/min"),
         # Per user: a brake for a script that has run wild, far above what work needs.
         "predictions": env.str("CHAMPIPY_PREDICTION_RATE", default="20000/min"),
     },

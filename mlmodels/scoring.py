@@ -11,6 +11,7 @@ from mlmodels.ml.calibration import softmax
 from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.ml.preprocessing import to_input
 from mlmodels.models import ModelVersion
+from mlmodels.selectors import version_artifact
 
 _lock = threading.Lock()
 _loaded: tuple[int, LiteRTEngine] | None = None
@@ -32,4 +33,4 @@ def score_image(version: ModelVersion, image: Image.Image) -> list[float]:
 
 def _load(version: ModelVersion) -> LiteRTEngine:
     threads = settings.CHAMPIPY_INFERENCE_THREADS or os.cpu_count() or 1
-    return LiteRTEngine.load(version.folder / "engine.tflite", num_threads=threads)
+    return version_artifact(version).load_engine(threads)

@@ -12,6 +12,7 @@ from accounts.models import User
 from mlmodels.ml.artifact import ArtifactError, read_artifact
 from mlmodels.ml.card import Card
 from mlmodels.models import ModelVersion, Species, StageTransition, TrainingRun
+from mlmodels.selectors import file_records, version_artifact
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def version_register(
     """
     artifact = read_artifact(folder)
     artifact.load_engine()
-    files = {name: asdict(record) for name, record in artifact.card.files.items()}
+    files = file_records(artifact)
     with transaction.atomic():
         _lock_versions()
         version = ModelVersion.objects.filter(files=files).first()
@@ -73,7 +74,7 @@ def _lay_files(source: Path, version: ModelVersion) -> None:
     """Copy a checked folder to where the version's files lie, unless they lie there unharmed."""
     target = version.folder
     try:
-        read_artifact(target)
+        version_artifact(version)
     except ArtifactError:
         partial = target.with_name(f".{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -87,7 +88,7 @@ def version_export(*, version: ModelVersion, folder: Path) -> None:
 
     Raises FileExistsError where the folder holds something, ArtifactError on a damaged version.
     """
-    read_artifact(version.folder)
+    version_artifact(version)
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: give a new folder, or empty it first.")
     shutil.copytree(version.folder, folder, dirs_exist_ok=True)
@@ -98,7 +99,7 @@ def version_promote(*, version: ModelVersion, by: User | None, reason: str) -> N
 
     Raises ArtifactError, and changes nothing, where the version's files are not intact.
     """
-    read_artifact(version.folder)
+    version_artifact(version)
     with transaction.atomic():
         _lock_versions()
         current = ModelVersion.objects.filter(stage=ModelVersion.Stage.PRODUCTION).first()

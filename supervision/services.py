@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from django.conf import settings
 
 from mlmodels.evaluation import HeldOutPhotos, engine_logits, held_out_metrics
-from mlmodels.ml.artifact import read_artifact
 from mlmodels.models import ModelVersion
+from mlmodels.selectors import version_artifact
 from supervision.models import Evaluation
 
 
@@ -25,7 +25,7 @@ def version_evaluate(
     ).first()
     if stored is not None:
         return stored
-    engine = read_artifact(version.folder).load_engine(settings.CHAMPIPY_INFERENCE_THREADS or 1)
+    engine = version_artifact(version).load_engine(settings.CHAMPIPY_INFERENCE_THREADS or 1)
     logits = engine_logits(engine, held_out.photos, on_photo)
     metrics = held_out_metrics(logits, held_out, tuple(version.labels), version.temperature)
     evaluation, _ = Evaluation.objects.get_or_create(

@@ -1,5 +1,7 @@
 """Registering, exporting and promoting model versions."""
 
+import hashlib
+import json
 import shutil
 from io import StringIO
 from pathlib import Path
@@ -7,10 +9,11 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
+from safetensors.numpy import load_file, save_file
 
 from mlmodels.ml.artifact import ArtifactError, read_artifact
 from mlmodels.models import ModelVersion, StageTransition
-from mlmodels.selectors import production_version
+from mlmodels.selectors import production_version, version_artifact
 from mlmodels.services import (
     PRETRAINED,
     version_export,
@@ -107,3 +110,22 @@ def test_two_versions_cannot_be_in_production(production) -> None:
 def test_export_of_an_unknown_version_names_the_known_ones(production, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="VGG16 1"):
         call_command("export_model", "99", str(tmp_path / "out"))
+
+
+def test_files_of_another_version_are_found_out_and_replaced(production, tmp_path: Path) -> None:
+    """A new database on an old home: the folder of version 1 is whole, but not this version's."""
+    version_export(version=production, folder=tmp_path / "other")
+    card = json.loads((tmp_path / "other" / "card.json").read_text())
+    weights = tmp_path / "other" / "weights.safetensors"
+    tensors = load_file(weights)
+    tensors["head/bias"] = tensors["head/bias"] + 1
+    save_file(tensors, weights)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    card["files"]["weights.safetensors"]["sha256"] = digest
+    (tmp_path / "other" / "card.json").write_text(json.dumps(card))
+    shutil.rmtree(production.folder)
+    shutil.copytree(tmp_path / "other", production.folder)
+    with pytest.raises(ArtifactError, match="another model"):
+        version_promote(version=production, by=None, reason="wrong files")
+    assert version_register(folder=PRETRAINED) == (production, False)
+    assert version_artifact(production).card.files != card["files"]
