@@ -1,4 +1,5 @@
 import os
+import shlex
 import sys
 from argparse import ArgumentParser
 from typing import Any
@@ -20,7 +21,7 @@ from supervision.services import evaluation_report
 class Command(BaseCommand):
     help = (
         "Trains a new model version from ImageNet's weights on the most recent training photos. "
-        "It waits in Staging: promote it with register_model or leave it."
+        "It waits in Staging until it is promoted."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -72,7 +73,9 @@ class Command(BaseCommand):
                 )
         except (TooFewPhotos, BackboneUnavailable) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{version} is in Staging, in {version.folder}")
+        folder = shlex.quote(str(version.folder))
+        self.stdout.write(f"{version} is in Staging. To put it into service:")
+        self.stdout.write(f"  ./champipy register_model {folder} --promote")
         if "evaluation" in version.metrics:
             self.stdout.write(evaluation_report(version.metrics["evaluation"], version.labels))
         else:
