@@ -44,7 +44,10 @@ def make_venv() -> None:
 
 
 def install(requirements: Path) -> None:
-    """Install the file with pip, then leave a copy of it in `.venv` as the sign that it is done."""
+    """Install the file with pip, then leave a copy of it in `.venv` as the sign that it is done.
+
+    requirements-dev.txt names all that requirements.txt does: with it, both are installed.
+    """
     say(f"Installing {requirements.name}: a minute or two the first time …")
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
     command += ["-r", str(requirements)]
@@ -54,7 +57,15 @@ def install(requirements: Path) -> None:
             f"pip could not install {requirements} (its message is above). "
             "Once that is mended, run this command again: it goes on where it stopped."
         )
-    stamp = VENV / f"installed-{requirements.name}"
+    main_file = PROJECT / "requirements.txt"
+    if set(main_file.read_bytes().splitlines()) <= set(content.splitlines()):
+        leave_stamp(main_file.name, main_file.read_bytes())
+    leave_stamp(requirements.name, content)
+
+
+def leave_stamp(name: str, content: bytes) -> None:
+    """Write the sign whole or not at all."""
+    stamp = VENV / f"installed-{name}"
     fresh = stamp.with_suffix(".new")
     fresh.write_bytes(content)
     fresh.replace(stamp)
