@@ -13,8 +13,8 @@ app = Celery("champipy")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
-# Celery would open a new database connection for each task, which takes as long as a tenth of a
-# prediction. Here tasks keep theirs as requests do: looked at before each, replaced when dead.
+# Celery would open a new database connection for each task, a twentieth of the time that scoring a
+# photo takes. Here tasks keep theirs as requests do: looked at before each, replaced when dead.
 app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize
 
 

@@ -4,12 +4,13 @@ They stay apart from the stored photos, so that a refused photo leaves nothing b
 in the storage has always been decoded once.
 """
 
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from django.conf import settings
+
+from mlmodels.ml.files import write_atomically
 
 
 def incoming_path(prediction_id: int) -> Path:
@@ -19,12 +20,7 @@ def incoming_path(prediction_id: int) -> Path:
 
 def incoming_write(prediction_id: int, chunks: Iterable[bytes]) -> None:
     """Write a photo's bytes whole or not at all."""
-    path = incoming_path(prediction_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.writelines(chunks)
-    partial.replace(path)
+    write_atomically(incoming_path(prediction_id), chunks)
 
 
 def incoming_read(prediction_id: int) -> bytes | None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 from enum import StrEnum
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from PIL import Image
 
+from mlmodels.ml.files import write_atomically
 from mlmodels.ml.preprocessing import decode_photo, perceptual_hash
 from mlmodels.models import Species
 from predictions.models import Photo
@@ -44,7 +44,7 @@ def photo_store(
         origin=origin,
         mushroom_observer_id=mushroom_observer_id or mushroom_observer_image_id(origin),
     )
-    _write_file(Path(photo.file.path), data)
+    write_atomically(Path(photo.file.path), [data])
     try:
         with transaction.atomic():
             photo.save(force_insert=True)
@@ -65,13 +65,6 @@ def photo_read(*, sha256: str) -> bytes | None:
 def signed_64(unsigned: int) -> int:
     """Return 64 bits as PostgreSQL's bigint holds them."""
     return unsigned - (1 << 64) if unsigned >= 1 << 63 else unsigned
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
 
 
 def photo_keep_for_training(*, photo: Photo, species_name: str) -> bool:

@@ -99,11 +99,11 @@ def dataset_manifest(dataset: Dataset) -> dict:
     }
 
 
-def evaluation_set(labels: Sequence[str], *, include_near: bool = True) -> HeldOutPhotos | None:
+def evaluation_set(labels: Sequence[str]) -> HeldOutPhotos | None:
     """Return the evaluation photos, labelled by their index in `labels`; None where there are none.
 
-    With `include_near` False those near the training photos are left out: the same find in both
-    makes a model look better than it is.
+    Those near the training photos are marked: the same find in both makes a model look better than
+    it is.
     """
     photos = list(_photos(Photo.Split.EVALUATION).filter(species__in=labels).order_by("sha256"))
     training = list(_photos(Photo.Split.TRAINING).order_by("sha256"))
@@ -112,7 +112,6 @@ def evaluation_set(labels: Sequence[str], *, include_near: bool = True) -> HeldO
     rows = [
         (_labelled(photo, labels.index(photo.species), group), group in of_training)
         for photo, group in zip(photos, groups, strict=False)
-        if include_near or group not in of_training
     ]
     if not rows:
         return None

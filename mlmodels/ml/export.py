@@ -39,7 +39,7 @@ def export_engine(
     ``pixels`` [1, size, size, 3], and the outputs ``logits`` [1, labels], ``embedding`` [1, 512].
     """
     network = build_network(weights, input_size)
-    write_atomically(path, quantise(network, calibration_photos, input_size))
+    write_atomically(path, [quantise(network, calibration_photos, input_size)])
 
 
 def quantise(

@@ -99,7 +99,7 @@ def open_cache(
         model = build_stem(cut, input_size)
         set_weights(model, frozen)
         pixels = calibration_pixels(calibration, input_size, STEM_CALIBRATION_PHOTOS)
-        write_atomically(stem_path, quantise(model, pixels, input_size))
+        write_atomically(stem_path, [quantise(model, pixels, input_size)])
     # The stem's own bytes are part of the key: another calibration gives other features.
     stem_digest = hashlib.sha256(stem_path.read_bytes()).hexdigest()[:16]
     folder = root / "features" / f"{name}-{stem_digest}-{augmentation.VERSION}"
@@ -137,7 +137,7 @@ def extract_features(
             features = local.stem(features).astype(np.float16)
         buffer = io.BytesIO()
         np.save(buffer, features, allow_pickle=False)
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, [buffer.getvalue()])
 
     done = 0
     with ThreadPoolExecutor(threads, thread_name_prefix="features") as pool:
