@@ -21,29 +21,63 @@ class Species(models.Model):
 
 
 class TrainingRun(models.Model):
-    """One training: what went in, how it went, and the version that came out."""
+    """One training, asked for by somebody: what went in, how it goes, which version came out.
+
+    The row is all there is to a run: the broker only wakes the worker (`run_services`). A running
+    one is held by whoever writes its heartbeat; `attempt` tells a worker that took it up from one
+    that lost it.
+    """
 
     class Kind(models.TextChoices):
         TRAIN = "train", "training from ImageNet's weights"
+        FINETUNE = "finetune", "fine-tuning of a version"
+        SEARCH = "search", "search for hyper-parameters"
 
     class Status(models.TextChoices):
+        QUEUED = "queued", "queued"
         RUNNING = "running", "running"
         SUCCEEDED = "succeeded", "succeeded"
         FAILED = "failed", "failed"
+        CANCELLED = "cancelled", "cancelled"
 
     kind = models.CharField(max_length=20, choices=Kind)
-    status = models.CharField(max_length=20, choices=Status, default=Status.RUNNING)
-    parameters = models.JSONField(help_text="The training's parameters, the seed among them.")
-    dataset = models.JSONField(help_text="SHA-256, label and split of every photo, in order.")
-    dataset_sha256 = models.CharField(max_length=64)
-    packages = models.JSONField(help_text="Versions of the packages that the result depends on.")
+    status = models.CharField(max_length=20, choices=Status, default=Status.QUEUED)
+    parameters = models.JSONField(help_text="What was asked for, the seed among it.")
+    parent = models.ForeignKey(
+        "ModelVersion", models.PROTECT, null=True, blank=True, related_name="finetunings",
+        help_text="The version that a fine-tuning goes on from.",
+    )  # fmt: skip
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True
+    )
+    dataset = models.JSONField(
+        null=True, blank=True, help_text="SHA-256, label and split of every photo, once it began."
+    )
+    dataset_sha256 = models.CharField(max_length=64, blank=True)
+    packages = models.JSONField(
+        default=dict, help_text="Versions of the packages that the result depends on."
+    )
+    progress = models.JSONField(
+        default=dict, help_text="percent, stage, epoch, epochs, eta_s: where it is."
+    )
     history = models.JSONField(default=list, help_text="One entry an epoch.")
+    trials = models.JSONField(default=list, help_text="One entry a trial of a search.")
     error = models.TextField(blank=True)
-    started_at = models.DateTimeField(auto_now_add=True)
+    attempt = models.PositiveSmallIntegerField(
+        default=0, help_text="How many workers have taken it up."
+    )
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["status"], condition=Q(status="running"), name="one_run_at_a_time"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"run {self.pk} ({self.kind}, {self.status})"
@@ -103,6 +137,9 @@ class StageTransition(models.Model):
     to_stage = models.CharField(max_length=20, choices=ModelVersion.Stage)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
     reason = models.TextField()
+    gate = models.JSONField(
+        default=dict, help_text="What the gate said: passed, overridden, and each check."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,0 +1,3 @@
+"""The paths of supervision: each module of this package has its own."""
+
+urlpatterns: list = []
