@@ -22,11 +22,11 @@ import django; from django.conf import settings
 import champipy_site.celery; django.setup()
 import predictions.tasks
 from pathlib import Path
-from mlmodels.ml.engine import LiteRTEngine
+from mlmodels.ml.artifact import read_artifact
 from mlmodels.ml.preprocessing import decode_photo, to_input
 from mlmodels.services import PRETRAINED
 from tests.conftest import drawn_photo
-engine = LiteRTEngine.load(PRETRAINED / "engine.tflite", num_threads=1)
+engine = read_artifact(PRETRAINED).load_engine()
 engine.score(to_input(decode_photo(drawn_photo()), 224))
 """
 

@@ -1,7 +1,7 @@
-"""A model version as a folder: a card, the int8 engine, and the weights that fine-tuning needs.
+"""A model version as a folder: a card, the engine, and the weights that fine-tuning needs.
 
     card.json            what the model is, with the size and SHA-256 of the other two
-    engine.tflite        what answers predictions (`engine.LiteRTEngine`)
+    engine.tflite        the convolutions that answer predictions (`engine.LiteRTEngine`)
     weights.safetensors  the layers that are not ImageNet's: convolutions float16, head float32
     README.md            for people; not read
 
@@ -56,15 +56,19 @@ class Artifact:
 
     def load_engine(self, num_threads: int = 1) -> LiteRTEngine:
         """The engine, once its input and output have been found to fit the card."""
+        head = {
+            name: array.astype(np.float32)
+            for name, array in _read_tensors(self.folder / WEIGHTS, self.card).items()
+            if name.startswith(f"{HEAD}/")
+        }
         try:
-            engine = LiteRTEngine.load(self.engine_path, num_threads)
+            engine = LiteRTEngine.load(self.engine_path, head, num_threads)
         except EngineError as error:
             raise ArtifactError(f"{self.folder}: {error}") from error
-        if (engine.input_size, engine.n_labels) != (self.card.input_size, len(self.card.labels)):
+        if engine.input_size != self.card.input_size:
             raise ArtifactError(
-                f"{self.folder}: the engine takes {engine.input_size} pixels and knows "
-                f"{engine.n_labels} labels; the card says {self.card.input_size} and "
-                f"{len(self.card.labels)}."
+                f"{self.folder}: the engine takes {engine.input_size} pixels; "
+                f"the card says {self.card.input_size}."
             )
         return engine
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from mlmodels.ml.layers import CONVOLUTIONS, HEAD
 from mlmodels.ml.preprocessing import PREPROCESSING
 
-FORMAT = "champipy-model-1"
+FORMAT = "champipy-model-2"
 CARD, ENGINE, WEIGHTS = "card.json", "engine.tflite", "weights.safetensors"
 MAX_CARD_BYTES = 1_000_000
 MAX_BYTES = 100_000_000

@@ -34,6 +34,9 @@ class Dataset:
     labels: tuple[str, ...]
     training: tuple[LabelledPhoto, ...]
     validation: tuple[LabelledPhoto, ...]
+    validation_is_new: bool = True
+    """False where the network to go on from was trained on validation photos: they say nothing
+    then, neither which epoch is best nor how sure it may be."""
 
     def __post_init__(self) -> None:
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):

@@ -1,17 +1,20 @@
-"""The int8 engine that answers predictions: numpy and LiteRT, no TensorFlow.
+"""The engine that answers predictions: LiteRT for the convolutions, numpy for the head.
 
-A file that `export.export_engine` wrote. Memory is allocated once, at loading.
+The convolutions are a file that `export` wrote, nearly always int8. The head is a handful of
+multiplications, and decides the scores: it is computed in float32. No TensorFlow.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from mlmodels.ml.layers import EMBEDDING_SIZE
+from mlmodels.ml.head import head_logits
+from mlmodels.ml.layers import feature_maps_shape
 
 SIGNATURE = "serving_default"
 
@@ -31,11 +34,13 @@ class Scores:
 
 
 class LiteRTEngine:
-    """One interpreter. Not for use by two threads at once: give each its own."""
+    """One interpreter and a head. Not for use by two threads at once: give each its own."""
 
-    def __init__(self, interpreter: Interpreter, path: Path) -> None:
+    def __init__(
+        self, interpreter: Interpreter, head: Mapping[str, np.ndarray], path: Path
+    ) -> None:
         signatures = interpreter.get_signature_list()
-        expected = {SIGNATURE: {"inputs": ["pixels"], "outputs": ["embedding", "logits"]}}
+        expected = {SIGNATURE: {"inputs": ["pixels"], "outputs": ["features"]}}
         found = {
             name: {kind: sorted(names) for kind, names in signature.items()}
             for name, signature in signatures.items()
@@ -44,37 +49,34 @@ class LiteRTEngine:
             raise EngineError(f"{path.name} has the signatures {found}, not {expected}.")
         runner = interpreter.get_signature_runner(SIGNATURE)
         pixels = runner.get_input_details()["pixels"]
-        outputs = runner.get_output_details()
+        features = runner.get_output_details()["features"]
         shape = tuple(int(side) for side in pixels["shape"])
         if shape != (1, shape[1], shape[1], 3) or pixels["dtype"] != np.uint8:
             raise EngineError(f"{path.name} takes {shape}, not uint8 pixels [1, size, size, 3].")
-        if tuple(pixels["quantization"]) != (1.0, 0):
+        if tuple(pixels["quantization"]) not in {(1.0, 0), (0.0, 0)}:  # int8; not quantised
             raise EngineError(f"{path.name} does not take pixels as they are, 0 to 255.")
-        logits = tuple(int(side) for side in outputs["logits"]["shape"])
-        embedding = tuple(int(side) for side in outputs["embedding"]["shape"])
-        if (
-            logits[:-1] != (1,)
-            or embedding != (1, EMBEDDING_SIZE)
-            or any(output["dtype"] != np.float32 for output in outputs.values())
-        ):
-            raise EngineError(f"{path.name} answers with {logits} and {embedding}.")
+        maps = tuple(int(side) for side in features["shape"])
+        if maps != (1, *feature_maps_shape(shape[1])) or features["dtype"] != np.float32:
+            raise EngineError(f"{path.name} answers with {features['dtype'].__name__} {maps}.")
         self._interpreter = interpreter
+        self._head = head
         self._pixels = pixels["index"]
-        self._logits = outputs["logits"]["index"]
-        self._embedding = outputs["embedding"]["index"]
+        self._features = features["index"]
         self.input_size = shape[1]
         """Pixels on a side of the photo that `score` takes."""
-        self.n_labels = logits[1]
 
     @classmethod
-    def load(cls, path: Path, num_threads: int = 1) -> LiteRTEngine:
-        """The engine in the file at `path`; raises `EngineError` when it is none of ours."""
+    def load(cls, path: Path, head: Mapping[str, np.ndarray], num_threads: int = 1) -> LiteRTEngine:
+        """The engine of the convolutions in the file at `path` and of the tensors of the `head`.
+
+        Raises `EngineError` when the file is none of ours.
+        """
         try:
             interpreter = Interpreter(str(path), num_threads=num_threads)
             interpreter.allocate_tensors()
         except (OSError, ValueError, RuntimeError) as error:
             raise EngineError(f"{path.name} can't be loaded as a LiteRT model: {error}") from error
-        return cls(interpreter, path)
+        return cls(interpreter, head, path)
 
     def score(self, pixels: np.ndarray) -> Scores:
         """Logits and embedding of one photo, uint8 RGB [size, size, 3] (`preprocessing.to_input`).
@@ -89,7 +91,5 @@ class LiteRTEngine:
             )
         self._interpreter.set_tensor(self._pixels, pixels[None])
         self._interpreter.invoke()
-        return Scores(
-            logits=self._interpreter.get_tensor(self._logits)[0],
-            embedding=self._interpreter.get_tensor(self._embedding)[0],
-        )
+        embedding = self._interpreter.get_tensor(self._features)[0].mean(axis=(0, 1))
+        return Scores(logits=head_logits(embedding, self._head), embedding=embedding)

@@ -70,8 +70,17 @@ def feature_shape(cut: int, input_size: int) -> tuple[int, ...]:
     """
     if cut == len(CONVOLUTIONS):
         return (EMBEDDING_SIZE,)
+    return _maps_shape(cut, input_size)
+
+
+def feature_maps_shape(input_size: int) -> tuple[int, ...]:
+    """The shape [h, w, 512] of what leaves the last convolution and its pooling."""
+    return _maps_shape(len(CONVOLUTIONS), input_size)
+
+
+def _maps_shape(convolutions: int, input_size: int) -> tuple[int, ...]:
     side, channels = input_size, 3
-    for layer in CONVOLUTIONS[:cut]:
+    for layer in CONVOLUTIONS[:convolutions]:
         channels = layer.outputs
         if layer.pooled:
             side //= 2
@@ -81,13 +90,10 @@ def feature_shape(cut: int, input_size: int) -> tuple[int, ...]:
 def tensor_shapes(layer: str, n_labels: int) -> dict[str, tuple[int, ...]]:
     """The tensors that hold a layer's weights: names ("block5_conv1/kernel") and shapes.
 
-    The head has, beside kernel and bias, the fixed mean and scale that standardise the square roots
-    of the pooled features. Raises `ValueError` for a layer that the network does not have.
+    Raises `ValueError` for a layer that the network does not have.
     """
     if layer == HEAD:
         return {
-            f"{HEAD}/mean": (EMBEDDING_SIZE,),
-            f"{HEAD}/scale": (EMBEDDING_SIZE,),
             f"{HEAD}/kernel": (EMBEDDING_SIZE, n_labels),
             f"{HEAD}/bias": (n_labels,),
         }

@@ -1,9 +1,7 @@
 """The network in Keras: VGG16 without its top, global average pooling, dropout, one dense layer.
 
-Two things are added to the specification's network: the pooled features pass through a square root
-and are standardised with fixed numbers before the dense layer (it evens out a few features that
-dwarf the others), and the softmax is applied outside (`calibration.softmax`), so that scores can be
-calibrated. Networks are built in code and take weights as plain arrays only.
+The softmax is applied outside (`calibration.softmax`), so that scores can be calibrated. Networks
+are built in code and take weights as plain arrays only.
 
 The network takes raw RGB pixels, 0 to 255. VGG16's own colour handling is inside: ImageNet's mean
 colour is subtracted as in `keras.applications.vgg16.preprocess_input`; that VGG16 knows its colours
@@ -19,18 +17,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from mlmodels.ml.head import SMALLEST_SQUARE
 from mlmodels.ml.layers import (
     CONVOLUTIONS,
     HEAD,
     TRAINABLE_LAYERS,
     feature_shape,
     frozen_convolutions,
-    tensor_shapes,
 )
 
 IMAGENET_MEAN = (123.68, 116.779, 103.939)  # red, green, blue
-DROPOUT = 0.2
 
 
 @keras.saving.register_keras_serializable("champipy")
@@ -40,33 +35,6 @@ class ImageNetColours(keras.layers.Layer):
     def call(self, pixels: keras.KerasTensor) -> keras.KerasTensor:
         mean = ops.convert_to_tensor(IMAGENET_MEAN, self.compute_dtype)
         return ops.cast(pixels, self.compute_dtype) - mean
-
-
-@keras.saving.register_keras_serializable("champipy")
-class Head(keras.layers.Layer):
-    """Pooled features [n, 512] to logits [n, labels]: square root, standardised, dropout, dense."""
-
-    def __init__(self, n_labels: int, dropout: float = DROPOUT, seed: int = 0) -> None:
-        super().__init__(name=HEAD, dtype="float32")
-        shapes = tensor_shapes(HEAD, n_labels)
-        constant = keras.initializers.Constant
-        self.mean = self.add_weight(
-            shape=shapes["head/mean"], initializer="zeros", trainable=False, name="mean"
-        )
-        self.scale = self.add_weight(
-            shape=shapes["head/scale"], initializer=constant(1.0), trainable=False, name="scale"
-        )
-        self.kernel = self.add_weight(
-            shape=shapes["head/kernel"], initializer="zeros", name="kernel"
-        )
-        self.bias = self.add_weight(shape=shapes["head/bias"], initializer="zeros", name="bias")
-        self.dropout = keras.layers.Dropout(dropout, seed=seed)
-
-    def call(self, pooled: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
-        # (root - mean) * scale @ kernel + bias, the constants multiplied into the small matrix.
-        centred = ops.sqrt(pooled + SMALLEST_SQUARE) - self.mean
-        centred = self.dropout(centred, training=training)
-        return ops.matmul(centred, self.scale[:, None] * self.kernel) + self.bias
 
 
 def build_stem(cut: int, input_size: int) -> keras.Model:
@@ -81,14 +49,29 @@ def build_stem(cut: int, input_size: int) -> keras.Model:
     return keras.Model(pixels, features, name="stem")
 
 
+def build_convolutions(input_size: int) -> keras.Model:
+    """All convolutions: pixels [n, size, size, 3] to feature maps [n, h, w, 512], not pooled."""
+    pixels = keras.Input((input_size, input_size, 3), name="pixels")
+    return keras.Model(pixels, _convolve(ImageNetColours()(pixels), 0, len(CONVOLUTIONS)))
+
+
 def build_tail(
-    cut: int, input_size: int, n_labels: int, *, dtype: str = "float32", seed: int = 0
+    cut: int,
+    input_size: int,
+    n_labels: int,
+    *,
+    dtype: str = "float32",
+    frozen: int = 0,
+    dropout: float = 0.0,
+    seed: int = 0,
 ) -> keras.Model:
     """The network from the cut: features [n, …] to ``{"embedding": [n, 512], "logits": [n, k]}``.
 
     `cut` is 0 (the whole network, from pixels) to 13 (the head alone). `dtype` is what the
-    convolutions compute in, "float32" or "mixed_bfloat16"; both outputs are float32. `seed` is that
-    of the dropout.
+    convolutions compute in, "float32" or "mixed_bfloat16"; both outputs are float32. The
+    convolutions below number `frozen` (counted from the input of the whole network, as the cut is)
+    are not trained. `dropout`, in training only, is the share of the pooled features that is left
+    out, `seed` its seed.
     """
     features = keras.Input(feature_shape(cut, input_size), name="features")
     x: keras.KerasTensor = features
@@ -98,8 +81,12 @@ def build_tail(
         x = _convolve(x, cut, len(CONVOLUTIONS), dtype=dtype)
         x = keras.layers.GlobalAveragePooling2D(dtype=dtype)(x)
     embedding = keras.layers.Identity(dtype="float32", name="embedding")(x)
-    logits = Head(n_labels, seed=seed)(embedding)
-    return keras.Model(features, {"embedding": embedding, "logits": logits}, name="tail")
+    x = keras.layers.Dropout(dropout, seed=seed, dtype="float32")(embedding)
+    logits = keras.layers.Dense(n_labels, name=HEAD, dtype="float32")(x)
+    tail = keras.Model(features, {"embedding": embedding, "logits": logits}, name="tail")
+    for layer in CONVOLUTIONS[cut:frozen]:
+        tail.get_layer(layer.name).trainable = False
+    return tail
 
 
 def build_network(weights: Mapping[str, np.ndarray], input_size: int) -> keras.Model:

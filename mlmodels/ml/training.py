@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -19,7 +20,7 @@ import tensorflow as tf
 
 from mlmodels.ml.calibration import fit_temperature
 from mlmodels.ml.dataset import Dataset
-from mlmodels.ml.features import open_cache, prune_cache
+from mlmodels.ml.features import FeatureCache, open_cache, prune_cache
 from mlmodels.ml.head import blank_head
 from mlmodels.ml.layers import CONVOLUTIONS, HEAD, frozen_convolutions, trained_layers
 from mlmodels.ml.metrics import evaluate
@@ -37,6 +38,7 @@ from mlmodels.ml.training_types import (
 __all__ = [
     "EpochRecord",
     "Progress",
+    "StartingPoint",
     "TrainedNetwork",
     "TrainingParameters",
     "TrainingStopped",
@@ -48,23 +50,33 @@ REFIT_TIME = 1.4
 """Refitting on all photos takes this many times what the training before it took, at most."""
 
 
+@dataclass(frozen=True)
+class StartingPoint:
+    """An earlier version, to go on from."""
+
+    weights: Mapping[str, np.ndarray]
+    """Its head and changed layers (`artifact.load_weights`), for the same labels in the same order,
+    which is the caller's to see to."""
+    temperature: float
+
+
 def train(
     dataset: Dataset,
     parameters: TrainingParameters,
     *,
     backbone: Mapping[str, np.ndarray],
     cache_dir: Path,
-    initial: Mapping[str, np.ndarray] | None = None,
+    start: StartingPoint | None = None,
+    cut: int | None = None,
     progress: Callable[[Progress], None],
     should_stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
 ) -> TrainedNetwork:
     """Train the top `parameters.variables` layers on `dataset`.
 
-    `backbone`: ImageNet's tensors (`backbone.load_backbone`). `initial`: tensors of an earlier
-    version (`artifact.load_weights`: its head and changed layers), to go on from; its head must be
-    for the same labels in the same order, which is the caller's to see to. Features are cached
-    under `cache_dir`, some gigabytes.
+    `backbone`: ImageNet's tensors (`backbone.load_backbone`), which `start` replaces some of.
+    Features are cached under `cache_dir`, some gigabytes; `cut` says from how many convolutions:
+    as many as stay frozen unless told fewer, where others already cached those.
 
     `progress` is called several times a minute, from this thread. `should_stop` is asked as often;
     when it answers True the training raises `TrainingStopped`. When the time budget
@@ -77,44 +89,28 @@ def train(
     same stem. TensorFlow is switched to deterministic operations in the whole process.
     """
     run = TrainingRun(dataset, parameters, progress, should_stop, clock)
-    weights = {**backbone, **(initial or {})}
-    cut = frozen_convolutions(parameters.variables)
-    keras.utils.set_random_seed(parameters.seed)
-    tf.config.experimental.enable_op_determinism()
-
-    cache = open_cache(
-        cache_dir, weights, dataset.training, cut=cut, input_size=parameters.input_size
-    )
-    views = run.extract(cache, cut)
-    prune_cache(cache_dir, cache)
-
-    tail = build_tail(
-        cut,
-        parameters.input_size,
-        len(dataset.labels),
-        dtype="mixed_bfloat16" if supports_bfloat16() else "float32",
-        seed=parameters.seed,
-    )
-    head: dict[str, np.ndarray] = {}
-    if f"{HEAD}/kernel" not in weights:
-        set_weights(tail, {**weights, **blank_head(len(dataset.labels))})
-        head = run.fit_head(tail, cache, dataset.training, views)
-    set_weights(tail, {**weights, **head})
+    initial = start.weights if start else {}
+    weights = {**backbone, **initial}
+    bench = prepare(run, weights, cache_dir, cut)
+    head = {} if initial else run.fit_head(bench.tail, bench.cache, dataset.training, bench.views)
+    set_weights(bench.tail, {**weights, **head})
+    measures = dataset.validation_is_new
     begun = run.elapsed()
-    best = run.fit_layers(tail, cache, views)
+    best = run.fit_layers(bench.tail, bench.cache, bench.views, measures=measures)
     trained, refitted = best.weights, False
     left = 60 * parameters.minutes - run.elapsed()
-    if best.epoch and left > REFIT_TIME * (run.elapsed() - begun):
-        set_weights(tail, {**weights, **head})
-        again = run.refit_layers(tail, cache, views, best.epoch)
+    if measures and best.epoch and left > REFIT_TIME * (run.elapsed() - begun):
+        set_weights(bench.tail, {**weights, **head})
+        again = run.refit_layers(bench.tail, bench.cache, bench.views, best.epoch)
         if again is not None:
             trained, refitted = again, True
 
     run.report("calibration", 0.99)
-    temperature = fit_temperature(best.logits, run.validation_labels)
-    changed = {name.split("/")[0] for name in initial or ()} | set(
-        trained_layers(parameters.variables)
-    )
+    if start and not measures:
+        temperature = start.temperature
+    else:
+        temperature = fit_temperature(best.logits, run.validation_labels)
+    changed = {name.split("/")[0] for name in initial} | set(trained_layers(parameters.variables))
     return TrainedNetwork(
         labels=dataset.labels,
         parameters=parameters,
@@ -128,7 +124,46 @@ def train(
         history=tuple(run.history),
         best_epoch=best.epoch,
         refitted=refitted,
-        views=views,
+        views=bench.views,
         out_of_time=run.out_of_time,
         seconds=run.elapsed(),
     )
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is trained, and the features that it is trained on."""
+
+    tail: keras.Model
+    cache: FeatureCache
+    views: int
+
+
+def prepare(
+    run: TrainingRun, weights: Mapping[str, np.ndarray], cache_dir: Path, cut: int | None
+) -> Bench:
+    """Compute the features that are not cached yet, and build the layers above the cut.
+
+    They have the backbone's weights and those of the head in `weights`, or else a blank head.
+    """
+    parameters, dataset = run.parameters, run.dataset
+    frozen = frozen_convolutions(parameters.variables)
+    cut = frozen if cut is None else cut
+    keras.utils.set_random_seed(parameters.seed)
+    tf.config.experimental.enable_op_determinism()
+    cache = open_cache(
+        cache_dir, weights, dataset.training, cut=cut, input_size=parameters.input_size
+    )
+    views = run.extract(cache, cut)
+    prune_cache(cache_dir, cache)
+    tail = build_tail(
+        cut,
+        parameters.input_size,
+        len(dataset.labels),
+        dtype="mixed_bfloat16" if supports_bfloat16() else "float32",
+        frozen=frozen,
+        dropout=parameters.dropout,
+        seed=parameters.seed,
+    )
+    set_weights(tail, {**blank_head(len(dataset.labels)), **weights})
+    return Bench(tail, cache, views)

@@ -98,7 +98,7 @@ class TrainingRun:
         photos: Sequence[LabelledPhoto],
         views: int,
     ) -> dict[str, np.ndarray]:
-        """Standardisation and dense layer, fitted to the embeddings of the photos' first views."""
+        """The dense layer, fitted to the embeddings of the photos' first views."""
         views = min(views, self.parameters.head_views)
         pairs = [(photo.sha256, view) for view in range(views) for photo in photos]
 
@@ -112,8 +112,12 @@ class TrainingRun:
             embeddings, labels, len(self.dataset.labels), self.parameters.head_regularisation
         )
 
-    def fit_layers(self, tail: keras.Model, cache: FeatureCache, views: int) -> Candidate:
+    def fit_layers(
+        self, tail: keras.Model, cache: FeatureCache, views: int, *, measures: bool = True
+    ) -> Candidate:
         """Train the tail; returns the best weights by the validation photos.
+
+        Where the validation photos are no measure (`measures` False), the last.
 
         By the one-standard-error rule (Breiman et al. 1984): of the epochs whose accuracy is within
         a standard error of the highest, the last, which the falling rate has settled. A few hundred
@@ -141,7 +145,8 @@ class TrainingRun:
             if losses:
                 candidate = self._measure(tail, cache, optimiser, epoch, float(np.mean(losses)))
                 highest = max(highest, candidate.accuracy)
-                if candidate.accuracy >= highest - self._standard_error(highest):
+                within = candidate.accuracy >= highest - self._standard_error(highest)
+                if within or not measures:
                     best = candidate
             if self.out_of_time:
                 break

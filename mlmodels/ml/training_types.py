@@ -16,7 +16,7 @@ class TrainingParameters:
     input_size: int = 224
     variables: int = 4
     """How many layers that have weights are trained, counted from the output: 1 to 14."""
-    epochs: int = 10
+    epochs: int = 12
     views: int = 6
     """Views of each training photo, the photo itself included."""
     batch_size: int = 32
@@ -25,11 +25,13 @@ class TrainingParameters:
     label_smoothing: float = 0.1
     mixup: float = 0.4
     """The parameter of the beta distribution that mixup draws from; 0 is no mixup."""
+    dropout: float = 0.2
+    """The share of the pooled features that a step leaves out."""
     averaging: float = 0.98
     """What remains of the weights' average after each step."""
     head_views: int = 2
     """Views from which the head is fitted before the other layers are trained."""
-    head_regularisation: float = 0.01
+    head_regularisation: float = 0.001
     """C of the logistic regression that fits the head (smaller is stronger)."""
     seed: int = 0
     minutes: float = 30.0

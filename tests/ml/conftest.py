@@ -19,8 +19,6 @@ def network_weights(backbone):
     rng = np.random.default_rng(1)
     return {
         **backbone,
-        "head/mean": np.zeros(EMBEDDING_SIZE, np.float32),
-        "head/scale": np.ones(EMBEDDING_SIZE, np.float32),
         "head/kernel": rng.normal(0, 0.1, (EMBEDDING_SIZE, len(LABELS))).astype(np.float32),
         "head/bias": np.array([0.5, -0.5, 0.0], np.float32),
     }

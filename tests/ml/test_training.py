@@ -3,6 +3,8 @@
 Random convolutions are enough to tell colours and stripes apart, and need no download.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,9 @@ def run(training, dataset, backbone, cache_dir):
     From a head that says nothing, as logistic regression alone would tell the drawn photos apart.
     """
 
-    def run(progress=lambda progress: None, data=dataset, initial=BLANK, **options):
+    from_blank = training.StartingPoint(BLANK, 1.0)
+
+    def run(progress=lambda progress: None, data=dataset, start=from_blank, **options):
         parameters = {
             "input_size": SMALLEST_INPUT, "epochs": 6, "views": 2, "batch_size": 8, "seed": 5,
             "learning_rate": 1e-4, "averaging": 0.5, "mixup": 0.0,
@@ -53,7 +57,7 @@ def run(training, dataset, backbone, cache_dir):
             training.TrainingParameters(**parameters),
             backbone=backbone,
             cache_dir=cache_dir,
-            initial=initial,
+            start=start,
             progress=progress,
             **options,
         )
@@ -154,7 +158,7 @@ def test_the_time_budget_ends_on_the_best_weights(run, dataset):
 
 
 def test_with_no_time_at_all_the_head_is_the_result(run):
-    network = run(clock=TickingClock(), parameters={"minutes": 0.01}, initial=None)
+    network = run(clock=TickingClock(), parameters={"minutes": 0.01}, start=None)
     assert (network.out_of_time, network.best_epoch, network.views) == (True, 0, 1)
     assert network.validation.accuracy > 0.6
 
@@ -168,28 +172,49 @@ def test_it_stops_when_asked(run, training):
 
 
 def test_a_photo_that_can_not_be_decoded_is_said(run, dataset):
-    from dataclasses import replace
-
     broken = LabelledPhoto("0" * 64, 0, "broken", lambda: b"no photo")
     with pytest.raises(PhotoError):
         run(data=replace(dataset, training=(broken, *dataset.training)))
 
 
-def test_fine_tuning_goes_on_from_an_earlier_version(run, trained, backbone):
+@pytest.fixture
+def earlier_version(trained, training):
     network, _ = trained
-    initial = {
+    weights = {
         name: tensor
         for name, tensor in network.weights.items()
         if name.split("/")[0] in network.changed_layers
     }
+    return training.StartingPoint(weights, temperature=1.75)
+
+
+def test_fine_tuning_goes_on_from_an_earlier_version(run, trained, earlier_version, backbone):
+    network, _ = trained
     # Another smoothing, so that there is something to learn.
-    tuned = run(initial=initial, parameters={"variables": 1, "label_smoothing": 0.0})
+    tuned = run(start=earlier_version, parameters={"variables": 1, "label_smoothing": 0.0})
     assert tuned.changed_layers == network.changed_layers
     kernel = "block5_conv3/kernel"
     assert np.array_equal(tuned.weights[kernel], network.weights[kernel])
     assert not np.array_equal(tuned.weights[kernel], backbone[kernel])
     assert not np.array_equal(tuned.weights["head/kernel"], network.weights["head/kernel"])
     assert tuned.history[0].accuracy > 0.5  # not from chance, 0.33
+
+
+def test_photos_that_the_earlier_version_has_seen_choose_nothing(run, dataset, earlier_version):
+    # Labels that no photo of validation has any more: each epoch does worse there than the last.
+    turned = tuple(replace(photo, label=(photo.label + 1) % 3) for photo in dataset.training)
+    seen = replace(dataset, training=turned, validation_is_new=False)
+    tuned = run(data=seen, start=earlier_version, parameters={"learning_rate": 1e-3})
+    assert tuned.history[6].accuracy < tuned.history[0].accuracy
+    assert (tuned.best_epoch, tuned.refitted, tuned.temperature) == (6, False, 1.75)
+
+
+def test_features_cached_for_more_layers_serve_fewer(run, trained, backbone):
+    tuned = run(cut=10, parameters={"variables": 2, "epochs": 1})
+    assert tuned.changed_layers == ("block5_conv3", "head")
+    for name in ("block5_conv1/kernel", "block5_conv2/kernel"):
+        assert np.array_equal(tuned.weights[name], backbone[name])
+    assert not np.array_equal(tuned.weights["block5_conv3/kernel"], backbone["block5_conv3/kernel"])
 
 
 @pytest.mark.parametrize(("variables", "first"), [(2, "block5_conv3"), (14, "block1_conv1")])
@@ -207,7 +232,7 @@ def test_the_engine_answers_as_the_trained_network_does(trained, dataset, tmp_pa
     network, _ = trained
     calibration = calibration_pixels(dataset.training, SMALLEST_INPUT, 12)
     export_engine(network.weights, calibration, SMALLEST_INPUT, tmp_path / "engine.tflite")
-    engine = LiteRTEngine.load(tmp_path / "engine.tflite")
+    engine = LiteRTEngine.load(tmp_path / "engine.tflite", network.weights)
     photos = [photo_pixels(photo, SMALLEST_INPUT) for photo in dataset.validation]
     int8 = np.stack([engine.score(photo).logits for photo in photos])
     keras = build_network(network.weights, SMALLEST_INPUT)

@@ -1,0 +1,126 @@
+"""A training from cached features, beside Keras's `model.fit` of the same network.
+
+    ./champipy shell --verbosity 0 -c "from benchmarks.training import main; main()"
+
+Both train the head, or block5 and the head, on the imported training photos with the same augmented
+views, batches and optimiser. `model.fit` decodes, augments and runs the whole network for each
+photo of each epoch, as one would write it first; it does so for PLAIN_PHOTOS photos, which is
+scaled up. What the features cost is given apart: they stay on disk, so a second training (a
+fine-tuning, a search's trials) begins with them.
+"""
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+
+EPOCHS = 12
+PHOTOS = 160
+PLAIN_PHOTOS = 64
+
+
+def main() -> None:
+    """Print seconds for PHOTOS photos and EPOCHS epochs, and how many times faster ours is."""
+    from mlmodels.ml.backbone import load_backbone
+    from mlmodels.ml.dataset import Dataset
+    from mlmodels.ml.training_types import TrainingParameters
+    from supervision.datasets import RECENT_PHOTOS, training_dataset
+
+    whole = training_dataset(limit=RECENT_PHOTOS, seed=0)
+    rng = np.random.default_rng(0)
+    some = rng.permutation(len(whole.training))[:PHOTOS]
+    one_of_each = {photo.label: photo for photo in whole.validation}
+    dataset = Dataset(
+        labels=whole.labels,
+        training=tuple(whole.training[i] for i in some),
+        validation=tuple(one_of_each.values()),
+    )
+    backbone = load_backbone(Path(settings.CHAMPIPY_HOME) / "cache" / "backbone")
+    for variables, name in ((1, "head alone"), (4, "block5 and head")):
+        parameters = TrainingParameters(variables=variables, epochs=EPOCHS)
+        plain = _plain_seconds(dataset, parameters, backbone)
+        features, layers = _cached_seconds(dataset, parameters, backbone)
+        print(f"{name}: {len(dataset.training)} photos, {EPOCHS} epochs, {parameters.views} views")
+        print(f"  model.fit                       {plain:8.1f} s")
+        print(f"  features, once                  {features:8.1f} s")
+        print(f"  training from them              {layers:8.1f} s")
+        print(f"  faster with features cached     {plain / layers:8.1f} times")
+        print(f"  faster with features computed   {plain / (features + layers):8.1f} times")
+
+
+def _cached_seconds(dataset: Any, parameters: Any, backbone: Any) -> tuple[float, float]:
+    """Seconds for the features, and for the epochs on them."""
+    from mlmodels.ml.network import set_weights
+    from mlmodels.ml.training import prepare
+    from mlmodels.ml.training_run import TrainingRun
+
+    def run(views: int) -> TrainingRun:
+        chosen = replace(parameters, views=views, minutes=600)
+        return TrainingRun(dataset, chosen, lambda _: None, lambda: False, time.monotonic)
+
+    with tempfile.TemporaryDirectory() as folder:
+        # The stem is made once for all time, whatever the photos are: not counted.
+        prepare(run(views=1), backbone, Path(folder), None)
+        views = parameters.views
+        ours = run(views)
+        started = time.perf_counter()
+        bench = prepare(ours, backbone, Path(folder), None)
+        features = (time.perf_counter() - started) * views / (views - 1)
+        head = ours.fit_head(bench.tail, bench.cache, dataset.training, bench.views)
+        set_weights(bench.tail, {**backbone, **head})
+        started = time.perf_counter()
+        ours.fit_layers(bench.tail, bench.cache, bench.views)
+        return features, time.perf_counter() - started
+
+
+def _plain_seconds(dataset: Any, parameters: Any, backbone: Any) -> float:
+    """Seconds that `model.fit` takes for all photos and epochs, from a part of one epoch."""
+    import keras
+    import tensorflow as tf
+
+    from mlmodels.ml.features import photo_pixels
+    from mlmodels.ml.layers import frozen_convolutions
+    from mlmodels.ml.network import build_tail, set_weights
+
+    network = build_tail(
+        0,
+        parameters.input_size,
+        len(dataset.labels),
+        frozen=frozen_convolutions(parameters.variables),
+        dropout=parameters.dropout,
+    )
+    set_weights(network, backbone | {
+        "head/kernel": np.zeros((512, len(dataset.labels)), np.float32),
+        "head/bias": np.zeros(len(dataset.labels), np.float32),
+    })  # fmt: skip
+    model = keras.Model(network.input, network.output["logits"])
+    model.compile(
+        keras.optimizers.AdamW(parameters.learning_rate, weight_decay=parameters.weight_decay),
+        keras.losses.CategoricalCrossentropy(True, label_smoothing=parameters.label_smoothing),
+    )
+    photos = dataset.training[:PLAIN_PHOTOS]
+
+    def load(index: Any, view: Any) -> Any:
+        return photo_pixels(photos[int(index)], parameters.input_size, int(view))
+
+    def pair(index: Any, view: Any, label: Any) -> Any:
+        pixels = tf.numpy_function(load, [index, view], tf.uint8)
+        pixels.set_shape((parameters.input_size, parameters.input_size, 3))
+        return tf.cast(pixels, tf.float32), tf.one_hot(label, len(dataset.labels))
+
+    views = np.random.default_rng(0).integers(0, parameters.views, len(photos))
+    labels = np.array([photo.label for photo in photos])
+    data = (
+        tf.data.Dataset.from_tensor_slices((np.arange(len(photos)), views, labels))
+        .map(pair, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(parameters.batch_size)
+        .prefetch(1)
+    )
+    model.fit(data.take(1), verbose=0)  # compiles
+    started = time.perf_counter()
+    model.fit(data, verbose=0)
+    return (time.perf_counter() - started) * EPOCHS * len(dataset.training) / len(photos)
