@@ -86,6 +86,7 @@ WSGI_APPLICATION = "champipy_site.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "supervision" / "templates"],  # before the admin's own
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -216,6 +217,14 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
+# --- mail ---------------------------------------------------------------------------------------
+# Empty: alerts go to no mail server, and nothing waits to be sent to one.
+EMAIL_URL = env.str("EMAIL_URL", default="")
+if EMAIL_URL:
+    vars().update(env.email_url("EMAIL_URL"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="champipy@localhost")
+
 # --- Celery -------------------------------------------------------------------------------------
 # A task that is lost or cut off is sent again from its database row (predictions/tasks.py), so the
 # broker need not remember it: acknowledged early, and no result kept.
@@ -225,6 +234,7 @@ CELERY_TASK_DEFAULT_QUEUE = "monitoring"
 CELERY_TASK_ROUTES = {
     "predictions.tasks.fetch_prediction": {"queue": "fetch"},
     "predictions.tasks.infer_prediction": {"queue": "inference"},
+    "supervision.tasks.work_next_run": {"queue": "training"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -234,11 +244,38 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout"
 CELERY_TASK_PUBLISH_RETRY = False  # a request does not wait for a broker that is away
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+# What the schedule in the database begins with: champipy_site/beat.py adds what is missing there
+# and leaves the rest as Bob set it in the admin.
 CELERY_BEAT_SCHEDULE = {
+    "check-accuracy": {
+        "task": "supervision.monitoring_tasks.run_check",
+        "args": ("accuracy",),
+        "schedule": 7 * 24 * 3600.0,
+    },
+    "check-new-photos": {
+        "task": "supervision.monitoring_tasks.run_check",
+        "args": ("new_photos",),
+        "schedule": 7 * 24 * 3600.0,
+    },
+    "watch-service": {
+        "task": "supervision.monitoring_tasks.watch_service",
+        "schedule": 60.0,
+        "options": {"expire_seconds": 60},
+    },
+    "deliver-alert-messages": {
+        "task": "supervision.monitoring_tasks.deliver_alert_messages",
+        "schedule": 60.0,
+        "options": {"expire_seconds": 60},
+    },
     "resend-stalled-predictions": {
         "task": "predictions.tasks.resend_stalled_predictions",
         "schedule": 3.0,
-        "options": {"expires": 3.0},
+        "options": {"expire_seconds": 3},
+    },
+    "watch-runs": {
+        "task": "supervision.tasks.watch_runs",
+        "schedule": 10.0,
+        "options": {"expire_seconds": 10},
     },
     "sweep-incoming-photos": {
         "task": "predictions.tasks.sweep_incoming_photos",
@@ -258,6 +295,10 @@ CHAMPIPY_URL_FRESH_MINUTES = env.int("CHAMPIPY_URL_FRESH_MINUTES", default=60)
 CHAMPIPY_VGG16_WEIGHTS = env.str("CHAMPIPY_VGG16_WEIGHTS", default="")
 CHAMPIPY_TRAINING_MINUTES = env.int("CHAMPIPY_TRAINING_MINUTES", default=30)
 CHAMPIPY_TARGET_ACCURACY = env.float("CHAMPIPY_TARGET_ACCURACY", default=70)
+CHAMPIPY_NEW_PHOTOS = env.int("CHAMPIPY_NEW_PHOTOS", default=500)
+CHAMPIPY_RETRAIN = env.bool("CHAMPIPY_RETRAIN", default=False)
+CHAMPIPY_UNANSWERED_MINUTES = env.int("CHAMPIPY_UNANSWERED_MINUTES", default=10)
+CHAMPIPY_ALERT_URLS = env.str("CHAMPIPY_ALERT_URLS", default="").split()
 CHAMPIPY_KEEP_SCORE = env.float("CHAMPIPY_KEEP_SCORE", default=70)
 CHAMPIPY_WAITING_REQUESTS = env.int("CHAMPIPY_WAITING_REQUESTS", default=48)  # of 64 threads
 CHAMPIPY_INFERENCE_THREADS = env.int("CHAMPIPY_INFERENCE_THREADS", default=0)  # 0: one a core

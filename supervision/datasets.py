@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet
 
@@ -17,6 +19,7 @@ from predictions.selectors import SAME_OBSERVATION_IDS
 
 RECENT_PHOTOS = 1000
 """How many of the most recent training photos a training takes."""
+VALIDATION_SHARE = 0.2
 LEAST_PHOTOS = 10
 """Photos of a species, at the least: fewer cannot be split into training and validation."""
 
@@ -25,14 +28,19 @@ class TooFewPhotos(Exception):  # noqa: N818 - a state of affairs
     """Which species lack photos, and how many."""
 
 
-def training_dataset(*, limit: int, seed: int) -> Dataset:
+def training_dataset(
+    *, limit: int, seed: int, is_seen: Callable[[str], bool] = lambda _: False
+) -> Dataset:
     """Return the `limit` most recent training photos, a fifth of them for validation, by group.
 
     A species that the most recent ones lack, or nearly so, is topped up with its own most recent
-    photos. Raises TooFewPhotos where a species has fewer than LEAST_PHOTOS in all.
+    photos. `is_seen` tells by a photo's SHA-256 whether the version to go on from was trained on
+    it: where there are others enough, validation is made of those alone; else of any, and
+    `Dataset.validation_is_new` is False.
+    Raises TooFewPhotos where a species has fewer than LEAST_PHOTOS in all.
     """
-    labels = tuple(Species.objects.values_list("name", flat=True))
-    _check_enough(labels)
+    labels = species_names()
+    check_enough_photos()
     recent = _photos(Photo.Split.TRAINING).order_by("-split_at", "-pk")
     chosen = list(recent[:limit])
     for name in labels:
@@ -43,15 +51,29 @@ def training_dataset(*, limit: int, seed: int) -> Dataset:
     chosen.sort(key=lambda photo: photo.sha256)
     groups = _groups(chosen)
     indices = [labels.index(photo.species) for photo in chosen]
-    training, validation = split_by_group(indices, groups, seed=seed)
+    seen_groups = {
+        group for photo, group in zip(chosen, groups, strict=True) if is_seen(photo.sha256)
+    }
+    new = [i for i, group in enumerate(groups) if group not in seen_groups]
+    counts = Counter(indices[i] for i in new)
+    are_enough = all(counts[label] >= LEAST_PHOTOS for label in range(len(labels)))
+    candidates = new if are_enough else range(len(chosen))
+    _, held = split_by_group(
+        [indices[i] for i in candidates],
+        [groups[i] for i in candidates],
+        seed=seed,
+        share=min(0.5, VALIDATION_SHARE * len(chosen) / len(candidates)),
+    )
+    validation = {candidates[i] for i in held}
     photos = [
         _labelled(photo, index, group)
         for photo, index, group in zip(chosen, indices, groups, strict=True)
     ]
     return Dataset(
         labels=labels,
-        training=tuple(photos[i] for i in training),
-        validation=tuple(photos[i] for i in validation),
+        training=tuple(photo for i, photo in enumerate(photos) if i not in validation),
+        validation=tuple(photo for i, photo in enumerate(photos) if i in validation),
+        validation_is_new=are_enough,
     )
 
 
@@ -60,10 +82,16 @@ def _photos(split: str) -> QuerySet:
     return Photo.objects.filter(split=split).annotate(species=F("label__name"))
 
 
-def _check_enough(labels: Sequence[str]) -> None:
+def species_names() -> tuple[str, ...]:
+    """Return the labels of a training, in the order of the network's outputs."""
+    return tuple(Species.objects.values_list("name", flat=True))
+
+
+def check_enough_photos() -> None:
+    """Raise TooFewPhotos unless there are LEAST_PHOTOS training photos of every species."""
     in_training = Count("photo", filter=Q(photo__split=Photo.Split.TRAINING))
-    counts = dict(Species.objects.annotate(n=in_training).values_list("name", "n"))
-    missing = [f"{name} ({counts[name]})" for name in labels if counts[name] < LEAST_PHOTOS]
+    counts = Species.objects.annotate(n=in_training).order_by("name").values_list("name", "n")
+    missing = [f"{name} ({n})" for name, n in counts if n < LEAST_PHOTOS]
     if missing:
         raise TooFewPhotos(
             f"A training needs at least {LEAST_PHOTOS} training photos of every species. "
@@ -99,6 +127,11 @@ def dataset_manifest(dataset: Dataset) -> dict:
     }
 
 
+def manifest_sha256(manifest: Mapping[str, Any]) -> str:
+    """Return the hash that names a dataset: over its manifest's canonical JSON."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
 def evaluation_set(labels: Sequence[str]) -> HeldOutPhotos | None:
     """Return the evaluation photos, labelled by their index in `labels`; None where there are none.
 
@@ -115,9 +148,23 @@ def evaluation_set(labels: Sequence[str]) -> HeldOutPhotos | None:
     ]
     if not rows:
         return None
-    named = [[photo.sha256, labels[photo.label]] for photo, _ in rows]
     return HeldOutPhotos(
-        sha256=hashlib.sha256(json.dumps(named).encode()).hexdigest(),
+        sha256=_set_sha256([(photo.sha256, labels[photo.label]) for photo, _ in rows]),
         photos=tuple(photo for photo, _ in rows),
         is_near_training=tuple(near for _, near in rows),
     )
+
+
+def evaluation_set_sha256(labels: Sequence[str]) -> tuple[str, int] | None:
+    """Return the hash that names `evaluation_set(labels)`, and how many photos it has.
+
+    With one query, and none of the comparisons that tell which are near training photos.
+    """
+    photos = _photos(Photo.Split.EVALUATION).filter(species__in=labels).order_by("sha256")
+    named = list(photos.values_list("sha256", "species"))
+    return (_set_sha256(named), len(named)) if named else None
+
+
+def _set_sha256(named: Sequence[tuple[str, str]]) -> str:
+    """Return the hash over photos, by their SHA-256, and the names of their species."""
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()

@@ -1,3 +1,10 @@
 """The paths of supervision: each module of this package has its own."""
 
-urlpatterns: list = []
+from supervision.api import alerts, models, runs, statistics
+
+urlpatterns = [
+    *alerts.urlpatterns,
+    *models.urlpatterns,
+    *runs.urlpatterns,
+    *statistics.urlpatterns,
+]

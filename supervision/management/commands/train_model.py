@@ -1,4 +1,3 @@
-import os
 import shlex
 import sys
 from argparse import ArgumentParser
@@ -8,52 +7,72 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from supervision.datasets import (
-    RECENT_PHOTOS,
-    TooFewPhotos,
-    dataset_manifest,
-    evaluation_set,
-    training_dataset,
-)
+from mlmodels.ml.layers import TRAINABLE_LAYERS
+from mlmodels.ml.training_types import Progress
+from mlmodels.models import ModelVersion, TrainingRun
+from mlmodels.run_services import RunEnded, run_cancel
+from supervision.datasets import TooFewPhotos
+from supervision.run_services import MOST_EPOCHS, MOST_SEED, RunUnderWay, run_begin, run_work
 from supervision.services import evaluation_report
+
+BOUNDS = {
+    "variables": (1, TRAINABLE_LAYERS),
+    "epochs": (1, MOST_EPOCHS),
+    "views": (1, 50),
+    "seed": (0, MOST_SEED),
+    "minutes": (1, settings.CHAMPIPY_TRAINING_MINUTES),
+}
 
 
 class Command(BaseCommand):
     help = (
-        "Trains a new model version from ImageNet's weights on the most recent training photos. "
-        "It waits in Staging until it is promoted."
+        "Trains a new model version from ImageNet's weights on the most recent training photos, in "
+        "this process. It is a run like any other, and waits in Staging until it is promoted."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--variables", type=int, help="layers with weights to train, from the output: 1 to 14"
-        )
-        parser.add_argument("--epochs", type=int, help="1 to 500")
-        parser.add_argument("--views", type=int, help="augmented views of each photo")
-        parser.add_argument("--seed", type=int, default=0)
-        parser.add_argument("--photos", type=int, default=RECENT_PHOTOS)
-        parser.add_argument(
-            "--minutes", type=float, default=settings.CHAMPIPY_TRAINING_MINUTES, help="the budget"
-        )
+        texts = {
+            "variables": "layers with weights to train, from the output",
+            "epochs": "passes over the photos",
+            "views": "augmented views of each photo",
+            "seed": "the same seed, the same result",
+            "minutes": "the time budget",
+        }
+        for name, (least, most) in BOUNDS.items():
+            parser.add_argument(
+                f"--{name}", type=int, help=f"{texts[name]}: {least} to {most}", metavar="N"
+            )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        # Imported here: this loads TensorFlow.
-        from mlmodels.ml.backbone import BackboneUnavailable
-        from mlmodels.ml.training_types import Progress, TrainingParameters
-        from mlmodels.training_services import training_run
+        chosen = {name: options[name] for name in BOUNDS if options[name] is not None}
+        for name, number in chosen.items():
+            least, most = BOUNDS[name]
+            if not least <= number <= most:
+                raise CommandError(f"--{name} takes a whole number from {least} to {most}.")
+        try:
+            run = run_begin(parameters=chosen)
+        except (TooFewPhotos, RunUnderWay) as error:
+            raise CommandError(str(error)) from error
+        try:
+            self._work(run)
+        except KeyboardInterrupt as interrupt:
+            try:
+                run_cancel(run=run)
+            except RunEnded as error:
+                raise CommandError(str(error)) from interrupt
+            raise CommandError(f"Run {run.pk} was cancelled.") from interrupt
+        run.refresh_from_db()
+        if run.status != TrainingRun.Status.SUCCEEDED:
+            raise CommandError(f"Run {run.pk} has {run.status}. {run.error}".rstrip())
+        self._tell(run.model_version)
 
-        given = ("variables", "epochs", "views", "seed", "minutes")
-        chosen = {name: options[name] for name in given if options[name] is not None}
-        for name, most in (("variables", 14), ("epochs", 500), ("views", 50)):
-            if not 1 <= chosen.get(name, 1) <= most:
-                raise CommandError(f"--{name} takes a whole number from 1 to {most}.")
+    def _work(self, run: TrainingRun) -> None:
         bar = tqdm(total=100, file=sys.stderr, disable=None, bar_format="{desc} {bar} {n:.0f} %")
 
         def report(progress: Progress) -> None:
             bar.n = 100 * progress.fraction
             epoch = f" {progress.epoch}/{progress.epochs}" if progress.epoch else ""
-            bar.set_description(f"{progress.stage}{epoch}")
+            bar.set_description(f"run {run.pk}: {progress.stage}{epoch}")
             if progress.record is not None:
                 bar.write(
                     f"epoch {progress.record.epoch}: loss {progress.record.loss or 0:.3f}, "
@@ -61,18 +80,10 @@ class Command(BaseCommand):
                     file=sys.stderr,
                 )
 
-        try:
-            dataset = training_dataset(limit=options["photos"], seed=options["seed"])
-            with bar:
-                version = training_run(
-                    dataset=dataset,
-                    manifest=dataset_manifest(dataset),
-                    held_out=evaluation_set(dataset.labels),
-                    parameters=TrainingParameters(**chosen),
-                    report=report,
-                )
-        except (TooFewPhotos, BackboneUnavailable) as error:
-            raise CommandError(str(error)) from error
+        with bar:
+            run_work(run=run, report=report)
+
+    def _tell(self, version: ModelVersion) -> None:
         folder = shlex.quote(str(version.folder))
         self.stdout.write(f"{version} is in Staging. To put it into service:")
         self.stdout.write(f"  ./champipy register_model {folder} --promote")

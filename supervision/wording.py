@@ -1,0 +1,21 @@
+"""Numbers as people say them, for the admin's pages."""
+
+
+def duration_in_words(seconds: float) -> str:
+    """Return a time as one would say it: "40 seconds", "12 minutes", "2 hours 5 minutes"."""
+    if seconds < 90:
+        return _counted(max(1, round(seconds)), "second")
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return _counted(minutes, "minute")
+    hours, rest = divmod(minutes, 60)
+    return _counted(hours, "hour") + (f" {_counted(rest, 'minute')}" if rest else "")
+
+
+def bytes_in_words(count: float) -> str:
+    """Return a number of bytes as "12 MB" or "1.3 GB"."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'}"
