@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from accounts.models import User
 from mlmodels.ml.artifact import ArtifactError, read_artifact
 from mlmodels.ml.card import Card
 from mlmodels.models import ModelVersion, Species, StageTransition, TrainingRun
-from mlmodels.selectors import file_records, version_artifact
+from mlmodels.run_services import run_hold
+from mlmodels.selectors import file_records, version_artifact, version_before_production
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +29,15 @@ def version_register(
 
     The folder is checked whole before anything is written. One that was registered before is
     returned as it is, and its files are laid anew where they are missing or damaged.
-    Raises ArtifactError where the folder is not what it should be.
+    Raises ArtifactError where the folder is not what it should be, RunLost where `run` was
+    cancelled or taken from this process meanwhile.
     """
     artifact = read_artifact(folder)
     artifact.load_engine()
     files = file_records(artifact)
     with transaction.atomic():
+        if run is not None:
+            run_hold(run=run)
         _lock_versions()
         version = ModelVersion.objects.filter(files=files).first()
         is_new = version is None
@@ -94,26 +99,83 @@ def version_export(*, version: ModelVersion, folder: Path) -> None:
     shutil.copytree(version.folder, folder, dirs_exist_ok=True)
 
 
-def version_promote(*, version: ModelVersion, by: User | None, reason: str) -> None:
+Gate = Callable[[ModelVersion, ModelVersion | None], dict]
+"""Given a candidate and the version in production, returns what StageTransition.gate is to hold,
+or raises to refuse the candidate."""
+
+
+class NothingToRollBackTo(Exception):  # noqa: N818 - a state of affairs
+    """No version was in production before the present one."""
+
+
+def version_promote(
+    *, version: ModelVersion, by: User | None, reason: str, gate: Gate | None = None
+) -> None:
     """Put a version into production and archive the one before, in one transaction.
 
-    Raises ArtifactError, and changes nothing, where the version's files are not intact.
+    `gate` is asked inside of it, so that what it says is about the version that is really replaced;
+    predictions go on meanwhile. A version that is in production already stays there, unasked.
+    Raises what the gate raises, and ArtifactError where the version's files are not intact; nothing
+    changes then.
     """
-    version_artifact(version)
     with transaction.atomic():
-        _lock_versions()
-        current = ModelVersion.objects.filter(stage=ModelVersion.Stage.PRODUCTION).first()
+        current = _lock_production()
         if current == version:
             return
-        if current is not None:
-            _change_stage(current, ModelVersion.Stage.ARCHIVED, by=by, reason=reason)
-        _change_stage(version, ModelVersion.Stage.PRODUCTION, by=by, reason=reason)
-    logger.info("%s is in production: %s", version, reason)
+        said = gate(version, current) if gate is not None else {}
+        _switch(version, current, by=by, reason=reason, gate=said)
 
 
-def _change_stage(version: ModelVersion, stage: str, *, by: User | None, reason: str) -> None:
+def version_rollback(
+    *, leaving: ModelVersion, by: User | None, reason: str, gate: Gate | None = None
+) -> None:
+    """Put back the version that was in production before `leaving`: one promotion undone.
+
+    Where `leaving` is in production no longer (a button clicked twice), nothing changes.
+    Raises NothingToRollBackTo, and what `version_promote` raises.
+    """
+    with transaction.atomic():
+        current = _lock_production()
+        if current != leaving:
+            return
+        version = version_before_production()
+        if version is None:
+            raise NothingToRollBackTo
+        said = gate(version, current) if gate is not None else {}
+        _switch(version, current, by=by, reason=reason, gate={**said, "rollback": True})
+
+
+def _lock_production() -> ModelVersion | None:
+    _lock_versions()
+    return ModelVersion.objects.filter(stage=ModelVersion.Stage.PRODUCTION).first()
+
+
+def _switch(
+    version: ModelVersion,
+    current: ModelVersion | None,
+    *,
+    by: User | None,
+    reason: str,
+    gate: dict,
+) -> None:
+    version_artifact(version)
+    version.refresh_from_db(fields=["stage"])
+    if current is not None:
+        _change_stage(current, ModelVersion.Stage.ARCHIVED, by=by, reason=reason, gate={})
+    _change_stage(version, ModelVersion.Stage.PRODUCTION, by=by, reason=reason, gate=gate)
+    logger.info("%s goes into production: %s", version, reason)
+
+
+def _change_stage(
+    version: ModelVersion, stage: str, *, by: User | None, reason: str, gate: dict
+) -> None:
     StageTransition.objects.create(
-        model_version=version, from_stage=version.stage, to_stage=stage, by=by, reason=reason
+        model_version=version,
+        from_stage=version.stage,
+        to_stage=stage,
+        by=by,
+        reason=reason,
+        gate=gate,
     )
     version.stage = stage
     version.save(update_fields=["stage"])

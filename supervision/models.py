@@ -1,8 +1,11 @@
-"""How good the models are, as measured here."""
+"""How good the models are, as measured here, and what an administrator has to know."""
 
+from django.conf import settings
 from django.db import models
+from django.db.models import Q
+from django.utils import timezone
 
-from mlmodels.models import ModelVersion
+from mlmodels.models import ModelVersion, TrainingRun
 
 
 class Evaluation(models.Model):
@@ -15,6 +18,13 @@ class Evaluation(models.Model):
     accuracy = models.FloatField(help_text="0 to 1.")
     n = models.PositiveIntegerField()
     metrics = models.JSONField(help_text="Interval, per species, confusion matrix, calibration.")
+    answers = models.JSONField(
+        default=dict,
+        help_text="By the photo's SHA-256: the true species, the answer, its score in percent.",
+    )
+    ms_per_photo = models.FloatField(
+        null=True, help_text="The engine alone, on a few photos, in the process that evaluated."
+    )
     evaluated_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -27,3 +37,115 @@ class Evaluation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model_version}: {self.accuracy:.1%} of {self.n}"
+
+
+class Check(models.Model):
+    """How a scheduled check went the last time; one row a kind."""
+
+    class Kind(models.TextChoices):
+        ACCURACY = "accuracy", "accuracy"
+        NEW_PHOTOS = "new_photos", "new photos"
+
+    kind = models.CharField(max_length=20, choices=Kind, primary_key=True)
+    begun_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True, help_text="None: it has not ended.")
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="How often it was begun without an end."
+    )
+    result = models.TextField(blank=True, help_text="What it found.")
+    error = models.TextField(blank=True, help_text="Why it could not be carried out.")
+
+    def __str__(self) -> str:
+        return f"check of {self.get_kind_display()}: {self.error or self.result or 'under way'}"
+
+
+class Alert(models.Model):
+    """Something that an administrator has to know. At most one is unresolved per kind and model.
+
+    It is resolved by whatever finds that its cause is gone, never by hand; an acknowledged one is
+    still there, but quiet. `alert_texts` says what it means in words.
+    """
+
+    class Kind(models.TextChoices):
+        LOW_ACCURACY = "low_accuracy", "accuracy below the target"
+        NEW_PHOTOS = "new_photos", "enough new photos for a training"
+        ACCURACY_CHECK_FAILED = "accuracy_check_failed", "the check of the accuracy failed"
+        NEW_PHOTOS_CHECK_FAILED = "new_photos_check_failed", "the check of new photos failed"
+        UNANSWERED = "predictions_unanswered", "predictions are not answered"
+
+    class Status(models.TextChoices):
+        OPEN = "open", "open"
+        ACKNOWLEDGED = "acknowledged", "acknowledged"
+        RESOLVED = "resolved", "resolved"
+
+    kind = models.CharField(max_length=30, choices=Kind)
+    model_version = models.ForeignKey(
+        ModelVersion, models.PROTECT, null=True, blank=True, help_text="None: not about one model."
+    )
+    status = models.CharField(max_length=20, choices=Status, default=Status.OPEN)
+    value = models.FloatField(help_text="As last measured: percent, photos, failures or requests.")
+    threshold = models.FloatField(help_text="In the value's unit.")
+    detail = models.TextField(blank=True, help_text="The error of a failed check or retraining.")
+    run = models.ForeignKey(
+        TrainingRun, models.SET_NULL, null=True, blank=True, help_text="The retraining it started."
+    )
+    since = models.DateTimeField(default=timezone.now)
+    measured_at = models.DateTimeField(default=timezone.now)
+    acknowledged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True
+    )
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "model_version"],
+                condition=~Q(status="resolved"),
+                nulls_distinct=False,
+                name="one_unresolved_alert_per_kind_and_model",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} ({self.status})"
+
+
+class AlertMessage(models.Model):
+    """An alert on its way out by one channel; it stays until the channel has taken it."""
+
+    class Channel(models.TextChoices):
+        MAIL = "mail", "mail to the administrators"
+        APPRISE = "apprise", "address in CHAMPIPY_ALERT_URLS"
+
+    alert = models.ForeignKey(Alert, models.CASCADE, related_name="messages")
+    channel = models.CharField(max_length=10, choices=Channel)
+    target = models.CharField(
+        max_length=64, blank=True, help_text="SHA-256 of an Apprise address, which is a secret."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(
+        null=True, default=timezone.now, help_text="None: there is nothing more to do."
+    )
+    sent_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True, help_text="Of the last attempt.")
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(next_attempt_at__isnull=False),
+                name="messages_to_send",
+            )
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["alert", "channel", "target"], name="one_message_per_alert_and_channel"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.alert} by {self.channel}"

@@ -1,13 +1,21 @@
 """Writes of supervision: trainings on the right photos, and evaluations."""
 
+import statistics
+import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from django.conf import settings
 
 from mlmodels.evaluation import HeldOutPhotos, engine_logits, held_out_metrics
+from mlmodels.ml.calibration import softmax
+from mlmodels.ml.engine import LiteRTEngine
+from mlmodels.ml.features import photo_pixels
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import version_artifact
 from supervision.models import Evaluation
+
+TIMED_PHOTOS = 9
 
 
 def version_evaluate(
@@ -31,9 +39,36 @@ def version_evaluate(
     evaluation, _ = Evaluation.objects.get_or_create(
         model_version=version,
         evaluation_set=held_out.sha256,
-        defaults={"accuracy": metrics["accuracy"], "n": metrics["n"], "metrics": metrics},
+        defaults={
+            "accuracy": metrics["accuracy"],
+            "n": metrics["n"],
+            "metrics": metrics,
+            "answers": _answers(logits, held_out, version.temperature),
+            "ms_per_photo": _ms_per_photo(engine, held_out),
+        },
     )
     return evaluation
+
+
+def _answers(
+    logits: np.ndarray, held_out: HeldOutPhotos, temperature: float
+) -> dict[str, list[float]]:
+    """Return the true species, the answer and its score in percent, by the photo's SHA-256."""
+    return {
+        photo.sha256: [photo.label, int(scores.argmax()), round(100 * float(scores.max()), 2)]
+        for photo, scores in zip(held_out.photos, softmax(logits, temperature), strict=True)
+    }
+
+
+def _ms_per_photo(engine: LiteRTEngine, held_out: HeldOutPhotos) -> float:
+    """Return the engine's median time on a few photos, decoding left out."""
+    times = []
+    for photo in held_out.photos[:TIMED_PHOTOS]:
+        pixels = photo_pixels(photo, engine.input_size)
+        started = time.perf_counter()
+        engine.score(pixels)
+        times.append(time.perf_counter() - started)
+    return round(1000 * statistics.median(times), 1)
 
 
 def evaluation_report(metrics: dict, labels: Sequence[str]) -> str:

@@ -44,6 +44,21 @@ def test_the_first_version_goes_into_production(db: None) -> None:
     assert StageTransition.objects.get().to_stage == "Production"
 
 
+def test_a_version_in_production_that_can_not_be_read_any_more_gives_way(production) -> None:
+    """After an upgrade to another format of artifacts, predictions go on."""
+    other = another_version(production)
+    version_promote(version=other, by=None, reason="test")
+    call_command("register_model", "--pretrained", stdout=StringIO())
+    assert production_version() == other, "it can be read, and stays"
+    card = other.folder / "card.json"
+    card.write_text(card.read_text().replace("champipy-model-2", "champipy-model-1"))
+    out = StringIO()
+    call_command("register_model", "--pretrained", stdout=out)
+    assert production_version() == production
+    assert "can't be read" in out.getvalue()
+    assert "champipy-model-1" in StageTransition.objects.first().reason
+
+
 def test_registering_again_changes_nothing_and_mends_damaged_files(production) -> None:
     (production.folder / "engine.tflite").write_bytes(b"damaged")
     version, is_new = version_register(folder=PRETRAINED)
@@ -126,6 +141,6 @@ def test_files_of_another_version_are_found_out_and_replaced(production, tmp_pat
     shutil.rmtree(production.folder)
     shutil.copytree(tmp_path / "other", production.folder)
     with pytest.raises(ArtifactError, match="another model"):
-        version_promote(version=production, by=None, reason="wrong files")
+        version_artifact(production)
     assert version_register(folder=PRETRAINED) == (production, False)
     assert version_artifact(production).card.files != card["files"]

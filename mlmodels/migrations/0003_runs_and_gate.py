@@ -6,11 +6,14 @@ from django.conf import settings
 from django.db import migrations, models
 
 
-def end_abandoned_runs(apps, schema_editor):
-    """No worker holds a run of the time before heartbeats."""
-    apps.get_model("mlmodels", "TrainingRun").objects.filter(status="running").update(
+def bring_older_runs_up_to_date(apps, schema_editor):
+    """Runs of the time before progress and heartbeats: no worker holds one, all have ended."""
+    runs = apps.get_model("mlmodels", "TrainingRun").objects
+    runs.filter(status="running").update(
         status="failed", error="Its process ended before it did."
     )
+    ended = {"percent": 100, "stage": "done", "epoch": 0, "epochs": 0, "eta_s": None}
+    runs.update(progress=ended)
 
 
 class Migration(migrations.Migration):
@@ -97,7 +100,7 @@ class Migration(migrations.Migration):
             name='status',
             field=models.CharField(choices=[('queued', 'queued'), ('running', 'running'), ('succeeded', 'succeeded'), ('failed', 'failed'), ('cancelled', 'cancelled')], default='queued', max_length=20),
         ),
-        migrations.RunPython(end_abandoned_runs, migrations.RunPython.noop),
+        migrations.RunPython(bring_older_runs_up_to_date, migrations.RunPython.noop),
         migrations.AddConstraint(
             model_name='trainingrun',
             constraint=models.UniqueConstraint(condition=models.Q(('status', 'running')), fields=('status',), name='one_run_at_a_time'),

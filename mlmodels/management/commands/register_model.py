@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from mlmodels.ml.artifact import ArtifactError
-from mlmodels.selectors import production_version
+from mlmodels.selectors import production_version, version_artifact
 from mlmodels.services import PRETRAINED, version_promote, version_register
 
 
@@ -31,8 +31,24 @@ class Command(BaseCommand):
         try:
             version, is_new = version_register(folder=folder)
             self.stdout.write(f"{version} is {'registered' if is_new else 'registered already'}.")
-            if options["promote"] or production_version() is None:
-                version_promote(version=version, by=None, reason="register_model")
-                self.stdout.write(f"{version} is in production.")
+            reason = self._reason(promote=options["promote"], pretrained=options["pretrained"])
+            if reason:
+                version_promote(version=version, by=None, reason=reason)
+                self.stdout.write(f"{version} is in production: {reason}")
         except ArtifactError as error:
             raise CommandError(f"{folder} was not registered: {error}") from error
+
+    def _reason(self, *, promote: bool, pretrained: bool) -> str:
+        """Say why the version goes into production; with no reason it waits in Staging."""
+        if promote:
+            return "register_model --promote"
+        current = production_version()
+        if current is None:
+            return "the first version"
+        if pretrained:
+            # After an upgrade to another format, nothing could be predicted until somebody looked.
+            try:
+                version_artifact(current)
+            except ArtifactError as error:
+                return f"{current}, in production until now, can't be read: {error}"
+        return ""

@@ -1,0 +1,131 @@
+"""Predictions a second apart over three promotions and a rollback, on a stack of its own.
+
+    .venv/bin/python -m benchmarks.promotions
+
+Tells whether any failed, how long the first one after each switch took beside the others, and
+whether each was answered by the version in production, with that version's scores.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from benchmarks.service import PRETRAINED, PROJECT, Client, new_photo, stack
+from mlmodels.ml.artifact import Artifact, read_artifact
+from mlmodels.ml.calibration import softmax
+from mlmodels.ml.preprocessing import decode_photo, to_input
+from tests.versions import version_folder
+
+TEMPERATURES = {2: 0.3, 3: 1.5}
+"""By version: the shipped one again, with another temperature, so that scores tell them apart."""
+
+
+def register(home: Path) -> None:
+    """Register the further versions with the running stack."""
+    environment = os.environ | {"CHAMPIPY_HOME": str(home)}
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, temperature in TEMPERATURES.items():
+            folder = version_folder(Path(scratch) / str(number), temperature=temperature)
+            command = [str(PROJECT / "champipy"), "register_model", str(folder)]
+            subprocess.run(command, env=environment, check=True)
+
+
+class Administrator:
+    """Bob, who switches."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self.session = requests.Session()
+        login = {"username": "bob", "password": "builder"}
+        token = self.session.post(f"{base}/token", json=login, timeout=10).json()["token"]
+        self.session.headers["Authorization"] = f"Token {token}"
+        listed = self.session.get(f"{base}/models", timeout=10).json()["results"]
+        self.ids = {version["version"]: version["id"] for version in listed}
+
+    def promote(self, number: int) -> int:
+        """Promote a version; return its number."""
+        body = {"reason": "benchmarks.promotions"}
+        path = f"{self.base}/models/{self.ids[number]}/promote"
+        return self._switched(self.session.post(path, json=body, timeout=30))
+
+    def rollback(self) -> int:
+        """Roll back; return the number of the version that is in production then."""
+        return self._switched(self.session.post(f"{self.base}/models/rollback", timeout=30))
+
+    def _switched(self, response: requests.Response) -> int:
+        response.raise_for_status()
+        return response.json()["version"]
+
+
+class Expected:
+    """What each version has to answer, by the engine itself."""
+
+    def __init__(self) -> None:
+        self.artifact: Artifact = read_artifact(PRETRAINED)
+        self.engine = self.artifact.load_engine()
+
+    def differs(self, answer: dict[str, Any], photo: bytes, number: int) -> bool:
+        card = self.artifact.card
+        logits = self.engine.score(to_input(decode_photo(photo), card.input_size)).logits
+        scores = 100 * softmax(logits, TEMPERATURES.get(number, card.temperature))
+        best = answer["predictions"][0]
+        expected = dict(zip(card.labels, scores.tolist(), strict=True))
+        return abs(best["score"] - max(scores)) > 0.02 or expected[best["species"]] < max(scores)
+
+
+def run(base: str, requests_count: int, pause: float) -> None:
+    """Send the requests, switch at every fifth of them, and print what happened."""
+    alice, bob, expected = Client(base), Administrator(base), Expected()
+    switches = {
+        requests_count * place // 5: switch
+        for place, switch in enumerate(
+            [lambda: bob.promote(2), lambda: bob.promote(3), lambda: bob.promote(1), bob.rollback],
+            start=1,
+        )
+    }
+    number, failed, mixed, wrong = 1, 0, 0, 0
+    first: list[float] = []
+    others: list[float] = []
+    alice.predict(new_photo())  # the first of all loads the first engine
+    for index in range(requests_count):
+        is_first = index in switches
+        if is_first:
+            number = switches[index]()
+            print(f"request {index}: version {number} is in production")
+        photo = new_photo()
+        started = time.perf_counter()
+        response = alice.post(photo)
+        (first if is_first else others).append(1000 * (time.perf_counter() - started))
+        if response.status_code != 200:
+            failed += 1
+            print(f"request {index}: {response.status_code} {response.text[:200]}")
+        else:
+            wrong += response.json()["model"]["version"] != number
+            mixed += expected.differs(response.json(), photo, number)
+        time.sleep(pause)
+    print(f"{requests_count} requests: {failed} failed, {wrong} named another version than the one")
+    print(f"in production, {mixed} had scores that were not that version's")
+    print(f"median {statistics.median(others):.0f} ms, slowest {max(others):.0f} ms")
+    print("first after each switch:", ", ".join(f"{each:.0f} ms" for each in first))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--pause", type=float, default=1, help="seconds between requests")
+    parser.add_argument("--port", type=int, default=8767)
+    options = parser.parse_args()
+    with stack(options.port) as (base, home):
+        register(home)
+        run(base, options.requests, options.pause)
+
+
+if __name__ == "__main__":
+    main()
