@@ -1,0 +1,208 @@
+"""Bob's page: what it tells, with how few queries, and to whom."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from mlmodels.models import ModelVersion, StageTransition, TrainingRun
+from predictions.models import Inference, Photo, Prediction
+from supervision.dashboard import predictions_by_day, reigns
+from supervision.models import Alert, Evaluation
+
+pytestmark = pytest.mark.django_db
+
+INDEX = "/admin/"
+
+
+@pytest.fixture
+def bobs(users: dict[str, User]) -> Client:
+    client = Client()
+    client.force_login(users["bob"])
+    return client
+
+
+def second_version(first: ModelVersion, **fields: object) -> ModelVersion:
+    """A row like the first version's, with no files of its own."""
+    return ModelVersion.objects.create(
+        name="VGG16", version=2, labels=first.labels, input_size=224, preprocessing="x",
+        temperature=1, files={}, card={}, **({"metrics": {}} | fields),
+    )  # fmt: skip
+
+
+def evaluation(version: ModelVersion, accuracy: float, name: str, at) -> Evaluation:
+    made = Evaluation.objects.create(
+        model_version=version, evaluation_set=name, accuracy=accuracy, n=100,
+        metrics={"ci95": [accuracy - 0.05, accuracy + 0.05]},
+    )  # fmt: skip
+    Evaluation.objects.filter(pk=made.pk).update(evaluated_at=at)
+    return made
+
+
+def answered(version: ModelVersion, score: float, number: int) -> Photo:
+    photo = Photo.objects.create(
+        sha256=f"{number:064x}", file="none.jpg", bytes=2_000_000, width=1, height=1,
+        perceptual_hash=number, label_id=1, split=Photo.Split.TRAINING, split_at=timezone.now(),
+    )  # fmt: skip
+    inference = Inference.objects.create(
+        photo=photo, model_version=version, scores=[1.0, score], duration_ms=1
+    )
+    Prediction.objects.create(
+        file="x.jpg", is_upload=True, status=Prediction.Status.DONE, inference=inference
+    )
+    return photo
+
+
+def test_page_is_for_administrators(users) -> None:
+    alices = Client()
+    alices.force_login(users["alice"])
+    for browser in (Client(), alices):
+        response = browser.get(INDEX)
+        assert response.status_code == 302
+        assert response.headers["Location"].startswith("/admin/login/")
+
+
+def test_page_of_an_empty_installation_says_what_to_do(bobs) -> None:
+    html = bobs.get(INDEX).content.decode()
+    assert "No version" in html
+    assert "No prediction has been answered yet." in html
+    assert "No run yet." in html
+    assert "import_photos DIR --split evaluation" in html
+
+
+def test_page_tells_model_accuracy_scores_and_new_photos(bobs, production) -> None:
+    for number, score in enumerate((60.0, 80.0), start=1):
+        answered(production, score, number)
+    html = bobs.get(INDEX).content.decode()
+    assert "VGG16 1</a>" in html
+    assert "86.0 %" in html
+    assert "between 80.9 and 89.9 %" in html
+    assert "As its card says" in html
+    assert "70.0 %" in html, "mean of 60 and 80"
+    assert "best score of the last 2 answered predictions" in html
+    assert "2 of 500" in html
+    assert "2 answered and 0 failed" in html
+    assert "photos 4 MB" in html
+    assert "<title>Accuracy in production</title>" in html
+    assert "<title>Predictions a day</title>" in html
+    assert "Disk:" in html
+
+
+def test_page_counts_new_photos_from_the_promotion_on(bobs, production) -> None:
+    old = answered(production, 90, 1)
+    answered(production, 90, 2)
+    Photo.objects.filter(pk=old.pk).update(split_at=timezone.now() - timedelta(days=1))
+    assert "1 of 500" in bobs.get(INDEX).content.decode()
+
+
+def test_enough_new_photos_point_to_a_training(bobs, production, settings) -> None:
+    settings.CHAMPIPY_NEW_PHOTOS = 1
+    link = reverse("admin:mlmodels_trainingrun_start", args=["finetune"])
+    assert link not in bobs.get(INDEX).content.decode()
+    answered(production, 90, 1)
+    assert link in bobs.get(INDEX).content.decode()
+
+
+def test_accuracy_below_the_target_is_said(bobs, production) -> None:
+    evaluation(production, 0.62, "a" * 64, timezone.now())
+    html = bobs.get(INDEX).content.decode()
+    assert "62.0 %" in html
+    assert "<strong>Below</strong> the target of 70 %" in html
+    assert "Measured here" in html
+
+
+def test_page_shows_the_last_runs_and_follows_those_that_move(bobs, production, users) -> None:
+    run = TrainingRun.objects.create(
+        kind="train", parameters={"variables": 4}, status="running", attempt=1,
+        progress={"percent": 12, "stage": "head", "epoch": 0, "epochs": 3, "eta_s": 200},
+    )  # fmt: skip
+    recent = reverse("admin:mlmodels_trainingrun_recent")
+    html = bobs.get(INDEX).content.decode()
+    assert f'data-live="{recent}"' in html
+    assert 'value="12"' in html
+    assert "3 minutes left" in html
+    answer = bobs.get(recent).json()
+    assert answer["is_live"] is True
+    assert 'value="12"' in answer["html"]
+    TrainingRun.objects.filter(pk=run.pk).update(status="cancelled")
+    assert bobs.get(recent).json()["is_live"] is False
+    assert "data-live" not in bobs.get(INDEX).content.decode()
+
+
+def test_page_takes_as_many_queries_for_little_as_for_much(
+    bobs, production, django_assert_num_queries, django_assert_max_num_queries
+) -> None:
+    answered(production, 80, 1)
+    with django_assert_max_num_queries(16) as few:
+        bobs.get(INDEX)
+    for number in range(2, 12):
+        answered(production, 80, number)
+        evaluation(production, 0.8, f"{number:064x}", timezone.now())
+        TrainingRun.objects.create(kind="finetune", parameters={}, parent=production)
+    with django_assert_num_queries(len(few)):
+        bobs.get(INDEX)
+
+
+def test_open_alert_is_said_once(bobs, production) -> None:
+    Alert.objects.create(
+        kind=Alert.Kind.LOW_ACCURACY, model_version=production, value=62, threshold=70
+    )
+    html = bobs.get(INDEX).content.decode()
+    assert html.count("The accuracy of VGG16 1 is 62.00 %") == 1
+
+
+def test_pages_of_single_apps_do_without_it(bobs, production) -> None:
+    response = bobs.get("/admin/predictions/")
+    assert response.status_code == 200
+    assert 'id="dashboard"' not in response.content.decode()
+
+
+def test_reigns_tell_which_version_was_how_good_when(production) -> None:
+    now = timezone.now()
+    other = second_version(production)
+    StageTransition.objects.update(created_at=now - timedelta(days=10))
+    later = StageTransition.objects.create(
+        model_version=other, from_stage="Staging", to_stage="Production", reason="better"
+    )
+    StageTransition.objects.filter(pk=later.pk).update(created_at=now - timedelta(days=4))
+    evaluation(production, 0.7, "a" * 64, now - timedelta(days=6))
+    evaluation(production, 0.1, "b" * 64, now - timedelta(days=2))  # in the archive by then
+    evaluation(other, 0.8, "a" * 64, now - timedelta(days=5))  # before its time began
+    evaluation(other, 0.9, "b" * 64, now - timedelta(days=1))
+    first, second = reigns()
+    assert (first.version, second.version) == (production, other)
+    assert [(one.accuracy, one.is_by_card) for one in first.measured] == [
+        (pytest.approx(197 / 229), True),
+        (0.7, False),
+    ]
+    assert [(one.accuracy, one.at) for one in second.measured] == [
+        (0.8, now - timedelta(days=4)),
+        (0.9, now - timedelta(days=1)),
+    ]
+
+
+def test_version_that_was_never_measured_has_a_reign_without_figures(production) -> None:
+    ModelVersion.objects.update(metrics={})
+    assert [reign.measured for reign in reigns()] == [()]
+
+
+def test_predictions_by_day_leaves_no_day_out(production) -> None:
+    answered(production, 80, 1)
+    Prediction.objects.create(
+        file="x", is_upload=False, status=Prediction.Status.FAILED, error_code="not_an_image",
+        created_at=timezone.now() - timedelta(days=2),
+    )  # fmt: skip
+    Prediction.objects.create(
+        file="x", is_upload=False, status=Prediction.Status.FAILED, error_code="not_an_image",
+        created_at=timezone.now() - timedelta(days=9),
+    )  # fmt: skip
+    today = timezone.localdate()
+    assert predictions_by_day(4) == [
+        (today - timedelta(days=3), 0, 0),
+        (today - timedelta(days=2), 0, 1),
+        (today - timedelta(days=1), 0, 0),
+        (today, 1, 0),
+    ]
