@@ -1,4 +1,4 @@
-"""Is the head's square root worth it? Cross-validation on the imported training photos.
+"""What should the dense layer be given? Cross-validation on the imported training photos.
 
     ./champipy shell --verbosity 0 -c "from benchmarks.head import main; main()"
 
@@ -16,7 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from mlmodels.ml.backbone import load_backbone
 from mlmodels.ml.features import photo_pixels
-from mlmodels.ml.head import SMALLEST_SQUARE, blank_head
+from mlmodels.ml.head import blank_head
 from mlmodels.ml.network import build_network
 from mlmodels.ml.training_types import TrainingParameters
 from supervision.datasets import RECENT_PHOTOS, training_dataset
@@ -33,7 +33,7 @@ def standardised(features: np.ndarray) -> np.ndarray:
 HEADS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "plain": lambda features: features,
     "plain, standardised": standardised,
-    "square root, standardised": lambda features: standardised(np.sqrt(features + SMALLEST_SQUARE)),
+    "square root, standardised": lambda features: standardised(np.sqrt(features)),
 }
 
 

@@ -66,6 +66,9 @@ class TrainingRun(models.Model):
     attempt = models.PositiveSmallIntegerField(
         default=0, help_text="How many workers have taken it up."
     )
+    losses = models.PositiveSmallIntegerField(
+        default=0, help_text="How many of them ended without a word."
+    )
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)

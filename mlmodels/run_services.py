@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 LOST_AFTER = timedelta(seconds=60)
 """A run whose heartbeat is older than this, by the database's clock, has lost its process."""
-MOST_ATTEMPTS: Final = 2
+MOST_LOSSES: Final = 2
 PATIENCE_S: Final = 300.0
 """For how long a write that must not be lost is tried again."""
 RETRY_S: Final = 2.0
@@ -177,18 +177,35 @@ def runs_recover() -> list[TrainingRun]:
         for run in lost:
             if ModelVersion.objects.filter(run=run).exists():
                 _end(run, Status.SUCCEEDED, run.progress, "")
-            elif run.attempt < MOST_ATTEMPTS:
-                run.status, run.progress = Status.QUEUED, progress_at("queued")
-                run.save(update_fields=["status", "progress"])
+            elif run.losses + 1 < MOST_LOSSES:
+                _requeue(run, losses=run.losses + 1)
             else:
                 error = (
-                    f"Its process ended without a word, {run.attempt} times, last in stage "
+                    f"Its process ended without a word, {MOST_LOSSES} times, last in stage "
                     f"{run.progress['stage']!r}. Most often the system ended it for want of memory:"
                     " ask for fewer variables, or give the training worker more memory."
                 )
                 _end(run, Status.FAILED, run.progress, error)
             logger.warning("Run %s had lost its process: now %s", run.pk, run.status)
     return lost
+
+
+def run_release() -> None:
+    """Put the running run back into the queue: its worker is being stopped, and is not to blame.
+
+    Its process finds out with the next heartbeat and ends. The run begins again, with its features
+    cached, when a worker is there.
+    """
+    with transaction.atomic():
+        for run in TrainingRun.objects.select_for_update().filter(status=Status.RUNNING):
+            if not ModelVersion.objects.filter(run=run).exists():
+                _requeue(run, losses=run.losses)
+                logger.info("Run %s waits until a training worker is there again", run.pk)
+
+
+def _requeue(run: TrainingRun, *, losses: int) -> None:
+    run.status, run.progress, run.losses = Status.QUEUED, progress_at("queued"), losses
+    run.save(update_fields=["status", "progress", "losses"])
 
 
 def _locked(run: TrainingRun) -> TrainingRun:

@@ -6,6 +6,7 @@ from rest_framework.test import APIClient
 
 from accounts.api.throttling import PredictionThrottle
 from accounts.models import User
+from mlmodels.models import StageTransition, TrainingRun
 from predictions.models import Prediction
 from tests.conftest import client_of
 
@@ -26,6 +27,34 @@ FOR_USERS = {
     ("POST", "/api/v1/predictions"): 400,
     ("DELETE", "/api/v1/token"): 204,
 }
+FOR_ADMINISTRATORS = {
+    ("GET", "/api/v1/accuracy"): 503,  # no model is in production in these tests
+    ("GET", "/api/v1/past_pred_acc"): 200,
+    ("GET", "/api/v1/nb_new_img"): 404,
+    ("POST", "/api/v1/train"): 409,  # too few photos
+    ("POST", "/api/v1/finetune"): 400,
+    ("POST", "/api/v1/search"): 409,
+    ("GET", "/api/v1/runs"): 200,
+    ("GET", "/api/v1/runs/999999"): 404,
+    ("POST", "/api/v1/runs/999999/cancel"): 404,
+    ("GET", "/api/v1/models"): 200,
+    ("POST", "/api/v1/models/999999/promote"): 404,
+    ("POST", "/api/v1/models/rollback"): 409,
+    ("GET", "/api/v1/alerts"): 200,
+    ("POST", "/api/v1/alerts/999999/acknowledge"): 404,
+}
+
+
+def test_these_lists_have_every_endpoint(nobody: APIClient) -> None:
+    headers = {"Accept": "application/vnd.oai.openapi+json"}
+    paths = nobody.get("/api/v1/schema", headers=headers).data["paths"]
+    documented = {(verb.upper(), path) for path, verbs in paths.items() for verb in verbs}
+    listed = {
+        (verb, path.replace("999999", "{id}"))
+        for calls in (OPEN, FOR_USERS, FOR_ADMINISTRATORS)
+        for verb, path in calls
+    }
+    assert documented <= listed
 
 
 @pytest.mark.parametrize(("call", "expected"), OPEN.items(), ids=str)
@@ -55,6 +84,21 @@ def test_user_endpoint_refuses_without_a_good_token(nobody: APIClient, token, ca
     assert response.json()["type"] == "client_error"
     assert response.headers["WWW-Authenticate"] == "Token"
     assert Prediction.objects.count() == 0
+
+
+@pytest.mark.parametrize(("call", "expected"), FOR_ADMINISTRATORS.items(), ids=str)
+def test_administrators_endpoint_answers_bob(bob: APIClient, call, expected: int) -> None:
+    method, path = call
+    assert bob.generic(method, path).status_code == expected
+
+
+@pytest.mark.parametrize("call", FOR_ADMINISTRATORS, ids=str)
+@pytest.mark.parametrize(("who", "expected"), [("nobody", 401), ("alice", 403)])
+def test_administrators_endpoint_refuses_others(request, who, expected, call) -> None:
+    client: APIClient = request.getfixturevalue(who)
+    method, path = call
+    assert client.generic(method, path).status_code == expected
+    assert TrainingRun.objects.count() == StageTransition.objects.count() == 0
 
 
 def test_alice_sees_only_her_own_predictions_and_bob_all(alice, bob, users) -> None:

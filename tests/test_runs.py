@@ -22,6 +22,7 @@ from mlmodels.ml.preprocessing import PhotoError
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import (
     LOST_AFTER,
+    MOST_LOSSES,
     RunLost,
     patiently,
     run_beat,
@@ -36,6 +37,7 @@ from mlmodels.run_services import (
 from predictions.models import Photo
 from supervision.run_services import run_work, runs_watch
 from supervision.run_watch import EXIT_CODE, RunWatch
+from supervision.tasks import hand_run_back
 from tests.conftest import PROJECT
 from tests.labelled_photos import draw_labelled, import_all, photo_rows, version_row
 from tests.stack.running import eventually
@@ -151,6 +153,19 @@ def test_a_lost_run_is_queued_again_once_then_fails_and_the_next_begins() -> Non
     assert "memory" in ended["error"]
     assert ended["finished_at"] is not None
     assert run_claim() == following
+
+
+@pytest.mark.django_db
+def test_a_run_whose_worker_is_told_to_stop_waits_however_often_that_happens() -> None:
+    queued_run()
+    for _ in range(MOST_LOSSES + 1):
+        run = run_claim()
+        hand_run_back(sender="inference@host")
+        assert row(run)["status"] == "running"
+        hand_run_back(sender="training@host")
+        assert row(run)["status"] == "queued"
+        with pytest.raises(RunLost):
+            run_beat(run=run)
 
 
 @pytest.mark.django_db

@@ -24,6 +24,20 @@ def test_schema_lists_the_contract(nobody: APIClient) -> None:
         ("/api/v1/predictions", "get"),
         ("/api/v1/predictions", "post"),
         ("/api/v1/predictions/{id}", "get"),
+        ("/api/v1/accuracy", "get"),
+        ("/api/v1/past_pred_acc", "get"),
+        ("/api/v1/nb_new_img", "get"),
+        ("/api/v1/train", "post"),
+        ("/api/v1/finetune", "post"),
+        ("/api/v1/search", "post"),
+        ("/api/v1/runs", "get"),
+        ("/api/v1/runs/{id}", "get"),
+        ("/api/v1/runs/{id}/cancel", "post"),
+        ("/api/v1/models", "get"),
+        ("/api/v1/models/{id}/promote", "post"),
+        ("/api/v1/models/rollback", "post"),
+        ("/api/v1/alerts", "get"),
+        ("/api/v1/alerts/{id}/acknowledge", "post"),
     }
 
 

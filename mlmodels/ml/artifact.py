@@ -3,7 +3,7 @@
     card.json            what the model is, with the size and SHA-256 of the other two
     engine.tflite        the convolutions that answer predictions (`engine.LiteRTEngine`)
     weights.safetensors  the layers that are not ImageNet's: convolutions float16, head float32
-    README.md            for people; not read
+    README.md            the card for people (`model_card`); not read
 
 Nothing in it can run: JSON, a LiteRT graph and plain tensors. Anything else in the folder, or
 anything that does not fit the card, is refused.
@@ -37,6 +37,7 @@ from mlmodels.ml.card import (
 )
 from mlmodels.ml.engine import EngineError, LiteRTEngine
 from mlmodels.ml.layers import HEAD, tensor_shapes
+from mlmodels.ml.model_card import model_card
 from mlmodels.ml.preprocessing import PREPROCESSING
 
 FOR_PEOPLE = frozenset({"README.md", "MODEL_CARD.md"})
@@ -49,6 +50,8 @@ class Artifact:
 
     folder: Path
     card: Card
+    head: dict[str, np.ndarray]
+    """The dense layer's tensors, float32."""
 
     @property
     def engine_path(self) -> Path:
@@ -56,13 +59,8 @@ class Artifact:
 
     def load_engine(self, num_threads: int = 1) -> LiteRTEngine:
         """The engine, once its input and output have been found to fit the card."""
-        head = {
-            name: array.astype(np.float32)
-            for name, array in _read_tensors(self.folder / WEIGHTS, self.card).items()
-            if name.startswith(f"{HEAD}/")
-        }
         try:
-            engine = LiteRTEngine.load(self.engine_path, head, num_threads)
+            engine = LiteRTEngine.load(self.engine_path, self.head, num_threads)
         except EngineError as error:
             raise ArtifactError(f"{self.folder}: {error}") from error
         if engine.input_size != self.card.input_size:
@@ -102,7 +100,6 @@ def write_artifact(
     seed: int,
     metrics: Mapping[str, Any],
     recipe: Mapping[str, Any],
-    readme: str | None = None,
 ) -> Artifact:
     """Write a model version to `folder`, which must not exist yet, and read it back.
 
@@ -141,8 +138,7 @@ def write_artifact(
         )
         text = json.dumps(asdict(card), indent=2, ensure_ascii=False, allow_nan=False)
         (temporary / CARD).write_text(text + "\n", encoding="utf-8")
-        if readme is not None:
-            (temporary / "README.md").write_text(readme, encoding="utf-8")
+        (temporary / "README.md").write_text(model_card(card), encoding="utf-8")
         (temporary / WEIGHTS).chmod(0o644)  # safetensors' and mkdtemp's are for the owner alone
         temporary.chmod(0o755)
         artifact = read_artifact(temporary)
@@ -152,7 +148,7 @@ def write_artifact(
         raise ArtifactError(f"{folder} could not be written: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return Artifact(folder, artifact.card)
+    return Artifact(folder, artifact.card, artifact.head)
 
 
 def read_artifact(folder: Path) -> Artifact:
@@ -181,8 +177,9 @@ def read_artifact(folder: Path) -> Artifact:
             raise ArtifactError(f"{folder / name} has {size} bytes; the card says {record.size}.")
         if _record(folder / name) != record:
             raise ArtifactError(f"{folder / name} is not the file that the card describes.")
-    _read_tensors(folder / WEIGHTS, card)
-    return Artifact(folder, card)
+    tensors = _read_tensors(folder / WEIGHTS, card)
+    head = {name: tensors[name] for name in tensor_shapes(HEAD, len(card.labels))}
+    return Artifact(folder, card, head)
 
 
 def _dtype(layer: str) -> type[np.floating]:

@@ -56,6 +56,7 @@ class TrainingRun:
         self._clock = clock
         self._start = clock()
         self._fraction = 0.0
+        self._stage = ("", 0.0, 0.0)  # name, fraction and seconds when it began
         self._rng = np.random.default_rng(parameters.seed)
 
     def elapsed(self) -> float:
@@ -72,7 +73,12 @@ class TrainingRun:
             raise TrainingStopped(f"The training was stopped after {self.elapsed():.0f} s.")
         self._fraction = fraction = max(self._fraction, fraction)
         elapsed = self.elapsed()
-        eta = elapsed * (1 - fraction) / fraction if fraction > 0.02 else None
+        if stage != self._stage[0]:
+            self._stage = (stage, fraction, elapsed)
+        # By the pace of this stage: with features that were cached, the one before took no time.
+        _, began_at, since = self._stage
+        gone = fraction - began_at
+        eta = (elapsed - since) * (1 - fraction) / gone if gone > 0.01 else None
         self._progress(Progress(stage, fraction, epoch, self.parameters.epochs, eta, record))
 
     def extract(self, cache: FeatureCache, cut: int) -> int:

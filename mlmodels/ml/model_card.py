@@ -1,0 +1,82 @@
+"""A version's card as a page for people: how good it is, and how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlmodels.ml.card import Card
+
+
+def model_card(card: Card) -> str:
+    """The card in Markdown. What was not measured is left out."""
+    recipe, metrics = card.recipe, card.metrics
+    engine = metrics.get("engine", {})
+    lines = [
+        f"# {card.name}: a model version of ChampiPy",
+        "",
+        "It names the likeliest of the species below, for people who check names that others "
+        "proposed. It knows nothing else, and does not tell whether a mushroom can be eaten.",
+        "",
+        "## How good it is",
+        "",
+        "| | photos | right | accuracy | 95 % interval | calibration error (ECE) |",
+        "|---|---|---|---|---|---|",
+    ]
+    evaluation = metrics.get("evaluation")
+    if evaluation:
+        lines.append(_row("evaluation photos, none of them trained on", evaluation))
+        if far := evaluation.get("without_near_training"):
+            lines.append(_row("without those that resemble a training photo", far))
+    if validation := metrics.get("validation"):
+        seen = "" if validation.get("is_new", True) else ", some of them trained on before"
+        lines.append(_row(f"validation photos{seen}", validation))
+    if engine:
+        lines += [
+            "",
+            f"Engine: {engine['precision']}. int8 gives the float network's answer on "
+            f"{engine['int8_agreement']:.1%} of {engine['n']} photos, and is right on "
+            f"{100 * engine['int8_accuracy_loss']:.1f} points fewer.",
+        ]
+    if evaluation:
+        lines += ["", "## By species", "", *_confusion(card.labels, evaluation["confusion"])]
+    lines += ["", "## How it was made", ""]
+    lines += [f"- {name}: {_text(value)}" for name, value in recipe.items()]
+    lines += [
+        f"- temperature: {card.temperature:.3f}",
+        f"- trained layers: {', '.join(card.changed_layers)}",
+        f"- dataset: {card.dataset_hash}",
+        f"- backbone: {card.backbone}",
+        f"- packages: {', '.join(f'{name} {number}' for name, number in card.packages.items())}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, metrics: Mapping[str, Any]) -> str:
+    low, high = metrics["ci95"]
+    return (
+        f"| {name} | {metrics['n']} | {metrics['correct']} | {metrics['accuracy']:.1%} "
+        f"| {low:.1%} to {high:.1%} | {metrics['ece']:.1%} |"
+    )
+
+
+def _confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[str]:
+    """Rows are the true species, columns the answers, in the same order."""
+    lines = [
+        "Rows are the true species, columns the answers in the same order.",
+        "",
+        f"| | species | photos | right |{'|'.join(f' {i + 1} ' for i in range(len(labels)))}|",
+        "|" + "---|" * (len(labels) + 4),
+    ]
+    for i, (label, row) in enumerate(zip(labels, confusion, strict=True)):
+        n = sum(row)
+        share = f"{row[i] / n:.0%}" if n else "-"
+        counts = "|".join(
+            f" **{count}** " if i == j else f" {count or ''} " for j, count in enumerate(row)
+        )
+        lines.append(f"| {i + 1} | {label} | {n} | {share} |{counts}|")
+    return lines
+
+
+def _text(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
