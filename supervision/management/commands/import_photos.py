@@ -1,0 +1,142 @@
+import sys
+from argparse import ArgumentParser
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from mlmodels.ml.preprocessing import MAX_BYTES, NEAR_DUPLICATE_BITS, PhotoError
+from mlmodels.models import Species
+from predictions.models import Photo
+from predictions.photo_services import Imported, PhotoImport, photo_import
+from supervision.datasets import current_evaluation_set
+from supervision.evaluation_set_services import evaluation_set_freeze
+
+
+class Command(BaseCommand):
+    help = (
+        "Imports labelled photos from a folder with one subfolder a species (Amanita_muscaria). "
+        "Safe to repeat. A file named by a number is taken for that Mushroom Observer image. "
+        "The first import of evaluation photos freezes them as evaluation set 1."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("folder", type=Path)
+        parser.add_argument(
+            "--split", required=True, choices=[Photo.Split.TRAINING, Photo.Split.EVALUATION]
+        )
+        parser.add_argument(
+            "--allow-resembling",
+            action="store_true",
+            help="import photos, too, that resemble one of the other split or show the same find",
+        )
+        parser.add_argument(
+            "--new-version",
+            metavar="REASON",
+            help="import evaluation photos although a set is frozen, and freeze a new version of "
+            "it; say why",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        split, reason = options["split"], (options["new_version"] or "").strip()
+        is_evaluation = split == Photo.Split.EVALUATION
+        if is_evaluation:
+            self._check_may_grow(reason)
+        elif options["new_version"] is not None:
+            raise CommandError("--new-version is about evaluation photos: --split evaluation.")
+        files = self._labelled_files(options["folder"])
+        outcomes: Counter[str] = Counter()
+        told: dict[str, list[str]] = defaultdict(list)
+        for path, label in tqdm(files, unit="photo", file=sys.stderr, disable=None):
+            try:
+                photo = _import(path, label, split, options["allow_resembling"])
+            except (PhotoError, OSError) as error:
+                outcome = "broken"
+                told["broken, skipped"].append(f"{path}: {error}")
+            else:
+                outcome = photo.outcome
+                if outcome == Imported.NEW and photo.resembles:
+                    told["imported, though near the other split"].append(_resembling(path, photo))
+                elif outcome not in (Imported.NEW, Imported.KNOWN):
+                    told[f"{outcome}, skipped"].append(_resembling(path, photo))
+            outcomes[outcome] += 1
+        for heading, lines in told.items():
+            self.stderr.write(f"{heading}:")
+            for line in lines:
+                self.stderr.write(f"  {line}")
+        summary = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+        in_split = Photo.objects.filter(split=split).count()
+        self.stdout.write(f"{summary}. There are {in_split} {split} photos now.")
+        if Imported.RESEMBLES_OTHER_SPLIT in outcomes:
+            self.stdout.write(
+                "--allow-resembling imports those that resemble the other split, too."
+            )
+        if is_evaluation:
+            self._freeze(reason or f"The first import: {options['folder'].resolve().name}")
+
+    def _check_may_grow(self, reason: str) -> None:
+        frozen = current_evaluation_set()
+        if frozen is not None and not reason:
+            raise CommandError(
+                f"Nothing was imported: {frozen} is frozen since {frozen.created_at:%Y-%m-%d}, so "
+                "that what is measured on it compares. If the photos are to be measured on from "
+                'now on, say why: --new-version "60 photos of 2026". It makes version '
+                f"{frozen.version + 1}."
+            )
+
+    def _freeze(self, reason: str) -> None:
+        before = current_evaluation_set()
+        frozen = evaluation_set_freeze(by=None, reason=reason)
+        if frozen is None:
+            self.stdout.write("There are no evaluation photos to freeze.")
+        elif frozen == before:
+            self.stdout.write(f"Nothing changed: {frozen} stays.")
+        else:
+            self.stdout.write(f"Frozen as {frozen}, {frozen.sha256[:12]}.")
+
+    def _labelled_files(self, folder: Path) -> list[tuple[Path, Species]]:
+        species = {each.name: each for each in Species.objects.all()}
+        if not folder.is_dir():
+            raise CommandError(f"{folder} is not a folder.")
+        files = []
+        for subfolder in sorted(path for path in folder.iterdir() if path.is_dir()):
+            label = species.get(subfolder.name.replace("_", " "))
+            if label is None:
+                self.stderr.write(f"{subfolder} is no known species, skipped.")
+                continue
+            files += [(path, label) for path in sorted(subfolder.iterdir()) if path.is_file()]
+        if not files:
+            raise CommandError(
+                f"{folder} has no photos in folders named by a species: {', '.join(species)}."
+            )
+        return files
+
+
+def _import(path: Path, label: Species, split: str, allow_resembling: bool) -> PhotoImport:
+    if path.stat().st_size > MAX_BYTES:
+        raise PhotoError("image_too_large", "It is over 10 MB.")
+    return photo_import(
+        data=path.read_bytes(),
+        label=label,
+        split=split,
+        origin=path.name,
+        mushroom_observer_id=int(path.stem) if path.stem.isdecimal() else None,
+        allow_resembling=allow_resembling,
+    )
+
+
+def _resembling(path: Path, photo: PhotoImport) -> str:
+    """Say which photos of the other split this one resembles, and how."""
+    if not photo.resembles:
+        return str(path)
+    return f"{path}: " + "; ".join(_likeness(other) for other in photo.resembles)
+
+
+def _likeness(other: Photo) -> str:
+    name = f"{other.origin or other} ({other.label}, {other.split})"
+    distance: int = other.distance  # type: ignore[attr-defined]  # photos_resembling's
+    if distance <= NEAR_DUPLICATE_BITS:
+        return f"looks like {name}, {distance} of 64 bits differ"
+    return f"shows the same find as {name}"
