@@ -22,7 +22,8 @@ from tensorflow.python.framework.convert_to_constants import (  # no public name
 )
 
 from mlmodels.ml.files import write_atomically
-from mlmodels.ml.network import build_convolutions, set_weights
+from mlmodels.ml.layers import CONVOLUTIONS
+from mlmodels.ml.network import build_stem, set_weights
 
 CALIBRATION_PHOTOS = 100
 SIGNATURE = "serving_default"
@@ -41,7 +42,7 @@ def export_engine(
     at all. Its signature has one input, ``pixels`` [1, size, size, 3], and one output, ``features``
     [1, h, w, 512]: `engine.LiteRTEngine`.
     """
-    model = build_convolutions(input_size)
+    model = build_stem(len(CONVOLUTIONS), input_size)
     set_weights(model, weights)
     write_atomically(path, [quantise(model, calibration_photos, input_size)])
 
@@ -51,7 +52,7 @@ def export_float_engine(weights: Mapping[str, np.ndarray], input_size: int, path
 
     Several times slower to score with and twice as large: for a network that int8 does harm to.
     """
-    model = build_convolutions(input_size)
+    model = build_stem(len(CONVOLUTIONS), input_size)
     set_weights(model, weights)
     with _converter(model, tf.TensorSpec([1, input_size, input_size, 3], tf.uint8)) as converter:
         converter.target_spec.supported_types = [tf.float16]

@@ -43,6 +43,8 @@ class FeatureCache:
     stem: Path | None
     """The LiteRT file that computes them; None at cut 0, where they are the pixels."""
     input_size: int
+    is_pooled: bool = False
+    """Whether the stem is all of the convolutions, so that the features are the embedding."""
 
     def path(self, sha256: str, view: int) -> Path:
         """The file of one view of one photo, whether it exists or not."""
@@ -90,7 +92,9 @@ def open_cache(
         for layer in CONVOLUTIONS[:cut]
         for kind in ("kernel", "bias")
     }
-    name = f"{weights_digest(frozen)[:16]}-{cut}-{input_size}"
+    # Pooled by numpy: quantised along with the convolutions, the pooled features lose too much.
+    pooled = "-pooled" if cut == len(CONVOLUTIONS) else ""
+    name = f"{weights_digest(frozen)[:16]}-{cut}-{input_size}{pooled}"
     stem_path = root / "stems" / f"{name}.tflite"
     if not stem_path.exists():
         from mlmodels.ml.export import quantise
@@ -103,7 +107,7 @@ def open_cache(
     # The stem's own bytes are part of the key: another calibration gives other features.
     stem_digest = hashlib.sha256(stem_path.read_bytes()).hexdigest()[:16]
     folder = root / "features" / f"{name}-{stem_digest}-{augmentation.VERSION}"
-    return FeatureCache(folder, stem_path, input_size)
+    return FeatureCache(folder, stem_path, input_size, is_pooled=cut == len(CONVOLUTIONS))
 
 
 def extract_features(
@@ -134,7 +138,10 @@ def extract_features(
         if cache.stem is not None:
             if not hasattr(local, "stem"):
                 local.stem = _Stem(cache.stem)
-            features = local.stem(features).astype(np.float16)
+            features = local.stem(features)
+            if cache.is_pooled:
+                features = features.mean(axis=(0, 1))
+            features = features.astype(np.float16)
         buffer = io.BytesIO()
         np.save(buffer, features, allow_pickle=False)
         write_atomically(path, [buffer.getvalue()])

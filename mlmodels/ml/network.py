@@ -38,21 +38,12 @@ class ImageNetColours(keras.layers.Layer):
 
 
 def build_stem(cut: int, input_size: int) -> keras.Model:
-    """The network up to the cut: pixels [n, size, size, 3] to the features that training freezes.
+    """The first `cut` convolutions (1 to 13): pixels [n, size, size, 3] to feature maps.
 
-    `cut` is the number of convolutions in it, 1 to 13; at 13 the features are pooled, [n, 512].
+    At 13 that is all of them; their maps [n, h, w, 512] are not pooled yet.
     """
     pixels = keras.Input((input_size, input_size, 3), name="pixels")
-    features = _convolve(ImageNetColours()(pixels), 0, cut)
-    if cut == len(CONVOLUTIONS):
-        features = keras.layers.GlobalAveragePooling2D(name="embedding")(features)
-    return keras.Model(pixels, features, name="stem")
-
-
-def build_convolutions(input_size: int) -> keras.Model:
-    """All convolutions: pixels [n, size, size, 3] to feature maps [n, h, w, 512], not pooled."""
-    pixels = keras.Input((input_size, input_size, 3), name="pixels")
-    return keras.Model(pixels, _convolve(ImageNetColours()(pixels), 0, len(CONVOLUTIONS)))
+    return keras.Model(pixels, _convolve(ImageNetColours()(pixels), 0, cut), name="stem")
 
 
 def build_tail(

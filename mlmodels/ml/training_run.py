@@ -86,7 +86,9 @@ class TrainingRun:
         photos = (*self.dataset.training, *self.dataset.validation)
         size = int(np.prod(feature_shape(cut, self.parameters.input_size))) * (2 if cut else 1)
         room = max(1, FEATURE_BYTES // (size * len(photos)))
-        views = min(self.parameters.views, room)
+        # Each epoch takes one view of each photo: more views than epochs would be for nothing.
+        useful = max(self.parameters.epochs, self.parameters.head_views)
+        views = min(self.parameters.views, useful, room)
         pairs = [(photo, view) for view in range(views) for photo in photos]
         done = extract_features(
             cache,
