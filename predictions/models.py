@@ -40,6 +40,16 @@ class Photo(models.Model):
     )
     split = models.CharField(max_length=20, choices=Split, default=Split.NONE, blank=True)
     split_at = models.DateTimeField(null=True, blank=True, help_text="When it came into the split.")
+    excluded = models.BooleanField(
+        default=False,
+        help_text="An administrator keeps it out of training and of the next evaluation set.",
+    )
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    reviewed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When an administrator last named or excluded it."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -49,7 +59,11 @@ class Photo(models.Model):
             models.CheckConstraint(
                 name="a_split_photo_has_label_and_time",
                 condition=Q(split="") | Q(label__isnull=False, split_at__isnull=False),
-            )
+            ),
+            models.CheckConstraint(
+                name="an_excluded_photo_is_not_in_training",
+                condition=~Q(excluded=True, split="training"),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -70,10 +71,11 @@ def signed_64(unsigned: int) -> int:
 def photo_keep_for_training(*, photo: Photo, species_name: str) -> bool:
     """Make a photo whose score was high enough a training photo, once; return whether it is new.
 
-    A photo that has a label or a split keeps them. One that resembles an evaluation photo, or shows
-    the same observation, is left out: it would make the model look better than it is.
+    A photo that has a label or a split keeps them, and one that was excluded stays so. One that
+    resembles an evaluation photo, or shows the same observation, is left out: it would make the
+    model look better than it is.
     """
-    if photo.split or photo.label_source:
+    if photo.split or photo.label_source or photo.excluded:
         return False
     label = Species.objects.get(name=species_name)
     resembling = photos_resembling(
@@ -86,7 +88,7 @@ def photo_keep_for_training(*, photo: Photo, species_name: str) -> bool:
         logger.info("%s is not kept for training: it resembles %s", photo, resembling[0])
         return False
     return bool(
-        Photo.objects.filter(pk=photo.pk, split="", label_source="").update(
+        Photo.objects.filter(pk=photo.pk, split="", label_source="", excluded=False).update(
             split=Photo.Split.TRAINING,
             split_at=timezone.now(),
             label=label,
@@ -102,6 +104,16 @@ class Imported(StrEnum):
     KNOWN = "already there"
     OTHER_SPLIT = "is in the other split"
     RESEMBLES_OTHER_SPLIT = "resembles a photo of the other split"
+    EXCLUDED = "was excluded in review"
+
+
+@dataclass(frozen=True)
+class PhotoImport:
+    """What became of a photo, and which photos of the other split it resembles."""
+
+    outcome: Imported
+    resembles: tuple[Photo, ...] = ()
+    """Each with `distance`, the bits in which the perceptual hashes differ. At most five."""
 
 
 def photo_import(
@@ -112,7 +124,7 @@ def photo_import(
     origin: str,
     mushroom_observer_id: int | None,
     allow_resembling: bool = False,
-) -> Imported:
+) -> PhotoImport:
     """Bring a labelled photo into a split, once; return what became of it.
 
     A photo is never in both splits. One that resembles a photo of the other split, or shows the
@@ -120,19 +132,24 @@ def photo_import(
     """
     sha256 = hashlib.sha256(data).hexdigest()
     photo = Photo.objects.filter(sha256=sha256).first()
+    if photo is not None and photo.excluded:
+        return PhotoImport(Imported.EXCLUDED)
     if photo is not None and photo.split not in ("", split):
-        return Imported.OTHER_SPLIT
+        return PhotoImport(Imported.OTHER_SPLIT)
     if photo is not None and photo.label_source not in ("", Photo.LabelSource.PREDICTED):
-        return Imported.KNOWN
+        return PhotoImport(Imported.KNOWN)
     image = decode_photo(data)
     other = Photo.Split.TRAINING if split == Photo.Split.EVALUATION else Photo.Split.EVALUATION
-    if not allow_resembling and photos_resembling(
-        perceptual_hash=signed_64(perceptual_hash(image)),
-        mushroom_observer_id=mushroom_observer_id,
-        label=label,
-        split=other,
-    ):
-        return Imported.RESEMBLES_OTHER_SPLIT
+    resembles = tuple(
+        photos_resembling(
+            perceptual_hash=signed_64(perceptual_hash(image)),
+            mushroom_observer_id=mushroom_observer_id,
+            label=label,
+            split=other,
+        )
+    )
+    if resembles and not allow_resembling:
+        return PhotoImport(Imported.RESEMBLES_OTHER_SPLIT, resembles)
     photo = photo_store(
         data=data,
         sha256=sha256,
@@ -143,4 +160,4 @@ def photo_import(
     photo.label, photo.label_source = label, Photo.LabelSource.IMPORTED
     photo.split, photo.split_at = split, timezone.now()
     photo.save(update_fields=["label", "label_source", "split", "split_at"])
-    return Imported.NEW
+    return PhotoImport(Imported.NEW, resembles)

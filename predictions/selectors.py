@@ -68,6 +68,7 @@ def photos_resembling(
 
     Looks the same: the 64-bit perceptual hashes differ in at most NEAR_DUPLICATE_BITS bits.
     Same observation: the same species, and Mushroom Observer ids within SAME_OBSERVATION_IDS.
+    Five at most, the likest first, each with its label and the `distance` in bits.
     """
     distance = RawSQL("bit_count((perceptual_hash # %s)::bit(64))", [perceptual_hash])
     alike = Q(distance__lte=NEAR_DUPLICATE_BITS)
@@ -79,4 +80,5 @@ def photos_resembling(
                 mushroom_observer_id + SAME_OBSERVATION_IDS,
             ),
         )
-    return list(Photo.objects.filter(split=split).annotate(distance=distance).filter(alike)[:5])
+    photos = Photo.objects.filter(split=split).annotate(distance=distance).filter(alike)
+    return list(photos.select_related("label").order_by("distance", "pk")[:5])

@@ -213,10 +213,13 @@ def _draw_accuracy(
     axes.plot(times[:-1], [100 * point.accuracy for point in points], "o", color=BLUE)
     axes.axhline(100 * target, color=VERMILION, linestyle="--", linewidth=1.3)
     _note(axes, times[0], 100 * target, f"target {100 * target:g} %", above=True)
-    for change in changes:
+    wide_enough = (until - points[0].at) / 8
+    ends = [*(change.at for change in changes[1:]), until + wide_enough]
+    for change, end in zip(changes, ends, strict=False):
         at: Any = change.at
         axes.axvline(at, color=INK, linewidth=1, linestyle=":", alpha=0.6)
-        _note(axes, at, 100, change.version, above=False)
+        if end - change.at >= wide_enough:  # one undone at once would be written over by the next
+            _note(axes, at, 100, change.version, above=False)
     axes.set_ylim(max(0, min(100 * target, *low) - 8), 101)
     axes.set_ylabel("accuracy (%)")
     locator = AutoDateLocator(minticks=3, maxticks=8)

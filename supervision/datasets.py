@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Case, Count, F, Q, QuerySet, Value, When
 
 from mlmodels.evaluation import HeldOutPhotos
 from mlmodels.ml.dataset import Dataset, LabelledPhoto, group_photos, split_by_group
@@ -16,10 +16,12 @@ from mlmodels.ml.preprocessing import NEAR_DUPLICATE_BITS
 from mlmodels.models import Species
 from predictions.models import Photo
 from predictions.selectors import SAME_OBSERVATION_IDS
+from supervision.models import EvaluationSet
 
 RECENT_PHOTOS = 1000
 """How many of the most recent training photos a training takes."""
 VALIDATION_SHARE = 0.2
+REVIEWED = (Photo.LabelSource.CONFIRMED, Photo.LabelSource.CORRECTED)
 LEAST_PHOTOS = 10
 """Photos of a species, at the least: fewer cannot be split into training and validation."""
 
@@ -33,6 +35,8 @@ def training_dataset(
 ) -> Dataset:
     """Return the `limit` most recent training photos, a fifth of them for validation, by group.
 
+    Those that an administrator confirmed or corrected come before all others, the most recent
+    first; the others, imported or only predicted, fill what is left, the most recent first.
     A species that the most recent ones lack, or nearly so, is topped up with its own most recent
     photos. `is_seen` tells by a photo's SHA-256 whether the version to go on from was trained on
     it: where there are others enough, validation is made of those alone; else of any, and
@@ -41,7 +45,8 @@ def training_dataset(
     """
     labels = species_names()
     check_enough_photos()
-    recent = _photos(Photo.Split.TRAINING).order_by("-split_at", "-pk")
+    reviewed_first = Case(When(label_source__in=REVIEWED, then=Value(0)), default=Value(1))
+    recent = _photos(Photo.Split.TRAINING).order_by(reviewed_first, "-split_at", "-pk")
     chosen = list(recent[:limit])
     for name in labels:
         missing = LEAST_PHOTOS - sum(photo.species == name for photo in chosen)
@@ -49,7 +54,7 @@ def training_dataset(
             known = {photo.pk for photo in chosen}
             chosen += recent.filter(species=name).exclude(pk__in=known)[:missing]
     chosen.sort(key=lambda photo: photo.sha256)
-    groups = _groups(chosen)
+    groups = photo_groups(chosen)
     indices = [labels.index(photo.species) for photo in chosen]
     seen_groups = {
         group for photo, group in zip(chosen, groups, strict=True) if is_seen(photo.sha256)
@@ -66,7 +71,7 @@ def training_dataset(
     )
     validation = {candidates[i] for i in held}
     photos = [
-        _labelled(photo, index, group)
+        labelled_photo(photo, index, group)
         for photo, index, group in zip(chosen, indices, groups, strict=True)
     ]
     return Dataset(
@@ -99,7 +104,8 @@ def check_enough_photos() -> None:
         )
 
 
-def _groups(photos: Sequence[Photo]) -> list[str]:
+def photo_groups(photos: Sequence[Photo]) -> list[str]:
+    """Return each photo's group: which of them probably show the same find."""
     return group_photos(
         [photo.label_id or 0 for photo in photos],
         [photo.mushroom_observer_id for photo in photos],
@@ -109,7 +115,8 @@ def _groups(photos: Sequence[Photo]) -> list[str]:
     )
 
 
-def _labelled(photo: Photo, label: int, group: str) -> LabelledPhoto:
+def labelled_photo(photo: Photo, label: int, group: str) -> LabelledPhoto:
+    """Return a stored photo as a training or an engine takes it."""
     return LabelledPhoto(
         sha256=photo.sha256,
         label=label,
@@ -132,26 +139,41 @@ def manifest_sha256(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def evaluation_set(labels: Sequence[str]) -> HeldOutPhotos | None:
-    """Return the evaluation photos, labelled by their index in `labels`; None where there are none.
+def current_evaluation_set() -> EvaluationSet | None:
+    """Return the newest version of the frozen set; None where no evaluation photos came yet."""
+    return EvaluationSet.objects.order_by("-version").first()
 
-    Those near the training photos are marked: the same find in both makes a model look better than
-    it is.
+
+def evaluation_set(labels: Sequence[str]) -> HeldOutPhotos | None:
+    """Return the current evaluation set's photos of `labels`, by their index there; None: no photo.
+
+    Labels are those that were frozen, whatever review says by now. Those near the training photos
+    are marked: the same find in both makes a model look better than it is.
+    Raises LookupError where a photo of the set is no longer stored.
     """
-    photos = list(_photos(Photo.Split.EVALUATION).filter(species__in=labels).order_by("sha256"))
-    training = list(_photos(Photo.Split.TRAINING).order_by("sha256"))
-    groups = _groups([*photos, *training])
-    of_training = set(groups[len(photos) :])
-    rows = [
-        (_labelled(photo, labels.index(photo.species), group), group in of_training)
-        for photo, group in zip(photos, groups, strict=False)
-    ]
-    if not rows:
+    named = _frozen_photos(labels)
+    stored = {
+        photo.sha256: photo
+        for photo in Photo.objects.filter(sha256__in=[sha256 for sha256, _ in named])
+    }
+    if lost := [sha256 for sha256, _ in named if sha256 not in stored]:
+        raise LookupError(
+            f"{len(lost)} photos of the evaluation set are no longer stored, for example "
+            f"{lost[0][:12]}. Restore them from a backup, or freeze a new version without them."
+        )
+    if not named:
         return None
+    photos = [stored[sha256] for sha256, _ in named]
+    training = list(_photos(Photo.Split.TRAINING).order_by("sha256"))
+    groups = photo_groups([*photos, *training])
+    of_training = set(groups[len(photos) :])
     return HeldOutPhotos(
-        sha256=_set_sha256([(photo.sha256, labels[photo.label]) for photo, _ in rows]),
-        photos=tuple(photo for photo, _ in rows),
-        is_near_training=tuple(near for _, near in rows),
+        sha256=set_sha256(named),
+        photos=tuple(
+            labelled_photo(photo, labels.index(species), group)
+            for photo, (_, species), group in zip(photos, named, groups, strict=False)
+        ),
+        is_near_training=tuple(group in of_training for group in groups[: len(photos)]),
     )
 
 
@@ -160,11 +182,17 @@ def evaluation_set_sha256(labels: Sequence[str]) -> tuple[str, int] | None:
 
     With one query, and none of the comparisons that tell which are near training photos.
     """
-    photos = _photos(Photo.Split.EVALUATION).filter(species__in=labels).order_by("sha256")
-    named = list(photos.values_list("sha256", "species"))
-    return (_set_sha256(named), len(named)) if named else None
+    named = _frozen_photos(labels)
+    return (set_sha256(named), len(named)) if named else None
 
 
-def _set_sha256(named: Sequence[tuple[str, str]]) -> str:
+def _frozen_photos(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """Return SHA-256 and species of the current set's photos of these species."""
+    frozen = current_evaluation_set()
+    manifest = frozen.manifest if frozen else []
+    return [(sha256, species) for sha256, species in manifest if species in labels]
+
+
+def set_sha256(named: Sequence[tuple[str, str]]) -> str:
     """Return the hash over photos, by their SHA-256, and the names of their species."""
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()

@@ -5,7 +5,59 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from mlmodels.models import ModelVersion, TrainingRun
+from mlmodels.models import ModelVersion, Species, TrainingRun
+from predictions.models import Photo
+
+
+class EvaluationSet(models.Model):
+    """The photos that versions are measured on, with their labels, frozen. The newest one counts.
+
+    What is done to its photos afterwards, in review or by an import, changes nothing here: the next
+    version of the set is made deliberately (`evaluation_set_services.evaluation_set_freeze`).
+    """
+
+    version = models.PositiveIntegerField(unique=True)
+    sha256 = models.CharField(max_length=64, help_text="Over the photos and their labels.")
+    n = models.PositiveIntegerField("photos")
+    manifest = models.JSONField(help_text="[SHA-256, species] of each photo, by SHA-256.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        help_text="None: from the terminal.",
+    )
+    reason = models.TextField()
+
+    class Meta:
+        ordering = ["-version"]
+
+    def __str__(self) -> str:
+        return f"evaluation set {self.version} ({self.n} photos)"
+
+
+class LabelDoubt(models.Model):
+    """How much the last audit doubts a photo's label; an audit replaces all of them."""
+
+    photo = models.OneToOneField(Photo, models.CASCADE, related_name="doubt")
+    label = models.ForeignKey(
+        Species, models.PROTECT, related_name="+", help_text="The label that was audited."
+    )
+    doubt = models.FloatField(
+        db_index=True, help_text="0 to 1: 1 less the out-of-fold probability of the label."
+    )
+    likelier = models.ForeignKey(
+        Species,
+        models.PROTECT,
+        related_name="+",
+        help_text="The likeliest species; the label itself where the audit agrees.",
+    )
+    method = models.CharField(max_length=100)
+    audited_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.photo}: {self.doubt:.0%} doubt of {self.label}"
 
 
 class Evaluation(models.Model):

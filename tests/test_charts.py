@@ -143,6 +143,15 @@ def test_accuracy_over_time_shows_target_and_versions() -> None:
     assert "from 2026-11-10 66.0% (60.0% to 72.0%)" in title_and_description(svg)[1]
 
 
+def test_a_version_that_was_undone_at_once_is_not_written_under_the_next() -> None:
+    changes = [
+        VersionChange(at=DAY + timedelta(minutes=minutes), version=version)
+        for minutes, version in ((0, "VGG16 1"), (5, "VGG16 2"), (6, "VGG16 3"))
+    ]
+    svg = accuracy_over_time_svg(POINTS, changes, target=0.7, until=DAY + timedelta(days=12))
+    assert [text for text in text_of(svg) if text.startswith("VGG16")] == ["VGG16 3"]
+
+
 def test_days_name_failures_only_where_there_are_some() -> None:
     assert {"answered", "failed"} <= set(text_of(CHARTS["days"]()))
     assert "failed" not in text_of(CHARTS["no prediction"]())

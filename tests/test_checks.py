@@ -18,7 +18,8 @@ from mlmodels.models import ModelVersion, StageTransition, TrainingRun
 from predictions.models import Photo, Prediction
 from supervision import check_services
 from supervision.check_services import check_run, watch
-from supervision.models import Alert, Check, Evaluation
+from supervision.evaluation_set_services import evaluation_set_freeze
+from supervision.models import Alert, Check, Evaluation, EvaluationSet
 from tests.labelled_photos import photo_rows, version_row
 from tests.test_alerts import mail, webhook  # noqa: F401 - fixtures
 from tests.test_statistics_api import answered_prediction, evaluation_rows
@@ -145,6 +146,7 @@ def test_a_check_that_fails_is_an_alert_until_it_succeeds(mail) -> None:  # noqa
     version = version_row()
     photo_rows(1)
     Photo.objects.update(split="evaluation")  # whose files, and the version's, are not there
+    evaluation_set_freeze(by=None, reason="test")
     for times in (1, 2):
         check = check_run(kind="accuracy")
         assert "ArtifactError" in check.error
@@ -154,7 +156,7 @@ def test_a_check_that_fails_is_an_alert_until_it_succeeds(mail) -> None:  # noqa
     assert str(version.folder) in text.replace("=\n", "")
     check_run(kind="new_photos")
     assert unresolved() == [("accuracy_check_failed", 2)], "another check's success is not its own"
-    Photo.objects.all().delete()
+    EvaluationSet.objects.all().delete()
     check_run(kind="accuracy")
     assert unresolved() == []
 
@@ -260,6 +262,7 @@ def test_champipy_check_fails_when_something_could_not_be_checked() -> None:
     version_row()
     photo_rows(1)
     Photo.objects.update(split="evaluation")
+    evaluation_set_freeze(by=None, reason="test")
     with pytest.raises(CommandError, match="Not everything"):
         call_command("check", stdout=StringIO(), stderr=StringIO())
 

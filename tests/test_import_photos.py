@@ -69,9 +69,12 @@ def test_a_photo_that_resembles_the_other_split_is_refused_unless_allowed(
     (evaluation / "1020.jpg").write_bytes(drawn_photo(141))
     out, err = imported(evaluation.parent, "evaluation")
     assert out.startswith("2 resembles a photo of the other split, 1 imported.")
-    assert "5000.png" in err
-    assert "1012.jpg" in err
-    out, _ = imported(evaluation.parent, "evaluation", "--allow-resembling")
+    assert "5000.png: looks like 1000.jpg (Amanita muscaria, training), 0 of 64 bits differ" in err
+    assert "1012.jpg: shows the same find as 1010.jpg (Amanita muscaria, training)" in err
+    anyway = ("--allow-resembling", "--new-version", "they count all the same")
+    out, err = imported(evaluation.parent, "evaluation", *anyway)
+    assert "imported, though near the other split" in err
+    assert "1012.jpg: shows the same find as 1010.jpg" in err
     assert out.startswith("2 imported, 1 already there. There are 3 evaluation photos now.")
 
 

@@ -13,6 +13,7 @@ from mlmodels.scoring import score_image
 from mlmodels.selectors import production_version
 from predictions.models import Photo
 from predictions.photo_services import photo_import
+from supervision.evaluation_set_services import evaluation_set_freeze
 from supervision.models import Evaluation
 from tests.conftest import drawn_photo
 from tests.versions import another_version
@@ -152,6 +153,7 @@ def test_a_worker_measures_both_versions_before_the_gate_decides(bob, production
             origin="",
             mushroom_observer_id=None,
         )
+    evaluation_set_freeze(by=None, reason="test")
     successor = another_version(temperature=0.5)
     response = promote(bob, successor, reason="measured")
     assert (response.status_code, codes(response)) == (409, ["being_measured"])

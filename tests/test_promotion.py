@@ -17,6 +17,7 @@ from predictions.services import prediction_create, prediction_infer
 from supervision.comparison import Paired, compare_answers, version_measured
 from supervision.datasets import evaluation_set, evaluation_set_sha256
 from supervision.evaluation_services import evaluation_make, evaluations_ask
+from supervision.evaluation_set_services import evaluation_set_freeze
 from supervision.models import Evaluation
 from supervision.promotion import (
     PromotionRefused,
@@ -48,6 +49,7 @@ def evaluation_photos(production: ModelVersion) -> list[Photo]:
             mushroom_observer_id=None,
         )
         photos.append(Photo.objects.get(sha256=hashlib.sha256(data).hexdigest()))
+    evaluation_set_freeze(by=None, reason="test")
     return photos
 
 

@@ -16,6 +16,7 @@ from predictions.models import Photo
 from predictions.photo_services import photo_import
 from supervision.admin.versions import ModelVersionAdmin, accuracy_text
 from supervision.datasets import evaluation_set
+from supervision.evaluation_set_services import evaluation_set_freeze
 from supervision.models import Evaluation
 from supervision.services import version_evaluate
 from tests.conftest import drawn_photo
@@ -66,6 +67,7 @@ def evaluation_photos(production) -> list[str]:
             origin="",
             mushroom_observer_id=None,
         )
+    evaluation_set_freeze(by=None, reason="test")
     return [hashlib.sha256(drawn_photo(seed)).hexdigest() for seed in range(800, 806)]
 
 

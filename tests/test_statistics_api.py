@@ -9,6 +9,7 @@ from mlmodels.models import ModelVersion, Species, StageTransition
 from predictions.models import Inference, Photo, Prediction
 from predictions.photo_services import photo_import
 from supervision.datasets import evaluation_set_sha256
+from supervision.evaluation_set_services import evaluation_set_freeze
 from supervision.models import Alert, Check, Evaluation
 from tests.conftest import drawn_photo
 from tests.labelled_photos import photo_rows, ten_species, version_row
@@ -26,6 +27,7 @@ def evaluation_rows(version: ModelVersion, *, right: int, n: int = 10) -> Evalua
     """Store evaluation photos as rows alone, and how many of them a version had right."""
     photo_rows(1)
     Photo.objects.update(split=Photo.Split.EVALUATION)
+    evaluation_set_freeze(by=None, reason="test")
     named = evaluation_set_sha256(version.labels)
     assert named is not None
     metrics = {
@@ -135,6 +137,7 @@ def test_accuracy_is_measured_once_by_a_worker(bob, production, workers) -> None
             origin="drawn",
             mushroom_observer_id=None,
         )
+    evaluation_set_freeze(by=None, reason="test")
     first = bob.get("/api/v1/accuracy", headers={"Prefer": "respond-async"})
     assert first.status_code == 202
     assert first.json()["status"] == "evaluating"
@@ -151,6 +154,8 @@ def test_accuracy_is_measured_once_by_a_worker(bob, production, workers) -> None
     Photo.objects.filter(label__name="Amanita muscaria").update(
         label=Species.objects.get(name="Aleuria aurantia")
     )
+    assert bob.get("/api/v1/accuracy").json() == answer.json(), "frozen"
+    evaluation_set_freeze(by=None, reason="another label")
     again = bob.get("/api/v1/accuracy", headers={"Prefer": "wait=30"}).json()
     assert again["evaluation_set"] != answer.json()["evaluation_set"]
     assert Evaluation.objects.count() == 2

@@ -1,5 +1,21 @@
 """The admin's pages: one module for each subject."""
 
-from supervision.admin import alerts, dashboard, evaluations, runs, versions
+from supervision.admin import (
+    alerts,
+    dashboard,
+    evaluation_sets,
+    evaluations,
+    review,
+    runs,
+    versions,
+)
 
-__all__ = ["alerts", "dashboard", "evaluations", "runs", "versions"]
+__all__ = [
+    "alerts",
+    "dashboard",
+    "evaluation_sets",
+    "evaluations",
+    "review",
+    "runs",
+    "versions",
+]

@@ -57,13 +57,13 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     list_display = (
         "__str__",
         "stage",
+        "promote_link",  # early: on a narrow screen the last columns are out of sight
         "accuracy_here",
         "accuracy_when_made",
         "calibration_error",
         "megabytes",
         "run",
         "created_at",
-        "promote_link",
     )
     list_filter = ("stage", "name")
     ordering = ("-id",)

@@ -53,4 +53,6 @@ class Command(BaseCommand):
         for name, count in audit.left_out.items():
             self.stderr.write(f"{name} was left out: its {count} photos are of too few finds.")
         doubted = doubts.exclude(likelier=F("label")).count()
-        self.stdout.write(f"{audit.photos} photos audited; another species is likelier for {doubted}.")
+        self.stdout.write(
+            f"{audit.photos} photos audited; another species is likelier for {doubted}."
+        )

@@ -70,8 +70,9 @@ class Command(BaseCommand):
         in_split = Photo.objects.filter(split=split).count()
         self.stdout.write(f"{summary}. There are {in_split} {split} photos now.")
         if Imported.RESEMBLES_OTHER_SPLIT in outcomes:
+            version = " (with --new-version: the others are frozen now)" if is_evaluation else ""
             self.stdout.write(
-                "--allow-resembling imports those that resemble the other split, too."
+                f"--allow-resembling imports those that resemble the other split, too{version}."
             )
         if is_evaluation:
             self._freeze(reason or f"The first import: {options['folder'].resolve().name}")
