@@ -46,8 +46,8 @@ __all__ = [
 ]
 
 
-REFIT_TIME = 1.4
-"""Refitting on all photos takes this many times what the training before it took, at most."""
+REFIT_SLACK = 1.1
+"""Refitting on all photos is begun only where there is this many times the time that it takes."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,10 @@ def train(
     head = {} if initial else run.fit_head(bench.tail, bench.cache, dataset.training, bench.views)
     set_weights(bench.tail, {**weights, **head})
     measures = dataset.validation_is_new
-    begun = run.elapsed()
     best = run.fit_layers(bench.tail, bench.cache, bench.views, measures=measures)
     trained, refitted = best.weights, False
     left = 60 * parameters.minutes - run.elapsed()
-    if measures and best.epoch and left > REFIT_TIME * (run.elapsed() - begun):
+    if measures and best.epoch and left > REFIT_SLACK * run.refit_seconds(best.epoch):
         set_weights(bench.tail, {**weights, **head})
         again = run.refit_layers(bench.tail, bench.cache, bench.views, best.epoch)
         if again is not None:

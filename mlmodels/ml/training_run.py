@@ -163,6 +163,11 @@ class TrainingRun:
     def _standard_error(self, accuracy: float) -> float:
         return float(np.sqrt(accuracy * (1 - accuracy) / len(self.validation_labels)))
 
+    def refit_seconds(self, epochs: int) -> float:
+        """How long `refit_layers` will take, by the pace of the epochs so far, the usual one."""
+        pace = float(np.median(np.diff([record.seconds for record in self.history])))
+        return epochs * pace * (1 + len(self.dataset.validation) / len(self.dataset.training))
+
     def refit_layers(
         self, tail: keras.Model, cache: FeatureCache, views: int, epochs: int
     ) -> dict[str, np.ndarray] | None:
