@@ -91,8 +91,6 @@ def out_of_fold_probabilities(
     `features` [n, 512], `labels` [n] from 0 to k-1, each of which has FOLDS groups at least.
     """
     from sklearn.model_selection import StratifiedGroupKFold
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     from mlmodels.ml.head import fit_head, head_logits
 
     n_labels = int(labels.max()) + 1
@@ -104,9 +102,7 @@ def out_of_fold_probabilities(
             # A fold may have all photos of a small species: nobody can say it there then.
             known = np.unique(labels[others])
             targets = np.searchsorted(known, labels[others])
-            # Matrices this small take twenty times as long on two threads of a busy machine.
-            with threadpool_limits(1):
-                head = fit_head(features[others], targets, len(known), regularisation)
+            head = fit_head(features[others], targets, len(known), regularisation)
             scores = softmax(head_logits(features[held], head), 1.0)
             probabilities[np.ix_(held, known)] += scores / ROUNDS
     return probabilities

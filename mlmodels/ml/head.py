@@ -30,9 +30,12 @@ def fit_head(
     whose C is `regularisation`. Every label must have a photo.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     fitted = LogisticRegression(C=regularisation, max_iter=3000)
-    fitted.fit(embeddings.astype(np.float64), labels)
+    # So small a problem gains nothing from threads, and on busy cores they wait for each other.
+    with threadpool_limits(1):
+        fitted.fit(embeddings.astype(np.float64), labels)
     kernel, bias = fitted.coef_.T, fitted.intercept_
     if n_labels == 2:  # sklearn keeps one column then: the second label's logit minus the first's
         kernel, bias = np.hstack([-kernel / 2, kernel / 2]), np.hstack([-bias / 2, bias / 2])
