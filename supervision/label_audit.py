@@ -91,6 +91,7 @@ def out_of_fold_probabilities(
     `features` [n, 512], `labels` [n] from 0 to k-1, each of which has FOLDS groups at least.
     """
     from sklearn.model_selection import StratifiedGroupKFold
+
     from mlmodels.ml.head import fit_head, head_logits
 
     n_labels = int(labels.max()) + 1
