@@ -9,6 +9,7 @@ from django.core.files.storage import default_storage
 
 from mlmodels.models import ModelVersion, Species
 from mlmodels.selectors import production_version
+from mlmodels.services import version_promote
 from predictions import services
 from predictions.incoming import incoming_path
 from predictions.models import Inference, Photo, PhotoSource, Prediction
@@ -22,6 +23,7 @@ from predictions.services import (
 )
 from tests.conftest import drawn_photo
 from tests.photo_server import PhotoServer
+from tests.versions import another_version
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -98,14 +100,8 @@ def test_another_version_computes_anew_from_the_stored_bytes(production, photo_s
     url = f"http://{photo_server.address}/drawn.jpg"
     with_url = prediction_create_from(url, photo_server)
     assert with_url.status == "done"
-    ModelVersion.objects.filter(pk=production.pk).update(stage="Archived")
-    successor = ModelVersion.objects.get(pk=production.pk)
-    successor.pk, successor.version, successor.stage = None, production.version + 1, "Production"
-    successor.run = None
-    successor.save()
-    successor.folder.parent.mkdir(parents=True, exist_ok=True)
-    if not successor.folder.exists():
-        successor.folder.symlink_to(production.folder)
+    successor = another_version(temperature=2.0)
+    version_promote(version=successor, by=None, reason="test")
     again = prediction_create_from(url, photo_server)
     assert again.inference.model_version == successor
     assert not again.reused
