@@ -20,6 +20,7 @@ from mlmodels.services import (
     version_promote,
     version_register,
 )
+from tests import versions
 
 pytestmark = pytest.mark.django_db
 
@@ -46,7 +47,7 @@ def test_the_first_version_goes_into_production(db: None) -> None:
 
 def test_a_version_in_production_that_can_not_be_read_any_more_gives_way(production) -> None:
     """After an upgrade to another format of artifacts, predictions go on."""
-    other = another_version(production)
+    other = versions.another_version(temperature=2.0)
     version_promote(version=other, by=None, reason="test")
     call_command("register_model", "--pretrained", stdout=StringIO())
     assert production_version() == other, "it can be read, and stays"

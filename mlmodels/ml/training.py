@@ -46,10 +46,6 @@ __all__ = [
 ]
 
 
-REFIT_SLACK = 1.1
-"""Refitting on all photos is begun only where there is this many times the time that it takes."""
-
-
 @dataclass(frozen=True)
 class StartingPoint:
     """An earlier version, to go on from."""
@@ -97,8 +93,7 @@ def train(
     measures = dataset.validation_is_new
     best = run.fit_layers(bench.tail, bench.cache, bench.views, measures=measures)
     trained, refitted = best.weights, False
-    left = 60 * parameters.minutes - run.elapsed()
-    if measures and best.epoch and left > REFIT_SLACK * run.refit_seconds(best.epoch):
+    if measures and best.epoch and run.has_time_to_refit(best.epoch):
         set_weights(bench.tail, {**weights, **head})
         again = run.refit_layers(bench.tail, bench.cache, bench.views, best.epoch)
         if again is not None:

@@ -23,6 +23,9 @@ FEATURES_SHARE = 0.45
 LAYERS_BEGIN, LAYERS_SHARE = 0.45, 0.25
 REFIT_BEGIN, REFIT_SHARE = 0.70, 0.29
 """Shares of a whole training, for the progress that is shown."""
+FIRST_SHARE = 0.85
+"""Of what the first training could take so that the second, on all photos, still fits, how much it
+may take."""
 FEATURE_BYTES = 4_000_000_000
 """Fewer views are used where the features would take more than this on disk."""
 
@@ -56,8 +59,11 @@ class TrainingRun:
         self._clock = clock
         self._start = clock()
         self._fraction = 0.0
+        self._done_after: list[float] = []  # the share of the training, at the end of each epoch
         self._stage = ("", 0.0, 0.0)  # name, fraction and seconds when it began
         self._rng = np.random.default_rng(parameters.seed)
+        # How much longer an epoch on all photos takes than one on those for training.
+        self._refit_factor = 1 + len(dataset.validation) / len(dataset.training)
 
     def elapsed(self) -> float:
         return self._clock() - self._start
@@ -139,11 +145,15 @@ class TrainingRun:
         highest = best.accuracy
         step = 0
         begun = self.budget_used()
+        share = max(1 - begun, 1e-9)
+        if measures:
+            share *= FIRST_SHARE / (1 + self._refit_factor)
+        self._done_after = [0.0]
         for epoch in range(1, parameters.epochs + 1):
             losses = []
             for batch in self._batches(photos):
                 # Where the time will not suffice, the clock and not the plan drives the rate down.
-                done = max(step / steps, (self.budget_used() - begun) / max(1 - begun, 1e-9))
+                done = max(step / steps, (self.budget_used() - begun) / share)
                 if done >= 1:
                     self.out_of_time = True
                     break
@@ -151,6 +161,7 @@ class TrainingRun:
                 step += 1
                 self.report("layers", LAYERS_BEGIN + LAYERS_SHARE * done, epoch)
             if losses:
+                self._done_after.append(done)
                 candidate = self._measure(tail, cache, optimiser, epoch, float(np.mean(losses)))
                 highest = max(highest, candidate.accuracy)
                 within = candidate.accuracy >= highest - self._standard_error(highest)
@@ -163,10 +174,11 @@ class TrainingRun:
     def _standard_error(self, accuracy: float) -> float:
         return float(np.sqrt(accuracy * (1 - accuracy) / len(self.validation_labels)))
 
-    def refit_seconds(self, epochs: int) -> float:
-        """How long `refit_layers` will take, by the pace of the epochs so far, the usual one."""
+    def has_time_to_refit(self, epochs: int) -> bool:
+        """Whether `refit_layers` will be done in time, by the usual pace of the epochs so far."""
         pace = float(np.median(np.diff([record.seconds for record in self.history])))
-        return epochs * pace * (1 + len(self.dataset.validation) / len(self.dataset.training))
+        needed = epochs * pace * self._refit_factor
+        return 60 * self.parameters.minutes - self.elapsed() > needed
 
     def refit_layers(
         self, tail: keras.Model, cache: FeatureCache, views: int, epochs: int
@@ -184,8 +196,9 @@ class TrainingRun:
             for batch in self._batches(photos):
                 if self.budget_used() >= 1:
                     return None
-                done = step / (per_epoch * self.parameters.epochs)
-                self._train_on(optimiser, cache, batch, views, done)
+                # The rate falls as it fell in the first training, by the plan or by the clock.
+                done = np.interp(step / per_epoch, range(len(self._done_after)), self._done_after)
+                self._train_on(optimiser, cache, batch, views, float(done))
                 step += 1
                 self.report("refit", REFIT_BEGIN + REFIT_SHARE * step / (per_epoch * epochs), epoch)
         with optimiser.averaged():

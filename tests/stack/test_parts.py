@@ -277,4 +277,4 @@ def test_stubborn_process_is_killed_with_its_descendants(tmp_path, hurried):
     gone = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(descendant)], capture_output=True, check=False
     )
-    assert gone.stdout.strip() in (b"", b"Z", b"Zs")
+    assert gone.stdout[:1] in (b"", b"Z")  # gone, or waiting for its parent to look
