@@ -71,7 +71,7 @@ def evaluations_ask(*, versions: Sequence[ModelVersion]) -> Evaluating | None:
                 return Evaluating(done, total, str(error))
         under_way = _client().get(_UNDER_WAY)
         if under_way is None:
-            current_app.send_task(EVALUATE_TASK, (missing[0].pk,))
+            current_app.send_task(EVALUATE_TASK, (missing[0].pk,), expires=_LAPSES_S)
             return Evaluating(done, total)
     except (redis.RedisError, OperationalError) as error:
         logger.warning("%s cannot be evaluated now: %s", missing[0], error)
