@@ -16,7 +16,7 @@ class TrainingParameters:
     input_size: int = 224
     variables: int = 4
     """How many layers that have weights are trained, counted from the output: 1 to 14."""
-    epochs: int = 10
+    epochs: int = 12
     views: int = 6
     """Views of each training photo, the photo itself included."""
     batch_size: int = 32
