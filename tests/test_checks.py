@@ -298,14 +298,14 @@ def test_misplaced_evaluation_photos_raise_the_alert(
     photos = [path for folder in folders for path in sorted(folder.iterdir())]
     misplaced = set(photos[::6])
 
-    def import_evaluation(name: str, wrong: set[Path]) -> None:
+    def import_evaluation(name: str, wrong: set[Path], *reason: str) -> None:
         Photo.objects.all().delete()
         for path in photos:
             place = folders.index(path.parent) + (path in wrong)
             target = tmp_path / name / folders[place % len(folders)].name / path.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
-        options = ["--split", "evaluation", "--allow-resembling"]
+        options = ["--split", "evaluation", "--allow-resembling", *reason]
         out = StringIO()
         call_command("import_photos", str(tmp_path / name), *options, stdout=out, stderr=out)
 
@@ -320,7 +320,7 @@ def test_misplaced_evaluation_photos_raise_the_alert(
         check_run(kind="accuracy")
         assert [kind for kind, _ in unresolved()] == ["low_accuracy"]
         assert len(mail.received) == 1
-    import_evaluation("right", set())
+    import_evaluation("right", set(), "--new-version", "labels put right")
     check = check_run(kind="accuracy")
     print(check.result)
     assert unresolved() == []
