@@ -12,6 +12,7 @@ from predictions.models import Photo
 from supervision.datasets import TooFewPhotos
 from supervision.label_audit import FOLDS, labels_audit, out_of_fold_probabilities
 from supervision.models import LabelDoubt
+from tests.labelled_photos import ten_species
 
 pytestmark = pytest.mark.django_db
 EACH = 36
@@ -83,6 +84,7 @@ def test_most_misplaced_real_photos_are_in_the_first_quarter(
     real_photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     misplaced = misplaced_folders(real_photos / "train", tmp_path)
+    ten_species()  # tests that commit leave none behind
     call_command("import_photos", str(tmp_path), "--split", "training", stdout=StringIO())
     photos = Photo.objects.count()
     assert photos > 9 * EACH
