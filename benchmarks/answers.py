@@ -1,6 +1,6 @@
 """How fast a running stack answers new photos, one a second: beside a training, and without.
 
-    .venv/bin/python -m benchmarks.answers --port 8000
+.venv/bin/python -m benchmarks.answers --port 8000
 """
 
 import argparse
