@@ -37,15 +37,11 @@ def register(home: Path) -> None:
             subprocess.run(command, env=environment, check=True)
 
 
-class Administrator:
+class Administrator(Client):
     """Bob, who switches."""
 
     def __init__(self, base: str) -> None:
-        self.base = base
-        self.session = requests.Session()
-        login = {"username": "bob", "password": "builder"}
-        token = self.session.post(f"{base}/token", json=login, timeout=10).json()["token"]
-        self.session.headers["Authorization"] = f"Token {token}"
+        super().__init__(base, BOB)
         listed = self.session.get(f"{base}/models", timeout=10).json()["results"]
         self.ids = {version["version"]: version["id"] for version in listed}
 

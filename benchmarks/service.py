@@ -16,6 +16,7 @@ from PIL import Image
 
 PROJECT = Path(__file__).resolve().parent.parent
 PRETRAINED = PROJECT / "mlmodels" / "pretrained"
+ALICE, BOB = ("alice", "wonderland"), ("bob", "builder")
 _numbers = itertools.count(time.time_ns() % 10**9)
 
 
@@ -31,10 +32,10 @@ def new_photo() -> bytes:
 class Client:
     """A user with a token and a kept connection."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, user: tuple[str, str] = ALICE) -> None:
         self.base = base
         self.session = requests.Session()
-        login = {"username": "alice", "password": "wonderland"}
+        login = dict(zip(("username", "password"), user, strict=True))
         token = self.session.post(f"{base}/token", json=login, timeout=10).json()["token"]
         self.session.headers["Authorization"] = f"Token {token}"
 

@@ -2,8 +2,21 @@
 
 import re
 
+from drf_spectacular.utils import OpenApiParameter
+
 DEFAULT_WAIT_S = 10
 LONGEST_WAIT_S = 30
+
+PREFER = OpenApiParameter(
+    "Prefer",
+    str,
+    OpenApiParameter.HEADER,
+    description=(
+        f"`wait=N` seconds ({DEFAULT_WAIT_S} unless told, {LONGEST_WAIT_S} at most) "
+        "or `respond-async`."
+    ),
+)
+"""The header in the schema."""
 
 
 def wait_preferred(header: str) -> int:

@@ -5,7 +5,6 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.urls import reverse
 from drf_spectacular.utils import (
-    OpenApiParameter,
     OpenApiResponse,
     extend_schema,
     extend_schema_view,
@@ -20,7 +19,7 @@ from accounts.api.throttling import PredictionThrottle
 from accounts.models import User
 from mlmodels.models import Species
 from mlmodels.selectors import production_version
-from predictions.api.prefer import wait_preferred
+from predictions.api.prefer import PREFER, wait_preferred
 from predictions.api.serializers import (
     PhotoErrorResponseSerializer,
     PredictionJsonRequest,
@@ -75,14 +74,7 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
 
     @extend_schema(
         summary="Tell the species of a photo, by its URL or by the photo itself",
-        parameters=[
-            OpenApiParameter(
-                "Prefer",
-                str,
-                OpenApiParameter.HEADER,
-                description="`wait=N` seconds (10 unless told, 30 at most) or `respond-async`.",
-            )
-        ],
+        parameters=[PREFER],
         request={
             "application/json": PredictionJsonRequest,
             "multipart/form-data": PredictionUploadRequest,

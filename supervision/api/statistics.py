@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.urls import path, reverse
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from drf_standardized_errors.openapi_serializers import ErrorResponse404Serializer
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound
@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version, stages_in_use, version_in_stage
-from predictions.api.prefer import wait_preferred
+from predictions.api.prefer import PREFER, wait_preferred
 from predictions.api.serializers import ModelNameSerializer, WholeNumberField
 from predictions.errors import FAILURES
 from supervision.accuracy_services import accuracy_wait
@@ -103,14 +103,7 @@ class AccuracyView(APIView):
     @extend_schema(
         operation_id="accuracy",
         summary="How good the model in production is on the evaluation photos",
-        parameters=[
-            OpenApiParameter(
-                "Prefer",
-                str,
-                OpenApiParameter.HEADER,
-                description="`wait=N` seconds (10 unless told, 30 at most) or `respond-async`.",
-            )
-        ],
+        parameters=[PREFER],
         responses={
             200: ModelAccuracySerializer,
             202: OpenApiResponse(
