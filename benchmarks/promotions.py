@@ -17,7 +17,7 @@ from typing import Any
 
 import requests
 
-from benchmarks.service import PRETRAINED, PROJECT, Client, new_photo, stack
+from benchmarks.service import BOB, PRETRAINED, PROJECT, Client, new_photo, stack
 from mlmodels.ml.artifact import Artifact, read_artifact
 from mlmodels.ml.calibration import softmax
 from mlmodels.ml.preprocessing import decode_photo, to_input
