@@ -70,7 +70,7 @@ def _cached_seconds(dataset: Any, parameters: Any, backbone: Any) -> tuple[float
         started = time.perf_counter()
         bench = prepare(ours, backbone, Path(folder), None)
         features = (time.perf_counter() - started) * views / (views - 1)
-        head = ours.fit_head(bench.tail, bench.cache, dataset.training, bench.views)
+        head = ours.fit_head(ours.embeddings(bench.tail, bench.cache, bench.views))
         set_weights(bench.tail, {**backbone, **head})
         started = time.perf_counter()
         ours.fit_layers(bench.tail, bench.cache, bench.views)

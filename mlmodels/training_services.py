@@ -237,6 +237,7 @@ def _recipe(
         "kind": run.kind,
         "parent": str(run.parent) if run.parent else None,
         "views": trained.views,
+        "temperature_ratio": trained.temperature_ratio,
         "best_epoch": trained.best_epoch,
         "refitted": trained.refitted,
         "out_of_time": trained.out_of_time,

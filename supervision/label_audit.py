@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from mlmodels.ml.calibration import softmax
 from mlmodels.ml.dataset import LabelledPhoto
+from mlmodels.ml.head import FOLDS, out_of_fold_logits
 from mlmodels.ml.layers import CONVOLUTIONS
 from mlmodels.ml.training_types import TrainingParameters
 from mlmodels.models import Species
@@ -27,7 +28,6 @@ from predictions.models import Photo
 from supervision.datasets import TooFewPhotos, labelled_photo, photo_groups
 from supervision.models import LabelDoubt
 
-FOLDS: Final = 5
 ROUNDS: Final = 3
 """Into different folds; the mean of their probabilities depends less on the draw."""
 METHOD: Final = f"{FOLDS}-fold logistic regression on ImageNet's VGG16, by find, {ROUNDS} rounds"
@@ -90,23 +90,12 @@ def out_of_fold_probabilities(
 
     `features` [n, 512], `labels` [n] from 0 to k-1, each of which has FOLDS groups at least.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    from mlmodels.ml.head import fit_head, head_logits
-
-    n_labels = int(labels.max()) + 1
     regularisation = TrainingParameters().head_regularisation
-    probabilities = np.zeros((len(labels), n_labels))
-    for seed in range(ROUNDS):
-        folds = StratifiedGroupKFold(n_splits=FOLDS, shuffle=True, random_state=seed)
-        for others, held in folds.split(features, labels, groups):
-            # A fold may have all photos of a small species: nobody can say it there then.
-            known = np.unique(labels[others])
-            targets = np.searchsorted(known, labels[others])
-            head = fit_head(features[others], targets, len(known), regularisation)
-            scores = softmax(head_logits(features[held], head), 1.0)
-            probabilities[np.ix_(held, known)] += scores / ROUNDS
-    return probabilities
+    rounds = [
+        softmax(out_of_fold_logits(features[np.newaxis], labels, groups, regularisation, seed))
+        for seed in range(ROUNDS)
+    ]
+    return np.mean(rounds, axis=0)
 
 
 def _features(photos: list[LabelledPhoto], on_photos: Callable[[int, int], None]) -> np.ndarray:

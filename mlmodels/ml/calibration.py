@@ -10,6 +10,8 @@ import numpy as np
 BINS = 15
 TEMPERATURES = (0.05, 20.0)
 """The range in which the temperature is sought."""
+RATIOS = (0.5, 2.0)
+"""A ratio of temperatures beyond these says that something else is wrong."""
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -58,6 +60,18 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         options={"xatol": 1e-5},
     )
     return float(np.exp(found.x))
+
+
+def temperature_ratio(logits: np.ndarray, labels: np.ndarray, some: np.ndarray) -> float:
+    """How much lower (or higher) the temperature of all photos is than that of `some` of them.
+
+    `logits` [n, k], none of them by a classifier that saw its photo; `labels` [n]; `some` bool [n].
+    What a few photos are easier or harder than the rest they are for other classifiers too, so a
+    temperature fitted to them is brought nearer to that of all by this factor: a ratio estimate
+    (Cochran 1977, "Sampling Techniques", chapter 6). Kept within `RATIOS`.
+    """
+    ratio = fit_temperature(logits, labels) / fit_temperature(logits[some], labels[some])
+    return float(np.clip(ratio, *RATIOS))
 
 
 def expected_calibration_error(

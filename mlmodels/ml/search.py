@@ -1,5 +1,7 @@
 """Search for hyper-parameters: short trainings, the most promising of which show what to train.
 
+They train on half of the photos, which ranks parameters nearly as all do in half the time (Klein et
+al. 2017, "Fast Bayesian optimization of machine learning hyperparameters on large datasets").
 Optuna's tree-structured Parzen estimator (Bergstra et al. 2011) chooses, its median pruner ends
 what does worse than half of the others did at the same epoch. A trial is judged by the negative
 log-likelihood of the validation photos: with a few hundred of them it tells more than the accuracy.
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from mlmodels.ml.dataset import Dataset
+from mlmodels.ml.dataset import Dataset, LabelledPhoto
 from mlmodels.ml.layers import frozen_convolutions
 from mlmodels.ml.network import set_weights
 from mlmodels.ml.training import prepare
@@ -69,11 +71,13 @@ def search(
 ) -> TrainingParameters:
     """Return `parameters` with what the best of at most `trials` short trainings had.
 
-    The first trial has `parameters` as they are; at least that one is finished, whatever the time
-    says, and no other begins after `parameters.minutes`. Features are cached at `CUT`, where
-    `training.train` finds them again when it is given the same cut. `progress` and `should_stop`
-    are those of `train`; the stage is "search", its epoch the trial.
+    The trials are trained on half of each species' training photos. The first has `parameters` as
+    they are; at least that one is finished, whatever the time says, and no other begins after
+    `parameters.minutes`. Features are cached at `CUT`, where `training.train` finds them again when
+    it is given the same cut. `progress` and `should_stop` are those of `train`; the stage is
+    "search", its epoch the trial.
     """
+    dataset = _with_half_the_training_photos(dataset, parameters.seed)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=parameters.seed, n_startup_trials=5),
@@ -110,11 +114,10 @@ def search(
         try:
             bench = prepare(run, backbone, cache_dir, CUT)
             if not first_head:  # nothing that is searched for changes it
-                first_head.update(
-                    run.fit_head(bench.tail, bench.cache, dataset.training, bench.views)
-                )
+                embeddings = run.embeddings(bench.tail, bench.cache, bench.views)
+                first_head.update(run.fit_head(embeddings))
             set_weights(bench.tail, {**backbone, **first_head})
-            run.fit_layers(bench.tail, bench.cache, bench.views)
+            run.fit_layers(bench.tail, bench.cache, bench.views, refits=False)
             state = "out of time" if run.out_of_time else "complete"
         finally:
             if run.history and run.history[-1].epoch:
@@ -140,6 +143,15 @@ def search(
         if clock() - begun >= budget:
             break
     return replace(parameters, **study.best_params)
+
+
+def _with_half_the_training_photos(dataset: Dataset, seed: int) -> Dataset:
+    order = np.random.default_rng(seed).permutation(len(dataset.training))
+    of_label: dict[int, list[LabelledPhoto]] = {}
+    for photo in (dataset.training[i] for i in order):
+        of_label.setdefault(photo.label, []).append(photo)
+    halves = (photos[: -(-len(photos) // 2)] for photos in of_label.values())
+    return replace(dataset, training=tuple(photo for half in halves for photo in half))
 
 
 def _suggest(trial: optuna.Trial, views: int) -> dict[str, Any]:

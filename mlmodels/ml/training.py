@@ -2,9 +2,10 @@
 
 The features below the cut are computed once (`features`), the head is fitted first by logistic
 regression (`head`), then the chosen layers are trained together (`optimisation`) and measured on
-the validation photos, to which the temperature is fitted (`calibration`). Where there is time they
-are trained once more in the same way, on the validation photos too: a fifth more photos. Nothing
-here knows where photos or weights come from.
+the validation photos. The temperature is fitted to those (`calibration`), and corrected for how
+much harder they are than the others for heads that saw neither. Where there is time, the layers are
+trained once more in the same way, on the validation photos too: a fifth more photos. Nothing here
+knows where photos or weights come from.
 """
 
 from __future__ import annotations
@@ -88,10 +89,13 @@ def train(
     initial = start.weights if start else {}
     weights = {**backbone, **initial}
     bench = prepare(run, weights, cache_dir, cut)
-    head = {} if initial else run.fit_head(bench.tail, bench.cache, dataset.training, bench.views)
+    head, ratio = {}, 1.0
+    if not initial:
+        embeddings = run.embeddings(bench.tail, bench.cache, bench.views)
+        head, ratio = run.fit_head(embeddings), run.temperature_ratio(embeddings)
     set_weights(bench.tail, {**weights, **head})
     measures = dataset.validation_is_new
-    best = run.fit_layers(bench.tail, bench.cache, bench.views, measures=measures)
+    best = run.fit_layers(bench.tail, bench.cache, bench.views, measures=measures, refits=measures)
     trained, refitted = best.weights, False
     if measures and best.epoch and run.has_time_to_refit(best.epoch):
         set_weights(bench.tail, {**weights, **head})
@@ -103,7 +107,7 @@ def train(
     if start and not measures:
         temperature = start.temperature
     else:
-        temperature = fit_temperature(best.logits, run.validation_labels)
+        temperature = ratio * fit_temperature(best.logits, run.validation_labels)
     changed = {name.split("/")[0] for name in initial} | set(trained_layers(parameters.variables))
     return TrainedNetwork(
         labels=dataset.labels,
@@ -113,6 +117,7 @@ def train(
             name for name in (*(layer.name for layer in CONVOLUTIONS), HEAD) if name in changed
         ),
         temperature=temperature,
+        temperature_ratio=ratio,
         validation=evaluate(best.logits, run.validation_labels, dataset.labels, temperature),
         validation_logits=best.logits,
         history=tuple(run.history),

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from mlmodels.ml.calibration import fit_temperature, negative_log_likelihood
+from mlmodels.ml.calibration import fit_temperature, negative_log_likelihood, temperature_ratio
 from mlmodels.ml.dataset import Dataset, LabelledPhoto
 from mlmodels.ml.features import FeatureCache, extract_features
-from mlmodels.ml.head import fit_head
+from mlmodels.ml.head import fit_head, out_of_fold_logits
 from mlmodels.ml.layers import feature_shape
 from mlmodels.ml.network import get_weights
 from mlmodels.ml.optimisation import Optimiser, predict
@@ -105,14 +105,12 @@ class TrainingRun:
         )
         return done // len(photos)
 
-    def fit_head(
-        self,
-        tail: keras.Model,
-        cache: FeatureCache,
-        photos: Sequence[LabelledPhoto],
-        views: int,
-    ) -> dict[str, np.ndarray]:
-        """The dense layer, fitted to the embeddings of the photos' first views."""
+    def embeddings(self, tail: keras.Model, cache: FeatureCache, views: int) -> np.ndarray:
+        """The pooled features [views, n, 512] of all photos' first views, by the tail as it is.
+
+        Those of the training photos come first, then those of the validation photos.
+        """
+        photos = (*self.dataset.training, *self.dataset.validation)
         views = min(views, self.parameters.head_views)
         pairs = [(photo.sha256, view) for view in range(views) for photo in photos]
 
@@ -120,18 +118,48 @@ class TrainingRun:
             self.report("head", LAYERS_BEGIN)
             return cache.load(pairs[start:stop])
 
-        embeddings = predict(tail, load, len(pairs), self.parameters.batch_size)["embedding"]
-        labels = np.array([photo.label for photo in photos] * views)
+        flat = predict(tail, load, len(pairs), self.parameters.batch_size)["embedding"]
+        return flat.reshape(views, len(photos), -1)
+
+    def fit_head(self, embeddings: np.ndarray) -> dict[str, np.ndarray]:
+        """The dense layer, fitted to `embeddings` of the training photos."""
+        photos = self.dataset.training
+        seen = embeddings[:, : len(photos)]
         return fit_head(
-            embeddings, labels, len(self.dataset.labels), self.parameters.head_regularisation
+            seen.reshape(-1, seen.shape[-1]),
+            np.array([photo.label for photo in photos] * len(embeddings)),
+            len(self.dataset.labels),
+            self.parameters.head_regularisation,
+        )
+
+    def temperature_ratio(self, embeddings: np.ndarray) -> float:
+        """How much lower the temperature of all photos is than that of the validation photos alone.
+
+        As heads on `embeddings` see them, none of which was fitted to the photos that it scores.
+        """
+        photos = (*self.dataset.training, *self.dataset.validation)
+        labels = np.array([photo.label for photo in photos])
+        groups = [photo.group for photo in photos]
+        logits = out_of_fold_logits(embeddings, labels, groups, self.parameters.head_regularisation)
+        if not np.isfinite(logits).all():  # too few finds of some species to say
+            return 1.0
+        return temperature_ratio(
+            logits, labels, np.arange(len(photos)) >= len(self.dataset.training)
         )
 
     def fit_layers(
-        self, tail: keras.Model, cache: FeatureCache, views: int, *, measures: bool = True
+        self,
+        tail: keras.Model,
+        cache: FeatureCache,
+        views: int,
+        *,
+        measures: bool = True,
+        refits: bool = True,
     ) -> Candidate:
         """Train the tail; returns the best weights by the validation photos.
 
-        Where the validation photos are no measure (`measures` False), the last.
+        Where the validation photos are no measure (`measures` False), the last. `refits` leaves as
+        much of the time as `refit_layers` takes.
 
         By the one-standard-error rule (Breiman et al. 1984): of the epochs whose accuracy is within
         a standard error of the highest, the last, which the falling rate has settled. A few hundred
@@ -146,7 +174,7 @@ class TrainingRun:
         step = 0
         begun = self.budget_used()
         share = max(1 - begun, 1e-9)
-        if measures:
+        if refits:
             share *= FIRST_SHARE / (1 + self._refit_factor)
         self._done_after = [0.0]
         for epoch in range(1, parameters.epochs + 1):

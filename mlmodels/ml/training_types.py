@@ -78,8 +78,11 @@ class TrainedNetwork:
     changed_layers: tuple[str, ...]
     """Layers whose weights are not ImageNet's, in the order of the network."""
     temperature: float
+    temperature_ratio: float
+    """By how much it is not the one that suits the validation photos best, because those are harder
+    (below 1) or easier than the training photos."""
     validation: EvaluationMetrics
-    """Calibrated, on the photos that the temperature was fitted on."""
+    """At that temperature, on the validation photos."""
     validation_logits: np.ndarray
     """Float32 [n, k], in the order of the dataset's validation photos."""
     history: tuple[EpochRecord, ...]

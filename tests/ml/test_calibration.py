@@ -9,6 +9,7 @@ from mlmodels.ml.calibration import (
     fit_temperature,
     negative_log_likelihood,
     softmax,
+    temperature_ratio,
 )
 
 
@@ -50,6 +51,21 @@ def test_fit_temperature_stays_in_its_range_when_every_label_is_right():
     logits = 5 * np.eye(3)
     temperature = fit_temperature(logits, np.arange(3))
     assert TEMPERATURES[0] <= temperature < 0.2
+
+
+def test_the_temperature_ratio_tells_that_some_photos_are_harder():
+    rng = np.random.default_rng(0)
+    honest = rng.normal(0, 2, (20_000, 5))
+    labels = (rng.random((20_000, 1)) < softmax(honest).cumsum(axis=1)).argmax(axis=1)
+    some = np.arange(20_000) < 4_000
+    assert temperature_ratio(honest, labels, some) == pytest.approx(1.0, rel=0.03)
+    harder = np.where(some[:, None], 1.5 * honest, honest)  # bolder than they have the right to be
+    ratio = temperature_ratio(harder, labels, some)
+    assert ratio * fit_temperature(harder[some], labels[some]) == pytest.approx(
+        fit_temperature(harder, labels)
+    )
+    assert 0.6 < ratio < 0.95
+    assert temperature_ratio(np.where(some[:, None], 9 * honest, honest), labels, some) == 0.5
 
 
 def test_fit_temperature_needs_photos():
