@@ -234,6 +234,7 @@ CELERY_TASK_DEFAULT_QUEUE = "monitoring"
 CELERY_TASK_ROUTES = {
     "predictions.tasks.fetch_prediction": {"queue": "fetch"},
     "predictions.tasks.infer_prediction": {"queue": "inference"},
+    "predictions.tasks.load_production_engine": {"queue": "inference"},
     "supervision.tasks.work_next_run": {"queue": "training"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

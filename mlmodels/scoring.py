@@ -17,20 +17,26 @@ _lock = threading.Lock()
 _loaded: tuple[int, LiteRTEngine] | None = None
 
 
+def load_engine(version: ModelVersion) -> None:
+    """Load a version's engine into this process, so that the next photo need not wait for it."""
+    with _lock:
+        _engine(version)
+
+
 def score_image(version: ModelVersion, image: Image.Image) -> list[float]:
     """Return calibrated percentages (two decimals) in the order of the version's labels.
 
     `image` is what `decode_photo` returned. One call at a time: the engine owns its memory.
     """
-    global _loaded  # noqa: PLW0603 - the one engine of this process
     with _lock:
-        if _loaded is None or _loaded[0] != version.pk:
-            _loaded = version.pk, _load(version)
-        scores = _loaded[1].score(to_input(image, version.input_size))
+        scores = _engine(version).score(to_input(image, version.input_size))
     percentages = 100 * softmax(scores.logits / version.temperature)
     return [round(float(score), 2) for score in np.asarray(percentages)]
 
 
-def _load(version: ModelVersion) -> LiteRTEngine:
-    threads = settings.CHAMPIPY_INFERENCE_THREADS or os.cpu_count() or 1
-    return version_artifact(version).load_engine(threads)
+def _engine(version: ModelVersion) -> LiteRTEngine:
+    global _loaded  # noqa: PLW0603 - the one engine of this process
+    if _loaded is None or _loaded[0] != version.pk:
+        threads = settings.CHAMPIPY_INFERENCE_THREADS or os.cpu_count() or 1
+        _loaded = version.pk, version_artifact(version).load_engine(threads)
+    return _loaded[1]

@@ -1,4 +1,4 @@
-"""Hands a pending prediction to the worker whose turn it is."""
+"""Hands a pending prediction to the worker whose turn it is, and tells of a new version."""
 
 import logging
 from collections.abc import Callable
@@ -15,6 +15,7 @@ Send = Callable[[Prediction], None]
 
 FETCH_TASK = "predictions.tasks.fetch_prediction"
 INFER_TASK = "predictions.tasks.infer_prediction"
+LOAD_TASK = "predictions.tasks.load_production_engine"
 
 
 def send_to_worker(prediction: Prediction) -> None:
@@ -26,8 +27,16 @@ def send_to_worker(prediction: Prediction) -> None:
     transaction.on_commit(lambda: _send(task, prediction.pk))
 
 
-def _send(task: str, prediction_id: int) -> None:
+def announce_switch() -> None:
+    """Let `inference` load the version that is in production after commit, before a photo asks.
+
+    Without this (a broker that is away) the first photo waits for it.
+    """
+    transaction.on_commit(lambda: _send(LOAD_TASK))
+
+
+def _send(task: str, *arguments: int) -> None:
     try:
-        current_app.send_task(task, (prediction_id,))
+        current_app.send_task(task, arguments)
     except OperationalError as error:
-        logger.warning("Prediction %s waits for the broker: %s", prediction_id, error)
+        logger.warning("%s%s cannot be sent to the broker: %s", task, arguments, error)

@@ -15,7 +15,7 @@ from mlmodels.ml.preprocessing import decode_photo, perceptual_hash
 from mlmodels.models import Species
 from predictions.models import Photo
 from predictions.photo_urls import mushroom_observer_image_id
-from predictions.selectors import photos_resembling
+from predictions.selectors import evaluation_photos_like, photos_resembling
 
 logger = logging.getLogger(__name__)
 
@@ -78,12 +78,7 @@ def photo_keep_for_training(*, photo: Photo, species_name: str) -> bool:
     if photo.split or photo.label_source or photo.excluded:
         return False
     label = Species.objects.get(name=species_name)
-    resembling = photos_resembling(
-        perceptual_hash=photo.perceptual_hash,
-        mushroom_observer_id=photo.mushroom_observer_id,
-        label=label,
-        split=Photo.Split.EVALUATION,
-    )
+    resembling = evaluation_photos_like(photo, label)
     if resembling:
         logger.info("%s is not kept for training: it resembles %s", photo, resembling[0])
         return False

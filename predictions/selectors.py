@@ -57,6 +57,19 @@ def remembered_sha256(url: str) -> str | None:
     )
 
 
+def evaluation_photos_like(photo: Photo, label: Species) -> list[Photo]:
+    """Return the evaluation photos that a photo of this species is too near to, to be trained on.
+
+    See `photos_resembling`.
+    """
+    return photos_resembling(
+        perceptual_hash=photo.perceptual_hash,
+        mushroom_observer_id=photo.mushroom_observer_id,
+        label=label,
+        split=Photo.Split.EVALUATION,
+    )
+
+
 def photos_resembling(
     *,
     perceptual_hash: int,

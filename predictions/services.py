@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import User
 from mlmodels.ml.preprocessing import MAX_BYTES, PhotoError, decode_photo
 from mlmodels.models import ModelVersion
-from mlmodels.scoring import score_image
+from mlmodels.scoring import load_engine, score_image
 from mlmodels.selectors import production_version
 from predictions.dispatch import Send, send_to_worker
 from predictions.errors import PredictionRefused
@@ -168,6 +168,13 @@ def prediction_infer(*, prediction_id: int) -> None:
         _finish(prediction, error=PredictionRefused(error.code, error.detail))
         return
     _finish(prediction, inference=inference, reused=not is_new)
+
+
+def production_engine_load() -> None:
+    """Load the engine of the version in production into this process, if there is one."""
+    version = production_version()
+    if version is not None:
+        load_engine(version)
 
 
 def _infer(prediction: Prediction, version: ModelVersion) -> tuple[Inference, bool]:

@@ -13,6 +13,7 @@ from predictions.services import (
     prediction_fetch,
     prediction_infer,
     predictions_resend,
+    production_engine_load,
 )
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,12 @@ def fetch_prediction(prediction_id: int) -> None:
 def infer_prediction(prediction_id: int) -> None:
     """Worker inference: decode and score. Cut off, with its process, after fifteen seconds."""
     prediction_infer(prediction_id=prediction_id)
+
+
+@shared_task(time_limit=15)
+def load_production_engine() -> None:
+    """Worker inference, after a switch: nobody's photo is to wait for the new engine."""
+    production_engine_load()
 
 
 @shared_task

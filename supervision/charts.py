@@ -212,7 +212,8 @@ def _draw_accuracy(
     axes.step(times, [100 * point.accuracy for point in held], where="post", color=BLUE)
     axes.plot(times[:-1], [100 * point.accuracy for point in points], "o", color=BLUE)
     axes.axhline(100 * target, color=VERMILION, linestyle="--", linewidth=1.3)
-    _note(axes, times[0], 100 * target, f"target {100 * target:g} %", above=True)
+    missed = points[0].accuracy < target  # on the curve's other side
+    _note(axes, times[0], 100 * target, f"target {100 * target:g} %", above=missed)
     wide_enough = (until - points[0].at) / 8
     ends = [*(change.at for change in changes[1:]), until + wide_enough]
     for change, end in zip(changes, ends, strict=False):

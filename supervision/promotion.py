@@ -12,6 +12,7 @@ from mlmodels.ml.calibration import softmax
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version, version_artifact
 from mlmodels.services import NothingToRollBackTo, version_promote, version_rollback
+from predictions.dispatch import announce_switch
 from supervision.comparison import Measured, compare_answers, version_measured
 from supervision.evaluation_services import Evaluating, evaluations_ask
 
@@ -163,6 +164,7 @@ def promotion_make(*, version: ModelVersion, by: User, reason: str, override: bo
         return _judged(promotion_checks(candidate, current, evaluating), candidate, override)
 
     version_promote(version=version, by=by, reason=reason, gate=gate)
+    announce_switch()
 
 
 def promotion_rollback(*, leaving: ModelVersion | None, by: User, reason: str = "") -> None:
@@ -187,6 +189,7 @@ def promotion_rollback(*, leaving: ModelVersion | None, by: User, reason: str = 
         )
     except NothingToRollBackTo as error:
         raise nothing from error
+    announce_switch()
 
 
 def _judged(checks: list[GateCheck], version: ModelVersion, override: bool) -> dict[str, Any]:

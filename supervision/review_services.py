@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.models import User
 from mlmodels.models import Species
 from predictions.models import Inference, Photo
-from predictions.selectors import photos_resembling
+from predictions.selectors import evaluation_photos_like
 from supervision.datasets import REVIEWED
 
 
@@ -63,13 +63,7 @@ def believed_species(photo: Photo) -> str | None:
 
 def _choose_split(photo: Photo, label: Species) -> None:
     """Bring a photo with its new label into training, unless it is too near to evaluation."""
-    resembles = photos_resembling(
-        perceptual_hash=photo.perceptual_hash,
-        mushroom_observer_id=photo.mushroom_observer_id,
-        label=label,
-        split=Photo.Split.EVALUATION,
-    )
-    if resembles:
+    if evaluation_photos_like(photo, label):
         photo.split, photo.split_at = Photo.Split.NONE, None
     elif not photo.split:
         photo.split, photo.split_at = Photo.Split.TRAINING, timezone.now()

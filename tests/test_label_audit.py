@@ -15,7 +15,7 @@ from supervision.models import LabelDoubt
 from tests.labelled_photos import ten_species
 
 pytestmark = pytest.mark.django_db
-EACH = 36
+EACH = 24
 """Real photos of each of the ten species."""
 
 

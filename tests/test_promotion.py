@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
+from celery.signals import before_task_publish
 from django.core.files.base import ContentFile
 
 from mlmodels.ml.preprocessing import decode_photo
@@ -14,6 +15,7 @@ from mlmodels.services import version_promote
 from predictions.models import Photo, Prediction
 from predictions.photo_services import photo_import
 from predictions.services import prediction_create, prediction_infer
+from predictions.tasks import load_production_engine
 from supervision.comparison import Paired, compare_answers, version_measured
 from supervision.datasets import evaluation_set, evaluation_set_sha256
 from supervision.evaluation_services import evaluation_make, evaluations_ask
@@ -167,6 +169,34 @@ def test_a_good_version_passes_and_the_history_says_with_what_numbers(
     assert "Of 8 photos, 0 are right with VGG16 2 only, 0 with VGG16 1 only" in details
     promotion_make(version=successor, by=users["bob"], reason="again", override=False)
     assert StageTransition.objects.first() == transition, "it is there already: nothing changes"
+
+
+@pytest.mark.django_db
+def test_a_switch_has_the_new_engine_loaded_before_a_photo_asks(
+    production, evaluation_photos, users, django_capture_on_commit_callbacks
+) -> None:
+    published = []
+
+    def note(sender: str, routing_key: str, **_: object) -> None:
+        published.append((sender, routing_key))
+
+    successor = another_version(temperature=0.5)
+    for version in (production, successor):
+        evaluated(version)
+    before_task_publish.connect(note)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            promotion_make(version=successor, by=users["bob"], reason="sharper", override=False)
+        with django_capture_on_commit_callbacks(execute=True):
+            promotion_rollback(leaving=successor, by=users["bob"])
+    finally:
+        before_task_publish.disconnect(note)
+    assert published == 2 * [("predictions.tasks.load_production_engine", "inference")]
+
+    promotion_make(version=successor, by=users["bob"], reason="again", override=False)
+    load_production_engine()
+    (successor.folder / "engine.tflite").unlink()  # it is in memory
+    assert score_image(successor, decode_photo(drawn_photo(1)))
 
 
 @pytest.mark.django_db
