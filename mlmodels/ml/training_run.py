@@ -61,6 +61,7 @@ class TrainingRun:
         self._fraction = 0.0
         self._done_after: list[float] = []  # the share of the training, at the end of each epoch
         self._stage = ("", 0.0, 0.0)  # name, fraction and seconds when it began
+        self._layers_share = LAYERS_SHARE
         self._rng = np.random.default_rng(parameters.seed)
         # How much longer an epoch on all photos takes than one on those for training.
         self._refit_factor = 1 + len(dataset.validation) / len(dataset.training)
@@ -85,6 +86,8 @@ class TrainingRun:
         _, began_at, since = self._stage
         gone = fraction - began_at
         eta = (elapsed - since) * (1 - fraction) / gone if gone > 0.01 else None
+        if eta is not None:  # the budget ends it, whatever the pace
+            eta = min(eta, max(0.0, 60 * self.parameters.minutes - elapsed))
         self._progress(Progress(stage, fraction, epoch, self.parameters.epochs, eta, record))
 
     def extract(self, cache: FeatureCache, cut: int) -> int:
@@ -169,6 +172,7 @@ class TrainingRun:
         photos = self.dataset.training
         steps = -(-len(photos) // parameters.batch_size) * parameters.epochs
         optimiser = self._optimiser(tail)
+        self._layers_share = LAYERS_SHARE if refits else LAYERS_SHARE + REFIT_SHARE
         best = self._measure(tail, cache, optimiser, 0, None)
         highest = best.accuracy
         step = 0
@@ -187,7 +191,7 @@ class TrainingRun:
                     break
                 losses.append(self._train_on(optimiser, cache, batch, views, done))
                 step += 1
-                self.report("layers", LAYERS_BEGIN + LAYERS_SHARE * done, epoch)
+                self.report("layers", LAYERS_BEGIN + self._layers_share * done, epoch)
             if losses:
                 self._done_after.append(done)
                 candidate = self._measure(tail, cache, optimiser, epoch, float(np.mean(losses)))
@@ -286,6 +290,6 @@ class TrainingRun:
         accuracy = float((logits.argmax(axis=1) == self.validation_labels).mean())
         record = EpochRecord(epoch, loss, accuracy, nll, self.elapsed())
         self.history.append(record)
-        fraction = LAYERS_BEGIN + LAYERS_SHARE * min(1.0, epoch / self.parameters.epochs)
+        fraction = LAYERS_BEGIN + self._layers_share * min(1.0, epoch / self.parameters.epochs)
         self.report("layers", fraction, epoch, record)
         return Candidate(epoch, weights, logits, accuracy)

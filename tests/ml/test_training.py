@@ -92,10 +92,12 @@ def test_training_learns(trained, dataset):
 def test_it_is_trained_again_on_all_photos_where_there_is_time(trained, run):
     network, _ = trained
     assert network.refitted
-    hurried = run(clock=TickingClock(), parameters={"epochs": 500, "minutes": 4.0})
+    reports: list = []
+    hurried = run(reports.append, clock=TickingClock(), parameters={"epochs": 500, "minutes": 4.0})
     assert hurried.out_of_time, "the first training left time for the second"
     assert hurried.refitted
     assert hurried.seconds < 4 * 60
+    assert max(report.eta_seconds or 0 for report in reports) < 4 * 60
 
 
 def test_only_the_chosen_layers_change(trained, backbone):
