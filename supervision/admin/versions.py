@@ -65,7 +65,6 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         "run",
         "created_at",
     )
-    list_filter = ("stage", "name")
     ordering = ("-id",)
     fields = (
         "stage",
