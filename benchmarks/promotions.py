@@ -95,6 +95,7 @@ def run(base: str, requests_count: int, pause: float) -> None:
         if is_first:
             number = switches[index]()
             print(f"request {index}: version {number} is in production")
+            time.sleep(pause / 2)  # the next user comes, on average, so much later
         photo = new_photo()
         started = time.perf_counter()
         response = alice.post(photo)

@@ -24,8 +24,11 @@ from mlmodels.ml.layers import (
     feature_shape,
     frozen_convolutions,
 )
+from mlmodels.ml.winograd import WinogradConv2D
 
 IMAGENET_MEAN = (123.68, 116.779, 103.939)  # red, green, blue
+WINOGRAD_CHANNELS = 512
+"""With fewer channels there are more pixels: less is saved, and tiles take more memory."""
 
 
 @keras.saving.register_keras_serializable("champipy")
@@ -55,6 +58,7 @@ def build_tail(
     frozen: int = 0,
     dropout: float = 0.0,
     seed: int = 0,
+    winograd: bool = False,
 ) -> keras.Model:
     """The network from the cut: features [n, …] to ``{"embedding": [n, 512], "logits": [n, k]}``.
 
@@ -62,14 +66,15 @@ def build_tail(
     convolutions compute in, "float32" or "mixed_bfloat16"; both outputs are float32. The
     convolutions below number `frozen` (counted from the input of the whole network, as the cut is)
     are not trained. `dropout`, in training only, is the share of the pooled features that is left
-    out, `seed` its seed.
+    out, `seed` its seed. With `winograd`, for float32 only, layers of `WINOGRAD_CHANNELS` are
+    computed by Winograd's algorithm: quicker to train, the same but for rounding.
     """
     features = keras.Input(feature_shape(cut, input_size), name="features")
     x: keras.KerasTensor = features
     if cut == 0:
         x = ImageNetColours(dtype=dtype)(x)
     if cut < len(CONVOLUTIONS):
-        x = _convolve(x, cut, len(CONVOLUTIONS), dtype=dtype)
+        x = _convolve(x, cut, len(CONVOLUTIONS), dtype=dtype, winograd=winograd)
         x = keras.layers.GlobalAveragePooling2D(dtype=dtype)(x)
     embedding = keras.layers.Identity(dtype="float32", name="embedding")(x)
     x = keras.layers.Dropout(dropout, seed=seed, dtype="float32")(embedding)
@@ -132,10 +137,12 @@ def _variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def _convolve(
-    x: keras.KerasTensor, start: int, stop: int, dtype: str = "float32"
+    x: keras.KerasTensor, start: int, stop: int, dtype: str = "float32", winograd: bool = False
 ) -> keras.KerasTensor:
     for layer in CONVOLUTIONS[start:stop]:
-        x = keras.layers.Conv2D(
+        quick = winograd and layer.outputs >= WINOGRAD_CHANNELS
+        convolution = WinogradConv2D if quick else keras.layers.Conv2D
+        x = convolution(
             layer.outputs, 3, padding="same", activation="relu", name=layer.name, dtype=dtype
         )(x)
         if layer.pooled:

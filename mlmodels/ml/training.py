@@ -155,14 +155,16 @@ def prepare(
     )
     views = run.extract(cache, cut)
     prune_cache(cache_dir, cache)
+    in_bfloat16 = supports_bfloat16()
     tail = build_tail(
         cut,
         parameters.input_size,
         len(dataset.labels),
-        dtype="mixed_bfloat16" if supports_bfloat16() else "float32",
+        dtype="mixed_bfloat16" if in_bfloat16 else "float32",
         frozen=frozen,
         dropout=parameters.dropout,
         seed=parameters.seed,
+        winograd=not in_bfloat16,
     )
     set_weights(tail, {**blank_head(len(dataset.labels)), **weights})
     return Bench(tail, cache, views)

@@ -47,11 +47,12 @@ def test_the_head_is_a_dense_layer_on_the_pooled_features(network, network_weigh
     assert np.asarray(outputs["logits"]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
+@pytest.mark.parametrize("winograd", [False, True])
 @pytest.mark.parametrize("cut", [1, 4, 10, 12, 13])
-def test_stem_and_tail_are_the_network(network, network_weights, pixels, cut):
+def test_stem_and_tail_are_the_network(network, network_weights, pixels, cut, winograd):
     whole = network.build_network(network_weights, SMALLEST_INPUT)(pixels.astype(np.float32))
     stem = network.build_stem(cut, SMALLEST_INPUT)
-    tail = network.build_tail(cut, SMALLEST_INPUT, 3)
+    tail = network.build_tail(cut, SMALLEST_INPUT, 3, winograd=winograd)
     network.set_weights(stem, network_weights)
     network.set_weights(tail, network_weights)
     features = np.asarray(stem(pixels.astype(np.float32)))
