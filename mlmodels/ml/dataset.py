@@ -38,6 +38,11 @@ class Dataset:
     """False where the network to go on from was trained on validation photos: they say nothing
     then, neither which epoch is best nor how sure it may be."""
 
+    @property
+    def photos(self) -> tuple[LabelledPhoto, ...]:
+        """All of them: those for training first."""
+        return (*self.training, *self.validation)
+
     def __post_init__(self) -> None:
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError("A dataset needs two or more labels, each of them once.")

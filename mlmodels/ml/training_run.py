@@ -92,7 +92,7 @@ class TrainingRun:
 
     def extract(self, cache: FeatureCache, cut: int) -> int:
         """Compute the features, view by view; returns how many views there are of each photo."""
-        photos = (*self.dataset.training, *self.dataset.validation)
+        photos = self.dataset.photos
         size = int(np.prod(feature_shape(cut, self.parameters.input_size))) * (2 if cut else 1)
         room = max(1, FEATURE_BYTES // (size * len(photos)))
         # Each epoch takes one view of each photo: more views than epochs would be for nothing.
@@ -113,7 +113,7 @@ class TrainingRun:
 
         Those of the training photos come first, then those of the validation photos.
         """
-        photos = (*self.dataset.training, *self.dataset.validation)
+        photos = self.dataset.photos
         views = min(views, self.parameters.head_views)
         pairs = [(photo.sha256, view) for view in range(views) for photo in photos]
 
@@ -140,7 +140,7 @@ class TrainingRun:
 
         As heads on `embeddings` see them, none of which was fitted to the photos that it scores.
         """
-        photos = (*self.dataset.training, *self.dataset.validation)
+        photos = self.dataset.photos
         labels = np.array([photo.label for photo in photos])
         groups = [photo.group for photo in photos]
         logits = out_of_fold_logits(embeddings, labels, groups, self.parameters.head_regularisation)
@@ -220,7 +220,7 @@ class TrainingRun:
         There is nothing left to measure it by, so it repeats what has been measured. Returns the
         averaged weights, or None when the time budget ended first.
         """
-        photos = (*self.dataset.training, *self.dataset.validation)
+        photos = self.dataset.photos
         per_epoch = -(-len(photos) // self.parameters.batch_size)
         optimiser = self._optimiser(tail)
         step = 0

@@ -89,18 +89,18 @@ def _tiles(maps: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]
 
 
 def _lay_down(tiles: tf.Tensor, axis: int) -> tf.Tensor:
-    """Sum tiles […, t, 6, …] where they overlap, to [… , 4 t + 2, …]; `axis` is that of t."""
-    shape = tf.shape(tiles)
-    rank = len(tiles.shape)
-    row = tf.concat([shape[:axis], [STEP * tiles.shape[axis]], shape[axis + 2 :]], 0)
+    """Sum tiles […, t, 6, …] where they overlap, to […, 4 t + 2, …]; `axis` is that of t."""
+    count, rank = tiles.shape[axis], len(tiles.shape)
     own, shared = tf.split(tiles, [STEP, TILE - STEP], axis=axis + 1)
 
-    def padded(part: tf.Tensor, at: int, before: int, after: int) -> tf.Tensor:
-        return tf.pad(part, [[before, after] if i == at else [0, 0] for i in range(rank)])
+    def padded(part: tf.Tensor, paddings: dict[int, list[int]]) -> tf.Tensor:
+        return tf.pad(part, [paddings.get(i, [0, 0]) for i in range(rank)])
 
-    shared = tf.reshape(padded(shared, axis + 1, 0, 2 * STEP - TILE), row)
-    own = tf.reshape(own, row)
-    rank -= 1
     # The last two pixels of each tile lie on the next one's first two.
-    shared = tf.split(shared, [-1, 2 * STEP - TILE], axis=axis)[0]
-    return padded(own, axis, 0, TILE - STEP) + padded(shared, axis, STEP, 0)
+    own = padded(own, {axis: [0, 1]})
+    shared = padded(shared, {axis: [1, 0], axis + 1: [0, 2 * STEP - TILE]})
+    shape = tf.shape(tiles)
+    row = tf.concat([shape[:axis], [STEP * (count + 1)], shape[axis + 2 :]], 0)
+    return tf.split(
+        tf.reshape(own + shared, row), [STEP * count + TILE - STEP, 2 * STEP - TILE], axis=axis
+    )[0]
