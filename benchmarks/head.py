@@ -40,7 +40,7 @@ HEADS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def main() -> None:
     """Print the share of right answers for each head and strength of regularisation."""
     dataset = training_dataset(limit=RECENT_PHOTOS, seed=0)
-    photos = [*dataset.training, *dataset.validation]
+    photos = dataset.photos
     labels = np.array([photo.label for photo in photos])
     groups = np.array([photo.group for photo in photos])
     backbone = load_backbone(Path(settings.CHAMPIPY_HOME) / "cache" / "backbone")
