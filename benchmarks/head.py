@@ -19,7 +19,7 @@ from mlmodels.ml.features import photo_pixels
 from mlmodels.ml.head import blank_head
 from mlmodels.ml.network import build_network
 from mlmodels.ml.training_types import TrainingParameters
-from supervision.datasets import RECENT_PHOTOS, training_dataset
+from supervision.datasets.selectors import RECENT_PHOTOS, training_dataset
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 

@@ -28,7 +28,7 @@ def main() -> None:
     from mlmodels.ml.backbone import load_backbone
     from mlmodels.ml.dataset import Dataset
     from mlmodels.ml.training_types import TrainingParameters
-    from supervision.datasets import RECENT_PHOTOS, training_dataset
+    from supervision.datasets.selectors import RECENT_PHOTOS, training_dataset
 
     whole = training_dataset(limit=RECENT_PHOTOS, seed=0)
     rng = np.random.default_rng(0)
@@ -56,7 +56,7 @@ def _cached_seconds(dataset: Any, parameters: Any, backbone: Any) -> tuple[float
     """Seconds for the features, and for the epochs on them."""
     from mlmodels.ml.network import set_weights
     from mlmodels.ml.training import prepare
-    from mlmodels.ml.training_run import TrainingRun
+    from mlmodels.ml.training_session import TrainingRun
 
     def run(views: int) -> TrainingRun:
         chosen = replace(parameters, views=views, minutes=600)

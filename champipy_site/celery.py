@@ -11,9 +11,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "champipy_site.settings")
 
 app = Celery("champipy")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks()
-app.autodiscover_tasks(related_name="evaluation_tasks")
-app.autodiscover_tasks(related_name="monitoring_tasks")
+app.autodiscover_tasks()  # of the installed apps
+app.autodiscover_tasks(f"supervision.{name}" for name in ("evaluations", "trainings", "monitoring"))
 
 # Celery would open a new database connection for each task, a twentieth of the time that scoring a
 # photo takes. Here tasks keep theirs as requests do: looked at before each, replaced when dead.

@@ -235,7 +235,7 @@ CELERY_TASK_ROUTES = {
     "predictions.tasks.fetch_prediction": {"queue": "fetch"},
     "predictions.tasks.infer_prediction": {"queue": "inference"},
     "predictions.tasks.load_production_engine": {"queue": "inference"},
-    "supervision.tasks.work_next_run": {"queue": "training"},
+    "supervision.trainings.tasks.work_next_run": {"queue": "training"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -249,22 +249,22 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 # and leaves the rest as Bob set it in the admin.
 CELERY_BEAT_SCHEDULE = {
     "check-accuracy": {
-        "task": "supervision.monitoring_tasks.run_check",
+        "task": "supervision.monitoring.tasks.run_check",
         "args": ("accuracy",),
         "schedule": 7 * 24 * 3600.0,
     },
     "check-new-photos": {
-        "task": "supervision.monitoring_tasks.run_check",
+        "task": "supervision.monitoring.tasks.run_check",
         "args": ("new_photos",),
         "schedule": 7 * 24 * 3600.0,
     },
     "watch-service": {
-        "task": "supervision.monitoring_tasks.watch_service",
+        "task": "supervision.monitoring.tasks.watch_service",
         "schedule": 60.0,
         "options": {"expire_seconds": 60},
     },
     "deliver-alert-messages": {
-        "task": "supervision.monitoring_tasks.deliver_alert_messages",
+        "task": "supervision.monitoring.tasks.deliver_alert_messages",
         "schedule": 60.0,
         "options": {"expire_seconds": 60},
     },
@@ -274,7 +274,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expire_seconds": 3},
     },
     "watch-runs": {
-        "task": "supervision.tasks.watch_runs",
+        "task": "supervision.trainings.tasks.watch_runs",
         "schedule": 10.0,
         "options": {"expire_seconds": 10},
     },

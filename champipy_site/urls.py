@@ -17,7 +17,9 @@ api_v1 = [
     path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("", include("accounts.api.urls")),
     path("", include("predictions.api.urls")),
-    path("", include("supervision.api.urls")),
+    path("", include("supervision.evaluations.api.urls")),
+    path("", include("supervision.trainings.api.urls")),
+    path("", include("supervision.monitoring.api.urls")),
 ]
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs"), name="home"),

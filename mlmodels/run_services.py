@@ -52,7 +52,7 @@ def run_create(
     parent: ModelVersion | None,
     requested_by: User | None,
 ) -> TrainingRun:
-    """Put a run into the queue. `supervision.run_services.run_request` checks it beforehand."""
+    """Put a run into the queue; `supervision.trainings.services.run_request` checks it before."""
     return TrainingRun.objects.create(
         kind=kind,
         parameters=dict(parameters),

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from mlmodels.admin import ReadOnlyAdmin
+from common.admin import ReadOnlyAdmin
 from predictions.models import Prediction
 
 

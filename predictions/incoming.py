@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from mlmodels.ml.files import write_atomically
+from common.files import write_atomically
 
 
 def incoming_path(prediction_id: int) -> Path:

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from PIL import Image
 
-from mlmodels.ml.files import write_atomically
+from common.files import write_atomically
 from mlmodels.ml.preprocessing import decode_photo, perceptual_hash
 from mlmodels.models import Species
 from predictions.models import Photo

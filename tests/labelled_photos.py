@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from mlmodels.models import ModelVersion, Species
 from predictions.models import Photo
-from supervision.datasets import LEAST_PHOTOS
+from supervision.datasets.selectors import LEAST_PHOTOS
 
 PHOTOS_EACH = 12
 SPECIES = (

@@ -7,14 +7,14 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from supervision.alert_delivery import messages_deliver
-from supervision.alert_services import (
+from supervision.models import Alert, AlertMessage
+from supervision.monitoring.alert_delivery import messages_deliver
+from supervision.monitoring.alert_services import (
     alert_acknowledge,
     alert_raise,
     alerts_resolve,
     alerts_resolve_of_others,
 )
-from supervision.models import Alert, AlertMessage
 from tests.labelled_photos import version_row
 from tests.sinks import MailServer, WebHook
 

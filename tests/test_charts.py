@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from supervision.charts import (
+from supervision.pictures.charts import (
     AccuracyPoint,
     VersionChange,
     accuracy_over_time_svg,
@@ -18,7 +18,7 @@ from supervision.charts import (
     predictions_per_day_svg,
     trials_svg,
 )
-from supervision.drawing import drawn
+from supervision.pictures.drawing import drawn
 from tests.conftest import PROJECT
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -178,7 +178,7 @@ import sys
 import champipy_site.wsgi
 from django.urls import get_resolver
 get_resolver().url_patterns
-from supervision.charts import predictions_per_day_svg
+from supervision.pictures.charts import predictions_per_day_svg
 print("matplotlib" in sys.modules, end=" ")
 import datetime
 predictions_per_day_svg([(datetime.date(2026, 11, 1), 1, 0)])

@@ -16,10 +16,10 @@ from django.utils import timezone
 
 from mlmodels.models import ModelVersion, StageTransition, TrainingRun
 from predictions.models import Photo, Prediction
-from supervision import check_services
-from supervision.check_services import check_run, watch
-from supervision.evaluation_set_services import evaluation_set_freeze
+from supervision.datasets.services import evaluation_set_freeze
 from supervision.models import Alert, Check, Evaluation, EvaluationSet
+from supervision.monitoring import check_services
+from supervision.monitoring.check_services import check_run, watch
 from tests.labelled_photos import photo_rows, version_row
 from tests.test_alerts import mail, webhook  # noqa: F401 - fixtures
 from tests.test_statistics_api import answered_prediction, evaluation_rows

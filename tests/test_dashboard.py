@@ -10,8 +10,8 @@ from django.utils import timezone
 from accounts.models import User
 from mlmodels.models import ModelVersion, StageTransition, TrainingRun
 from predictions.models import Inference, Photo, Prediction
-from supervision.dashboard import predictions_by_day, reigns
 from supervision.models import Alert, Evaluation
+from supervision.monitoring.dashboard import predictions_by_day, reigns
 
 pytestmark = pytest.mark.django_db
 

@@ -12,10 +12,14 @@ from django.utils import timezone
 
 from mlmodels.models import Species
 from predictions.models import Photo
-from supervision.datasets import current_evaluation_set, evaluation_set, evaluation_set_sha256
-from supervision.evaluation_set_services import evaluation_set_changes, evaluation_set_freeze
+from supervision.datasets.selectors import (
+    current_evaluation_set,
+    evaluation_set,
+    evaluation_set_sha256,
+)
+from supervision.datasets.services import evaluation_set_changes, evaluation_set_freeze
 from supervision.models import EvaluationSet
-from supervision.review_services import photo_exclude, photo_name
+from supervision.review.services import photo_exclude, photo_name
 from tests.conftest import drawn_photo
 from tests.labelled_photos import photo_rows, ten_species
 

@@ -9,9 +9,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from predictions.models import Photo
-from supervision.datasets import TooFewPhotos
-from supervision.label_audit import FOLDS, labels_audit, out_of_fold_probabilities
+from supervision.datasets.selectors import TooFewPhotos
 from supervision.models import LabelDoubt
+from supervision.review.label_audit import FOLDS, labels_audit, out_of_fold_probabilities
 from tests.labelled_photos import ten_species
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from mlmodels.scoring import score_image
 from mlmodels.selectors import production_version
 from predictions.models import Photo
 from predictions.photo_services import photo_import
-from supervision.evaluation_set_services import evaluation_set_freeze
+from supervision.datasets.services import evaluation_set_freeze
 from supervision.models import Evaluation
 from tests.conftest import drawn_photo
 from tests.versions import another_version

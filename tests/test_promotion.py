@@ -16,18 +16,18 @@ from predictions.models import Photo, Prediction
 from predictions.photo_services import photo_import
 from predictions.services import prediction_create, prediction_infer
 from predictions.tasks import load_production_engine
-from supervision.comparison import Paired, compare_answers, version_measured
-from supervision.datasets import evaluation_set, evaluation_set_sha256
-from supervision.evaluation_services import evaluation_make, evaluations_ask
-from supervision.evaluation_set_services import evaluation_set_freeze
-from supervision.models import Evaluation
-from supervision.promotion import (
+from supervision.datasets.selectors import evaluation_set, evaluation_set_sha256
+from supervision.datasets.services import evaluation_set_freeze
+from supervision.evaluations.comparison import Paired, compare_answers, version_measured
+from supervision.evaluations.on_demand import evaluation_make, evaluations_ask
+from supervision.evaluations.promotion import (
     PromotionRefused,
     promotion_make,
     promotion_rollback,
     version_checks,
 )
-from supervision.services import version_evaluate
+from supervision.evaluations.services import version_evaluate
+from supervision.models import Evaluation
 from tests.conftest import drawn_photo
 from tests.versions import another_version
 

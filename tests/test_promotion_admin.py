@@ -14,11 +14,11 @@ from mlmodels.selectors import production_version
 from mlmodels.services import version_promote
 from predictions.models import Photo
 from predictions.photo_services import photo_import
-from supervision.admin.versions import ModelVersionAdmin, accuracy_text
-from supervision.datasets import evaluation_set
-from supervision.evaluation_set_services import evaluation_set_freeze
+from supervision.datasets.selectors import evaluation_set
+from supervision.datasets.services import evaluation_set_freeze
+from supervision.evaluations.admin.versions import ModelVersionAdmin, accuracy_text
+from supervision.evaluations.services import version_evaluate
 from supervision.models import Evaluation
-from supervision.services import version_evaluate
 from tests.conftest import drawn_photo
 from tests.versions import another_version
 

@@ -10,9 +10,9 @@ from django.utils import timezone
 from mlmodels.models import ModelVersion, Species
 from predictions.models import Inference, Photo, Prediction
 from predictions.photo_services import Imported, photo_import, photo_keep_for_training
-from supervision.datasets import training_dataset
+from supervision.datasets.selectors import training_dataset
 from supervision.models import LabelDoubt
-from supervision.review_services import photo_exclude, photo_name
+from supervision.review.services import photo_exclude, photo_name
 from tests.conftest import drawn_photo
 from tests.labelled_photos import SPECIES, photo_rows, version_row
 

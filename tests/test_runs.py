@@ -35,9 +35,9 @@ from mlmodels.run_services import (
     runs_recover,
 )
 from predictions.models import Photo
-from supervision.run_services import run_work, runs_watch
-from supervision.run_watch import EXIT_CODE, RunWatch
-from supervision.tasks import hand_run_back
+from supervision.trainings.heartbeat import EXIT_CODE, RunWatch
+from supervision.trainings.services import run_work, runs_watch
+from supervision.trainings.tasks import hand_run_back
 from tests.conftest import PROJECT
 from tests.labelled_photos import draw_labelled, import_all, photo_rows, version_row
 from tests.stack.running import eventually
@@ -190,7 +190,7 @@ def test_the_watch_wakes_the_worker_only_where_something_waits_and_nothing_runs(
     assert sent == []
     queued_run()
     runs_watch()
-    assert sent == ["supervision.tasks.work_next_run"]
+    assert sent == ["supervision.trainings.tasks.work_next_run"]
     run = run_claim()
     queued_run()
     runs_watch()
@@ -256,7 +256,7 @@ DEAF = """
 import sys, time, django
 django.setup()
 from mlmodels.run_services import run_claim
-from supervision.run_watch import RunWatch
+from supervision.trainings.heartbeat import RunWatch
 with RunWatch(run_claim(), minutes=float(sys.argv[1])):
     print("holds it", flush=True)
     time.sleep(300)
@@ -297,7 +297,7 @@ def test_a_failed_run_says_why_to_a_person(monkeypatch, error: Exception, says: 
     def fails(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr("supervision.run_services.training_dataset", fails)
+    monkeypatch.setattr("supervision.trainings.services.training_dataset", fails)
     queued_run()
     run = run_claim()
     run_work(run=run)

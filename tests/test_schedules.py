@@ -50,7 +50,7 @@ def test_what_bob_changed_survives_a_restart_and_an_upgrade(monkeypatch) -> None
             setattr(row, field, value)
         row.save()
     own = PeriodicTask.objects.create(
-        name="Bob's own", task="supervision.monitoring_tasks.watch_service", interval=daily
+        name="Bob's own", task="supervision.monitoring.tasks.watch_service", interval=daily
     )
     before = {row["name"]: row for row in PeriodicTask.objects.values()}
     ours = app.conf.beat_schedule
@@ -68,7 +68,9 @@ def test_what_bob_changed_survives_a_restart_and_an_upgrade(monkeypatch) -> None
 def test_an_entry_whose_task_is_gone_is_switched_off() -> None:
     restarted().close()
     interval = IntervalSchedule.objects.first()
-    PeriodicTask.objects.create(name="old", task="supervision.tasks.gone", interval=interval)
+    PeriodicTask.objects.create(
+        name="old", task="supervision.trainings.tasks.gone", interval=interval
+    )
     scheduler = restarted()
     assert PeriodicTask.objects.get(name="old").enabled is False
     assert "old" not in scheduler.schedule
@@ -87,7 +89,7 @@ def test_an_entry_that_the_broker_did_not_take_stays_due(monkeypatch) -> None:
     def refuse(name: str, *args, **kwargs) -> None:
         raise ConnectionError("away")
 
-    monkeypatch.setattr(app.tasks["supervision.monitoring_tasks.run_check"], "apply_async", refuse)
+    monkeypatch.setattr(app.tasks["supervision.monitoring.tasks.run_check"], "apply_async", refuse)
     scheduler._read_again()
     assert scheduler.tick() > 1, "it does not run hot"
     after = PeriodicTask.objects.get()
@@ -95,7 +97,7 @@ def test_an_entry_that_the_broker_did_not_take_stays_due(monkeypatch) -> None:
     assert after.last_run_at is not None
     assert after.last_run_at <= before.date_changed
     monkeypatch.setattr(
-        app.tasks["supervision.monitoring_tasks.run_check"],
+        app.tasks["supervision.monitoring.tasks.run_check"],
         "apply_async",
         lambda args, *rest, **more: taken.append(args[0]),
     )

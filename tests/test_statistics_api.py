@@ -8,8 +8,8 @@ from django.utils import timezone
 from mlmodels.models import ModelVersion, Species, StageTransition
 from predictions.models import Inference, Photo, Prediction
 from predictions.photo_services import photo_import
-from supervision.datasets import evaluation_set_sha256
-from supervision.evaluation_set_services import evaluation_set_freeze
+from supervision.datasets.selectors import evaluation_set_sha256
+from supervision.datasets.services import evaluation_set_freeze
 from supervision.models import Alert, Check, Evaluation
 from tests.conftest import drawn_photo
 from tests.labelled_photos import photo_rows, ten_species, version_row

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from mlmodels.models import ModelVersion, Species, TrainingRun
 from mlmodels.services import version_promote
 from predictions.models import Photo
-from supervision.datasets import (
+from supervision.datasets.selectors import (
     LEAST_PHOTOS,
     TooFewPhotos,
     dataset_manifest,

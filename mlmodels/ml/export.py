@@ -21,7 +21,7 @@ from tensorflow.python.framework.convert_to_constants import (  # no public name
     convert_variables_to_constants_v2,
 )
 
-from mlmodels.ml.files import write_atomically
+from common.files import write_atomically
 from mlmodels.ml.layers import CONVOLUTIONS
 from mlmodels.ml.network import build_stem, set_weights
 

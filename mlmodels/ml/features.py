@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
+from common.files import write_atomically
 from mlmodels.ml import augmentation
 from mlmodels.ml.backbone import weights_digest
 from mlmodels.ml.dataset import LabelledPhoto
-from mlmodels.ml.files import write_atomically
 from mlmodels.ml.layers import CONVOLUTIONS
 from mlmodels.ml.preprocessing import decode_photo, to_input
 

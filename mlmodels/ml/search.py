@@ -22,7 +22,7 @@ from mlmodels.ml.dataset import Dataset, LabelledPhoto
 from mlmodels.ml.layers import frozen_convolutions
 from mlmodels.ml.network import set_weights
 from mlmodels.ml.training import prepare
-from mlmodels.ml.training_run import TrainingRun
+from mlmodels.ml.training_session import TrainingRun
 from mlmodels.ml.training_types import Progress, TrainingParameters
 
 MOST_VARIABLES = 4

@@ -27,7 +27,7 @@ from mlmodels.ml.layers import CONVOLUTIONS, HEAD, frozen_convolutions, trained_
 from mlmodels.ml.metrics import evaluate
 from mlmodels.ml.network import build_tail, set_weights
 from mlmodels.ml.optimisation import supports_bfloat16
-from mlmodels.ml.training_run import TrainingRun
+from mlmodels.ml.training_session import TrainingRun
 from mlmodels.ml.training_types import (
     EpochRecord,
     Progress,

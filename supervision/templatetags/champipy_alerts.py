@@ -3,9 +3,9 @@
 from django import template
 from django.db.models import QuerySet
 
-from supervision import selectors
-from supervision.alert_texts import alert_summary
 from supervision.models import Alert
+from supervision.monitoring import selectors
+from supervision.monitoring.alert_texts import alert_summary
 
 register = template.Library()
 register.filter("alert_summary", alert_summary)

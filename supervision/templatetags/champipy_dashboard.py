@@ -4,7 +4,7 @@ from typing import Any
 
 from django import template
 
-from supervision.admin.dashboard import dashboard_context
+from supervision.monitoring.admin.dashboard import dashboard_context
 
 register = template.Library()
 

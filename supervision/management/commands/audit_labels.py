@@ -8,9 +8,9 @@ from tqdm import tqdm
 
 from mlmodels.ml.backbone import BackboneUnavailable
 from mlmodels.ml.preprocessing import PhotoError
-from supervision.datasets import TooFewPhotos
-from supervision.label_audit import labels_audit
+from supervision.datasets.selectors import TooFewPhotos
 from supervision.models import LabelDoubt
+from supervision.review.label_audit import labels_audit
 
 SHOWN = 30
 

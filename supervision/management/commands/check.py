@@ -4,10 +4,10 @@ from django.core.management.base import CommandError
 from django.core.management.commands import check
 from django.db import DatabaseError, InterfaceError, connection
 
-from supervision.alert_texts import alert_advice, alert_summary
-from supervision.check_services import check_run
 from supervision.models import Check
-from supervision.selectors import channels_configured, open_alerts
+from supervision.monitoring.alert_texts import alert_advice, alert_summary
+from supervision.monitoring.check_services import check_run
+from supervision.monitoring.selectors import channels_configured, open_alerts
 
 ONLY_SYSTEM_CHECKS = ("tags", "list_tags", "deploy", "databases")
 

@@ -8,8 +8,8 @@ from tqdm import tqdm
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version
-from supervision.datasets import evaluation_set
-from supervision.services import evaluation_report, version_evaluate
+from supervision.datasets.selectors import evaluation_set
+from supervision.evaluations.services import evaluation_report, version_evaluate
 
 
 class Command(BaseCommand):

@@ -11,8 +11,8 @@ from mlmodels.ml.preprocessing import MAX_BYTES, NEAR_DUPLICATE_BITS, PhotoError
 from mlmodels.models import Species
 from predictions.models import Photo
 from predictions.photo_services import Imported, PhotoImport, photo_import
-from supervision.datasets import current_evaluation_set
-from supervision.evaluation_set_services import evaluation_set_freeze
+from supervision.datasets.selectors import current_evaluation_set
+from supervision.datasets.services import evaluation_set_freeze
 
 
 class Command(BaseCommand):

@@ -11,9 +11,9 @@ from mlmodels.ml.layers import TRAINABLE_LAYERS
 from mlmodels.ml.training_types import Progress
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
-from supervision.datasets import TooFewPhotos
-from supervision.run_services import MOST_EPOCHS, MOST_SEED, RunUnderWay, run_begin, run_work
-from supervision.services import evaluation_report
+from supervision.datasets.selectors import TooFewPhotos
+from supervision.evaluations.services import evaluation_report
+from supervision.trainings.services import MOST_EPOCHS, MOST_SEED, RunUnderWay, run_begin, run_work
 
 BOUNDS = {
     "variables": (1, TRAINABLE_LAYERS),

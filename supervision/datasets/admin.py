@@ -1,0 +1,72 @@
+"""Evaluation sets: what is measured on, since when and why, and freezing a new version of it."""
+
+from typing import Any, cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+
+from accounts.models import User
+from common.admin import ReadOnlyAdmin
+from supervision.datasets.selectors import current_evaluation_set
+from supervision.datasets.services import evaluation_set_changes, evaluation_set_freeze
+from supervision.models import EvaluationSet
+
+
+class FreezeForm(forms.Form):
+    """Why the set changes."""
+
+    reason = forms.CharField(max_length=2000, widget=forms.Textarea(attrs={"rows": 2}))
+
+
+@admin.register(EvaluationSet)
+class EvaluationSetAdmin(ReadOnlyAdmin):
+    change_list_template = "admin/supervision/evaluation_set_list.html"
+    list_display = ("version", "n", "reason", "by", "created_at", "hash")
+    list_select_related = ("by",)
+    fields = ("version", "n", "reason", "by", "created_at", "sha256")
+
+    @admin.display(description="SHA-256")
+    def hash(self, frozen: EvaluationSet) -> str:
+        return f"{frozen.sha256[:12]}…"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[EvaluationSet]:
+        return super().get_queryset(request).defer("manifest")
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {
+            "title": "Evaluation sets",
+            "current": current_evaluation_set(),
+            "changes": evaluation_set_changes(),
+            "form": FreezeForm(),
+        }
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def get_urls(self) -> list[URLPattern]:
+        freeze = path(
+            "freeze/",
+            self.admin_site.admin_view(self.freeze),
+            name="supervision_evaluationset_freeze",
+        )
+        return [freeze, *super().get_urls()]
+
+    def freeze(self, request: HttpRequest) -> HttpResponse:
+        """Make today's evaluation photos the next version of the set."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        form = FreezeForm(request.POST)
+        if form.is_valid():
+            by = cast(User, request.user)
+            frozen = evaluation_set_freeze(by=by, reason=form.cleaned_data["reason"])
+            messages.success(request, f"Versions are measured on {frozen} from now on.")
+        else:
+            messages.error(request, "Nothing was frozen: say why, in the field beside the button.")
+        return redirect("admin:supervision_evaluationset_changelist")

@@ -1,0 +1,226 @@
+"""Model versions: beside each other, one by one, and how they changed stage."""
+
+from typing import Any, cast
+
+from django.contrib import admin, messages
+from django.db.models import FloatField, OuterRef, QuerySet, Subquery, Value
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast, Coalesce
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path, reverse
+from django.utils.formats import localize
+from django.utils.html import format_html, format_html_join
+from django.utils.timezone import localtime
+
+from accounts.models import User
+from common.admin import ReadOnlyAdmin
+from mlmodels.models import ModelVersion, StageTransition
+from mlmodels.selectors import production_version, version_before_production
+from supervision.evaluations.admin.promotion_page import promotion_page
+from supervision.evaluations.comparison import present_evaluations, version_measured
+from supervision.evaluations.promotion import PromotionRefused, promotion_rollback
+
+NOT_MEASURED = "not measured"
+
+
+def accuracy_text(metrics: dict[str, Any] | None) -> str:
+    """Return accuracy, its 95 % interval and the number of photos."""
+    if not metrics:
+        return NOT_MEASURED
+    low, high = metrics["ci95"]
+    return f"{metrics['accuracy']:.1%} ({low:.1%} to {high:.1%}) of {metrics['n']}"
+
+
+def gate_text(transition: StageTransition) -> str:
+    """Return what the gate said, check by check."""
+    gate = transition.gate
+    if not gate:
+        return ""
+    verdict = "overridden" if gate.get("overridden") else "passed"
+    kind = "Rollback; gate" if gate.get("rollback") else "Gate"
+    checks = format_html_join(
+        "",
+        "<li>{} {}: {}</li>",
+        (
+            ("✓" if check["passed"] else "✗", check["name"].replace("_", " "), check["detail"])
+            for check in gate.get("checks", [])
+        ),
+    )
+    return format_html("{} {}.<ul>{}</ul>", kind, verdict, checks)
+
+
+@admin.register(ModelVersion)
+class ModelVersionAdmin(ReadOnlyAdmin):
+    change_list_template = "admin/supervision/version_list.html"
+    change_form_template = "admin/supervision/version.html"
+    list_display = (
+        "__str__",
+        "stage",
+        "promote_link",  # early: on a narrow screen the last columns are out of sight
+        "accuracy_here",
+        "accuracy_when_made",
+        "calibration_error",
+        "megabytes",
+        "run",
+        "created_at",
+    )
+    ordering = ("-id",)
+    fields = (
+        "stage",
+        "accuracy_here",
+        "accuracy_when_made",
+        "calibration_error",
+        "confusion",
+        "learning_curves",
+        "run",
+        "parent",
+        "species",
+        "input_size",
+        "preprocessing",
+        "temperature",
+        "file_list",
+        "history",
+        "created_at",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
+        """Versions with `metrics_here`, their figures on the present evaluation set."""
+        versions = super().get_queryset(request).defer("card").select_related("run", "parent")
+        here = present_evaluations(ModelVersion.objects.all()).filter(model_version=OuterRef("pk"))
+        when_made = Cast(KT("metrics__evaluation__accuracy"), FloatField())
+        return versions.annotate(
+            metrics_here=Subquery(here.values("metrics")[:1]),
+            # Not measured comes last where the best comes first.
+            by_accuracy=Coalesce(Subquery(here.values("accuracy")[:1]), Value(-1.0)),
+            by_accuracy_when_made=Coalesce(when_made, Value(-1.0)),
+        )
+
+    @admin.display(description="accuracy here (95 % interval)", ordering="by_accuracy")
+    def accuracy_here(self, version: Any) -> str:
+        return accuracy_text(version.metrics_here)
+
+    @admin.display(description="accuracy when made", ordering="by_accuracy_when_made")
+    def accuracy_when_made(self, version: ModelVersion) -> str:
+        return accuracy_text(version.metrics.get("evaluation"))
+
+    @admin.display(description="calibration error")
+    def calibration_error(self, version: Any) -> str:
+        metrics = version.metrics_here or version.metrics.get("evaluation")
+        return f"{metrics['ece']:.1%}" if metrics else NOT_MEASURED
+
+    @admin.display(description="size")
+    def megabytes(self, version: ModelVersion) -> str:
+        return f"{sum(file['size'] for file in version.files.values()) / 1e6:.1f} MB"
+
+    @admin.display(description="")
+    def promote_link(self, version: ModelVersion) -> str:
+        if version.stage == ModelVersion.Stage.PRODUCTION:
+            return "in production"
+        url = reverse("admin:mlmodels_modelversion_promote", args=[version.pk])
+        return format_html('<a href="{}">Promote…</a>', url)
+
+    @admin.display(description="confusion matrix")
+    def confusion(self, version: ModelVersion) -> str:
+        from supervision.pictures.charts import confusion_matrix_svg
+
+        measured = version_measured(version)
+        metrics = measured.metrics or version.metrics.get("evaluation")
+        if not metrics:
+            return NOT_MEASURED
+        picture = confusion_matrix_svg(metrics["confusion"], version.labels)
+        return format_html('<div class="chart-box matrix">{}</div>', picture)
+
+    @admin.display(description="learning curves")
+    def learning_curves(self, version: ModelVersion) -> str:
+        from supervision.pictures.charts import learning_curves_svg
+
+        if version.run is None or not version.run.history:
+            return "It was not trained here."
+        picture = learning_curves_svg(version.run.history)
+        return format_html('<div class="chart-box curves">{}</div>', picture)
+
+    @admin.display(description="species")
+    def species(self, version: ModelVersion) -> str:
+        return ", ".join(version.labels)
+
+    @admin.display(description="files")
+    def file_list(self, version: ModelVersion) -> str:
+        return format_html_join(
+            "",
+            "{}: {} bytes, SHA-256 <code>{}</code><br>",
+            ((name, file["size"], file["sha256"]) for name, file in version.files.items()),
+        )
+
+    @admin.display(description="history of its stages")
+    def history(self, version: ModelVersion) -> str:
+        return format_html_join(
+            "",
+            "<p>{} → {}, {} by {}: {}<br>{}</p>",
+            (
+                (
+                    transition.from_stage,
+                    transition.to_stage,
+                    localize(localtime(transition.created_at)),
+                    transition.by or "the terminal",
+                    transition.reason,
+                    gate_text(transition),
+                )
+                for transition in version.transitions.select_related("by")
+            ),
+        )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"current": production_version(), "before": version_before_production()}
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def get_urls(self) -> list[URLPattern]:
+        promote = path(
+            "<int:version_id>/promote/",
+            self.admin_site.admin_view(self.promote),
+            name="mlmodels_modelversion_promote",
+        )
+        rollback = path(
+            "rollback/",
+            self.admin_site.admin_view(self.rollback),
+            name="mlmodels_modelversion_rollback",
+        )
+        return [promote, rollback, *super().get_urls()]
+
+    def promote(self, request: HttpRequest, version_id: int) -> HttpResponse:
+        version = get_object_or_404(ModelVersion, pk=version_id)
+        return promotion_page(request, version, self.admin_site.each_context(request))
+
+    def rollback(self, request: HttpRequest) -> HttpResponse:
+        """Undo the last promotion, unless another one came between: `leaving` is what Bob saw."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        leaving = production_version()
+        if leaving is not None and request.POST.get("leaving") != str(leaving.pk):
+            messages.warning(request, f"Nothing was changed: {leaving} is in production by now.")
+            return redirect("admin:mlmodels_modelversion_changelist")
+        try:
+            promotion_rollback(leaving=leaving, by=cast(User, request.user))
+        except PromotionRefused as refused:
+            messages.error(request, refused.detail)
+        else:
+            messages.success(request, f"{production_version()} is in production again.")
+        return redirect("admin:mlmodels_modelversion_changelist")
+
+
+@admin.register(StageTransition)
+class StageTransitionAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "model_version", "change", "by", "reason", "gate_said")
+    list_filter = ("to_stage",)
+    list_select_related = ("model_version", "by")
+    fields = ("model_version", "change", "by", "reason", "gate_said", "created_at")
+
+    @admin.display(description="stage")
+    def change(self, transition: StageTransition) -> str:
+        return f"{transition.from_stage} → {transition.to_stage}"
+
+    @admin.display(description="what the gate said")
+    def gate_said(self, transition: StageTransition) -> str:
+        return gate_text(transition)

@@ -1,0 +1,173 @@
+"""Model versions: the list, the switch, and back."""
+
+from typing import Any, cast
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException
+from rest_framework.permissions import IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import User
+from mlmodels.models import ModelVersion
+from mlmodels.selectors import production_version
+from supervision.evaluations.comparison import present_evaluations
+from supervision.evaluations.promotion import PromotionRefused, promotion_make, promotion_rollback
+
+REFUSALS = ("being_measured", "gate_failed", "nothing_to_roll_back_to")
+
+
+class NotPromoted(APIException):
+    """A promotion that was refused, in the API's shape."""
+
+    status_code = 409
+
+    def __init__(self, refused: PromotionRefused) -> None:
+        if refused.code == "being_measured":
+            self.wait = 2  # DRF makes it the header Retry-After
+        super().__init__(detail=refused.detail, code=refused.code)
+
+
+class AccuracySerializer(serializers.Serializer):
+    """Shares from 0 to 1."""
+
+    accuracy = serializers.FloatField()
+    ci95 = serializers.ListField(child=serializers.FloatField(), min_length=2, max_length=2)
+    n = serializers.IntegerField()
+    ece = serializers.FloatField()
+    measured = serializers.ChoiceField(
+        ["here", "at_training"], help_text="On the evaluation set that is here, or by the card."
+    )
+
+
+class FileSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    size = serializers.IntegerField(help_text="Bytes.")
+
+
+class ModelVersionSerializer(serializers.ModelSerializer):
+    """`evaluations` in the context: those on the present evaluation set, by version."""
+
+    metrics = serializers.SerializerMethodField()
+    files = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ModelVersion
+        fields = (
+            "id",
+            "name",
+            "version",
+            "stage",
+            "labels",
+            "metrics",
+            "files",
+            "parent",
+            "run",
+            "created_at",
+        )
+        read_only_fields = fields
+        extra_kwargs = {"labels": {"help_text": "Species, in the order of the outputs."}}
+
+    @extend_schema_field(AccuracySerializer(allow_null=True))
+    def get_metrics(self, version: ModelVersion) -> dict[str, Any] | None:
+        here = self.context["evaluations"].get(version.pk)
+        metrics = here or version.metrics.get("evaluation")
+        if metrics is None:
+            return None
+        summary = {name: metrics[name] for name in ("accuracy", "ci95", "n", "ece")}
+        return {**summary, "measured": "here" if here else "at_training"}
+
+    @extend_schema_field(FileSerializer(many=True))
+    def get_files(self, version: ModelVersion) -> list[dict[str, Any]]:
+        return [{"name": name, "size": file["size"]} for name, file in version.files.items()]
+
+
+class PromotionRequestSerializer(serializers.Serializer):
+    reason = serializers.CharField(max_length=2000, help_text="Why; it stays in the history.")
+    override = serializers.BooleanField(
+        default=False, help_text="Promote although the gate says no; this is recorded."
+    )
+
+
+class RollbackRequestSerializer(serializers.Serializer):
+    reason = serializers.CharField(max_length=2000, default="", allow_blank=True)
+
+
+class RefusalSerializer(serializers.Serializer):
+    code = serializers.ChoiceField(REFUSALS)
+    detail = serializers.CharField()
+    attr = serializers.CharField(allow_null=True)
+
+
+class RefusalResponseSerializer(serializers.Serializer):
+    """The schema of an answer to a promotion that was refused: nothing was switched."""
+
+    type = serializers.CharField(help_text="`client_error`.")
+    errors = RefusalSerializer(many=True)  # type: ignore[assignment]
+
+
+REFUSED = OpenApiResponse(
+    RefusalResponseSerializer, description=", ".join(f"`{code}`" for code in REFUSALS)
+)
+
+
+@extend_schema(tags=["models"])
+class ModelViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
+    permission_classes = [IsAdminUser]
+    serializer_class = ModelVersionSerializer
+    lookup_value_regex = "[0-9]{1,18}"
+    queryset = ModelVersion.objects.defer("card").order_by("-id")
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        versions: QuerySet[ModelVersion] = self.get_queryset()
+        evaluations = present_evaluations(versions).values_list("model_version", "metrics")
+        return {**super().get_serializer_context(), "evaluations": dict(evaluations)}
+
+    @extend_schema(summary="All versions with their metrics, newest first")
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().list(request, *args, **kwargs)
+
+    @extend_schema(
+        summary="Put a version into production, if the gate lets it",
+        description=(
+            "The gate compares the version with the one in production on the evaluation photos. "
+            "While a worker still measures them the answer is 409 `being_measured`: ask again "
+            "after `Retry-After` seconds. A version that is in production already stays there."
+        ),
+        request=PromotionRequestSerializer,
+        responses={200: ModelVersionSerializer, 409: REFUSED},
+    )
+    @action(detail=True, methods=["post"])
+    def promote(self, request: Request, pk: str) -> Response:
+        version = self.get_object()
+        asked = PromotionRequestSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        try:
+            promotion_make(version=version, by=cast(User, request.user), **asked.validated_data)
+        except PromotionRefused as refused:
+            raise NotPromoted(refused) from refused
+        version.refresh_from_db()
+        return Response(self.get_serializer(version).data)
+
+    @extend_schema(
+        summary="Put back the version that was in production before",
+        description="A second rollback goes further back; none puts back what was taken out.",
+        request=RollbackRequestSerializer,
+        responses={200: ModelVersionSerializer, 409: REFUSED},
+    )
+    @action(detail=False, methods=["post"])
+    def rollback(self, request: Request) -> Response:
+        asked = RollbackRequestSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        try:
+            promotion_rollback(
+                leaving=production_version(),
+                by=cast(User, request.user),
+                **asked.validated_data,
+            )
+        except PromotionRefused as refused:
+            raise NotPromoted(refused) from refused
+        return Response(self.get_serializer(production_version()).data)

@@ -1,0 +1,203 @@
+"""Puts versions into production and back, behind a gate (docs/adr/0007-the-gate.md)."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+
+from accounts.models import User
+from mlmodels.ml.artifact import ArtifactError
+from mlmodels.ml.calibration import softmax
+from mlmodels.models import ModelVersion
+from mlmodels.selectors import production_version, version_artifact
+from mlmodels.services import NothingToRollBackTo, version_promote, version_rollback
+from predictions.dispatch import announce_switch
+from supervision.evaluations.comparison import Measured, compare_answers, version_measured
+from supervision.evaluations.on_demand import Evaluating, evaluations_ask
+
+HOW_TO_OVERRIDE = "Send `override` with a reason to promote it all the same."
+
+
+class PromotionRefused(Exception):  # noqa: N818 - an answer, not a fault
+    """Nothing was switched; `code` and `detail` say why and what to do."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        self.detail = detail
+        super().__init__(f"{code}: {detail}")
+
+
+@dataclass(frozen=True)
+class GateCheck:
+    """One thing that the gate looked at, with the numbers that it saw."""
+
+    name: str
+    passed: bool
+    detail: str
+
+    @property
+    def can_be_overridden(self) -> bool:
+        """A version that cannot answer is no matter of opinion."""
+        return self.name not in ("files_intact", "smoke_prediction")
+
+
+def version_checks(version: ModelVersion) -> list[GateCheck]:
+    """Check that a version's files are intact and that it answers a drawn photo sensibly."""
+    try:
+        engine = version_artifact(version).load_engine()
+    except (ArtifactError, OSError) as error:
+        return [GateCheck("files_intact", False, str(error))]
+    megabytes = sum(record["size"] for record in version.files.values()) / 1e6
+    intact = GateCheck("files_intact", True, f"{megabytes:.1f} MB with the SHA-256 of the card.")
+    scores = engine.score(_drawn_pixels(version.input_size))
+    percentages = 100 * softmax(scores.logits, version.temperature)
+    faults = []
+    if percentages.shape != (len(version.labels),):
+        faults.append(f"{percentages.size} scores for {len(version.labels)} species")
+    if not np.isfinite(percentages).all() or not np.isclose(percentages.sum(), 100):
+        faults.append(f"scores that sum to {percentages.sum():.2f} instead of 100")
+    if not np.isfinite(scores.embedding).all():
+        faults.append("an embedding that is not finite")
+    if faults:
+        return [intact, GateCheck("smoke_prediction", False, f"It gave {', '.join(faults)}.")]
+    best = version.labels[int(percentages.argmax())]
+    detail = f"A drawn photo gave {len(percentages)} scores, the best {percentages.max():.1f} %"
+    return [intact, GateCheck("smoke_prediction", True, f"{detail} ({best}).")]
+
+
+def _drawn_pixels(size: int) -> np.ndarray:
+    """Draw a photo: uint8 RGB [size, size, 3], a light disc on a dark gradient."""
+    rows, columns = np.mgrid[0:size, 0:size] / size
+    disc = np.hypot(rows - 0.5, columns - 0.5) < 0.3
+    channels = [rows * 100 + 100 * disc, columns * 100 + 60 * disc, 40 + 60 * disc]
+    return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+def promotion_checks(
+    version: ModelVersion, current: ModelVersion | None, evaluating: Evaluating | None
+) -> list[GateCheck]:
+    """Return what the gate says of putting `version` in the place of `current`.
+
+    `evaluating` is what `evaluations_ask` said of both.
+    """
+    if evaluating is not None:
+        why = evaluating.error or (
+            f"Still being measured: {evaluating.done} of {evaluating.total} photos."
+        )
+        measured = [GateCheck("target_reached", False, why), GateCheck("not_worse", False, why)]
+    else:
+        candidate = version_measured(version)
+        measured = [
+            _target_reached(candidate),
+            _not_worse(candidate, version_measured(current) if current else None),
+        ]
+    return [*measured, *version_checks(version)]
+
+
+def _target_reached(candidate: Measured) -> GateCheck:
+    target = settings.CHAMPIPY_TARGET_ACCURACY
+    if candidate.metrics is None:
+        detail = f"{candidate.version} was never measured. Import evaluation photos."
+        return GateCheck("target_reached", False, detail)
+    accuracy = 100 * candidate.metrics["accuracy"]
+    low, high = candidate.metrics["ci95"]
+    detail = (
+        f"{accuracy:.1f} % of {candidate.metrics['n']} evaluation photos, {candidate.source} "
+        f"(95 % interval {low:.1%} to {high:.1%}); the target is {target:g} %."
+    )
+    return GateCheck("target_reached", accuracy >= target, detail)
+
+
+def _not_worse(candidate: Measured, current: Measured | None) -> GateCheck:
+    name = "not_worse"
+    if current is None:
+        return GateCheck(name, True, "No version is in production.")
+    if candidate.evaluation is not None and current.evaluation is not None:
+        paired, _ = compare_answers(candidate.evaluation, current.evaluation)
+        if paired.n:
+            words = paired.in_words(candidate.version, current.version)
+            return GateCheck(name, not paired.is_worse, words)
+    ours, theirs = candidate.metrics, current.metrics
+    if ours and theirs and ours["evaluation_set"] == theirs["evaluation_set"]:
+        low, high = theirs["ci95"]
+        detail = (
+            f"By their cards, on the same photos: {ours['accuracy']:.1%}, against "
+            f"{theirs['accuracy']:.1%} ({low:.1%} to {high:.1%}) of {current.version}."
+        )
+        return GateCheck(name, ours["accuracy"] >= low, detail)
+    detail = (
+        f"{candidate.version} and {current.version} were not measured on the same photos. "
+        "Import evaluation photos of the species of both."
+    )
+    return GateCheck(name, False, detail)
+
+
+def gate_record(checks: list[GateCheck], *, overridden: bool) -> dict[str, Any]:
+    """Return what StageTransition.gate holds."""
+    return {
+        "passed": all(check.passed for check in checks),
+        "overridden": overridden,
+        "checks": [asdict(check) for check in checks],
+    }
+
+
+def promotion_make(*, version: ModelVersion, by: User, reason: str, override: bool) -> None:
+    """Put a version into production if the gate lets it, or if `override` and only opinions differ.
+
+    One that is there already stays, and nothing is recorded. Raises PromotionRefused:
+    `being_measured` while a worker measures what the gate has to compare (ask again),
+    `gate_failed` with the checks that failed.
+    """
+    current = production_version()
+    if version == current:
+        return
+    evaluating = evaluations_ask(versions=[version, *([current] if current else [])])
+    if evaluating is not None and not evaluating.error:
+        raise PromotionRefused(
+            "being_measured",
+            f"{version} is being compared with the version in production on the evaluation photos: "
+            f"{evaluating.done} of {evaluating.total} done. Nothing was switched. Ask again.",
+        )
+
+    def gate(candidate: ModelVersion, current: ModelVersion | None) -> dict[str, Any]:
+        return _judged(promotion_checks(candidate, current, evaluating), candidate, override)
+
+    version_promote(version=version, by=by, reason=reason, gate=gate)
+    announce_switch()
+
+
+def promotion_rollback(*, leaving: ModelVersion | None, by: User, reason: str = "") -> None:
+    """Put back the version before `leaving`, the one in production, if it can answer.
+
+    Raises PromotionRefused: `nothing_to_roll_back_to`, or `gate_failed` where that version's files
+    are damaged.
+    """
+    nothing = PromotionRefused(
+        "nothing_to_roll_back_to",
+        "No version was in production before this one. Promote another one instead.",
+    )
+    if leaving is None:
+        raise nothing
+
+    def gate(candidate: ModelVersion, current: ModelVersion | None) -> dict[str, Any]:
+        return _judged(version_checks(candidate), candidate, override=False)
+
+    try:
+        version_rollback(
+            leaving=leaving, by=by, reason=reason or f"Rollback of {leaving}", gate=gate
+        )
+    except NothingToRollBackTo as error:
+        raise nothing from error
+    announce_switch()
+
+
+def _judged(checks: list[GateCheck], version: ModelVersion, override: bool) -> dict[str, Any]:
+    """Return the gate's record, or refuse."""
+    failed = [check for check in checks if not check.passed]
+    can_be_overridden = all(check.can_be_overridden for check in failed)
+    if failed and not (override and can_be_overridden):
+        said = " ".join(f"{check.name}: {check.detail}" for check in failed)
+        advice = HOW_TO_OVERRIDE if can_be_overridden else "This cannot be overridden."
+        raise PromotionRefused("gate_failed", f"{version} was not promoted. {said} {advice}")
+    return gate_record(checks, overridden=bool(failed))

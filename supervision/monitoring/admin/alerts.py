@@ -1,0 +1,119 @@
+"""Alerts: what is wrong since when, keeping one quiet, and checking at once."""
+
+from typing import Any, cast
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+
+from accounts.models import User
+from common.admin import ReadOnlyAdmin
+from supervision.models import Alert, AlertMessage, Check
+from supervision.monitoring.alert_services import alert_acknowledge
+from supervision.monitoring.alert_texts import alert_advice, alert_summary
+from supervision.monitoring.check_services import check_ask
+from supervision.monitoring.selectors import alerts_listed, channels_configured
+
+
+class MessageInline(admin.TabularInline):
+    model = AlertMessage
+    verbose_name_plural = "messages to administrators"
+    fields = readonly_fields = ("channel", "sent_at", "attempts", "next_attempt_at", "error")
+    can_delete = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True  # to whom may see the alert
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    change_list_template = "admin/supervision/alert_list.html"
+    list_display = ("summary", "status", "since", "measured_at", "acknowledged_by", "resolved_at")
+    list_filter = ("status", "kind")
+    actions = ("acknowledge_selected",)
+    inlines = (MessageInline,)
+    fields = (
+        "summary",
+        "detail",
+        "advice",
+        "status",
+        "model_version",
+        "run",
+        "since",
+        "measured_at",
+        "acknowledged_by",
+        "acknowledged_at",
+        "resolved_at",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Alert]:
+        return alerts_listed()
+
+    def get_ordering(self, request: HttpRequest) -> tuple[()]:
+        return ()  # that of `alerts_listed`: the open ones first
+
+    @admin.display(description="what happened")
+    def summary(self, alert: Alert) -> str:
+        return alert_summary(alert)
+
+    @admin.display(description="what to do")
+    def advice(self, alert: Alert) -> str:
+        return alert_advice(alert)
+
+    @admin.action(description="Acknowledge: keep quiet until it resolves itself")
+    def acknowledge_selected(self, request: HttpRequest, alerts: QuerySet[Alert]) -> None:
+        for alert in alerts:
+            alert_acknowledge(alert=alert, by=cast(User, request.user))
+        messages.success(request, "They stay in this list until they resolve themselves.")
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"checks": Check.objects.order_by("kind"), "channels": channels_configured()}
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("check/", wrap(self.check_now), name="supervision_alert_check"),
+            path("<int:pk>/acknowledge/", wrap(self.acknowledge), name="supervision_alert_quiet"),
+            *super().get_urls(),
+        ]
+
+    def check_now(self, request: HttpRequest) -> HttpResponse:
+        """Have a worker carry out all checks."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        self._check_may_see(request)
+        if all(check_ask(kind=kind) for kind in Check.Kind):
+            messages.success(
+                request,
+                "A worker checks now. Reload this page to see what it found: where the model has "
+                "to be measured first, in half a minute.",
+            )
+        else:
+            messages.error(
+                request, "The broker does not answer, so nothing is checked: ./champipy status"
+            )
+        return redirect("admin:supervision_alert_changelist")
+
+    def acknowledge(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Keep one alert quiet: the banner's button."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        self._check_may_see(request)
+        alert_acknowledge(alert=get_object_or_404(Alert, pk=pk), by=cast(User, request.user))
+        return redirect("admin:supervision_alert_changelist")
+
+    def _check_may_see(self, request: HttpRequest) -> None:
+        if not self.has_view_permission(request):
+            raise PermissionDenied

@@ -1,0 +1,98 @@
+"""Bob's page: the top of the admin's first page, filled by the template tag `dashboard`."""
+
+import shutil
+from datetime import time
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.utils import timezone
+
+from common.wording import bytes_in_words
+from supervision.monitoring.dashboard import Reign, home_bytes, predictions_by_day, reigns
+from supervision.monitoring.selectors import mean_best_score, new_photo_count
+from supervision.pictures.charts import (
+    AccuracyPoint,
+    VersionChange,
+    accuracy_over_time_svg,
+    predictions_per_day_svg,
+)
+from supervision.trainings.admin.progress import recent_runs
+
+LAST_PREDICTIONS = 100
+DAYS = 30
+
+# Not a template named admin/index.html: the pages of single apps extend that one.
+admin.site.index_template = "admin/supervision/dashboard.html"
+
+
+def dashboard_context() -> dict[str, Any]:
+    """Return everything that the page shows."""
+    past = reigns()
+    current = past[-1] if past else None
+    mean_score, counted = mean_best_score(LAST_PREDICTIONS)
+    days = predictions_by_day(DAYS)
+    return {
+        "production": current,
+        "measured": _measured(current),
+        "target": settings.CHAMPIPY_TARGET_ACCURACY,
+        "accuracy_picture": _accuracy_picture(past),
+        "mean_score": mean_score,
+        "counted": counted,
+        "new_photos": new_photo_count(current.began) if current else None,
+        "new_photos_due": settings.CHAMPIPY_NEW_PHOTOS,
+        "days": DAYS,
+        "predictions": sum(answered for _, answered, _ in days),
+        "failed": sum(failed for _, _, failed in days),
+        "predictions_picture": predictions_per_day_svg(days),
+        "recent": recent_runs(),
+        "disk": _disk(),
+    }
+
+
+def _measured(current: Reign | None) -> dict[str, Any] | None:
+    """Return the newest accuracy of the version in production, in percent."""
+    if current is None or not current.measured:
+        return None
+    last = current.measured[-1]
+    return {
+        "accuracy": 100 * last.accuracy,
+        "low": 100 * last.low,
+        "high": 100 * last.high,
+        "n": last.n,
+        "at": last.at,
+        "is_by_card": last.is_by_card,
+        "meets_target": 100 * last.accuracy >= settings.CHAMPIPY_TARGET_ACCURACY,
+    }
+
+
+def _accuracy_picture(past: list[Reign]) -> str:
+    """Return the accuracy over time, or nothing where none was measured.
+
+    It ends with today, so that it stays the same, and need not be drawn again, until tomorrow.
+    """
+    points = [
+        AccuracyPoint(at=one.at, accuracy=one.accuracy, low=one.low, high=one.high)
+        for reign in past
+        for one in reign.measured
+    ]
+    changes = [VersionChange(at=reign.began, version=str(reign.version)) for reign in past]
+    if not points:
+        return ""
+    today = timezone.localtime().combine(timezone.localdate(), time.max)
+    return accuracy_over_time_svg(
+        points,
+        changes,
+        target=settings.CHAMPIPY_TARGET_ACCURACY / 100,
+        until=timezone.make_aware(today),
+    )
+
+
+def _disk() -> dict[str, Any]:
+    sizes = home_bytes()
+    free = shutil.disk_usage(settings.CHAMPIPY_HOME).free
+    return {
+        "total": bytes_in_words(sum(sizes.values())),
+        "parts": [(name, bytes_in_words(size)) for name, size in sizes.items()],
+        "free": bytes_in_words(free),
+    }

@@ -1,0 +1,107 @@
+"""Brings alerts to people outside of the admin: by mail, and to Apprise addresses.
+
+A message is a row until its channel has taken it. One that cannot be delivered is tried again after
+a growing pause, for ever; a process that dies between sending and writing that down has it sent
+twice rather than never.
+"""
+
+import hashlib
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+
+from accounts.models import User
+from supervision.models import Alert, AlertMessage
+from supervision.monitoring.alert_texts import alert_report, alert_summary
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE = timedelta(minutes=1)
+LONGEST_PAUSE = timedelta(hours=1)
+
+
+class NotDelivered(Exception):  # noqa: N818 - a state of affairs
+    """The channel did not take the message."""
+
+
+def messages_create(*, alert: Alert) -> None:
+    """Leave a message for each channel that is configured now."""
+    if settings.EMAIL_URL:
+        AlertMessage.objects.create(alert=alert, channel=AlertMessage.Channel.MAIL)
+    for url in settings.CHAMPIPY_ALERT_URLS:
+        AlertMessage.objects.create(
+            alert=alert, channel=AlertMessage.Channel.APPRISE, target=_target(url)
+        )
+
+
+def messages_deliver() -> int:
+    """Send the messages that are due; return how many were delivered."""
+    due = AlertMessage.objects.filter(next_attempt_at__lte=timezone.now())
+    return sum(_deliver(pk) for pk in list(due.values_list("pk", flat=True)))
+
+
+def _deliver(pk: int) -> bool:
+    """Try to send one message, unless another process is at it."""
+    with transaction.atomic():
+        message = (
+            AlertMessage.objects.select_for_update(skip_locked=True)
+            .filter(pk=pk, next_attempt_at__lte=timezone.now())
+            .first()
+        )
+        if message is None:
+            return False
+        try:
+            if message.channel == AlertMessage.Channel.MAIL:
+                _send_mail(message)
+            else:
+                _send_by_apprise(message)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            logger.warning("%s was not delivered: %s", message, error)
+            pause = min(FIRST_PAUSE * 2 ** min(message.attempts, 10), LONGEST_PAUSE)
+            message.attempts += 1
+            message.error = f"{type(error).__name__}: {error}"
+            message.next_attempt_at = timezone.now() + pause
+        else:
+            message.attempts += 1
+            message.error, message.next_attempt_at = "", None
+            message.sent_at = timezone.now()
+        message.save()
+    return message.sent_at is not None
+
+
+def _send_mail(message: AlertMessage) -> None:
+    administrators = User.objects.filter(is_staff=True, is_active=True).exclude(email="")
+    recipients = sorted(set(administrators.values_list("email", flat=True)))
+    if not recipients:
+        raise NotDelivered("No administrator has an e-mail address. Give them one in the admin.")
+    EmailMessage(
+        subject=f"ChampiPy: {alert_summary(message.alert)}",
+        body=alert_report(message.alert),
+        to=recipients,
+        # The same at each attempt: who gets it twice after all can tell.
+        headers={"Message-ID": f"<alert-{message.alert_id}-{message.pk}@champipy>"},
+    ).send()
+
+
+def _send_by_apprise(message: AlertMessage) -> None:
+    import apprise  # a second, and a hundred services
+
+    urls = {_target(url): url for url in settings.CHAMPIPY_ALERT_URLS}
+    if message.target not in urls:
+        raise NotDelivered("Its address no longer stands in CHAMPIPY_ALERT_URLS.")
+    channel = apprise.Apprise()
+    if not channel.add(urls[message.target]):
+        raise NotDelivered("Apprise knows no such kind of address: see CHAMPIPY_ALERT_URLS.")
+    if not channel.notify(title=alert_summary(message.alert), body=alert_report(message.alert)):
+        scheme = urls[message.target].split(":")[0]  # the rest may be secret
+        raise NotDelivered(f"The {scheme} address did not take it.")
+
+
+def _target(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()

@@ -1,0 +1,85 @@
+"""Writes on alerts: raising, resolving, acknowledging. Each may run twice and changes nothing then.
+
+Nothing is sent from here: an alert that is raised leaves messages for `alert_delivery`, in the same
+transaction.
+"""
+
+import logging
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.models import User
+from mlmodels.models import ModelVersion
+from supervision.models import Alert
+from supervision.monitoring.alert_delivery import messages_create
+
+logger = logging.getLogger(__name__)
+
+
+def alert_raise(
+    *,
+    kind: str,
+    value: float,
+    threshold: float,
+    version: ModelVersion | None = None,
+    detail: str = "",
+    since: datetime | None = None,
+) -> Alert:
+    """Open an alert, or bring the unresolved one of this kind and model up to date; return it.
+
+    Only one that is new is sent to anybody, and only it takes `since` (default: now). The row stays
+    locked until the caller's transaction ends.
+    """
+    measured = {"value": value, "threshold": threshold, "detail": detail}
+    with transaction.atomic():
+        unresolved = Alert.objects.exclude(status=Alert.Status.RESOLVED)
+        alert, is_new = unresolved.get_or_create(
+            kind=kind,
+            model_version=version,
+            defaults={**measured, "since": since or timezone.now()},
+        )
+        alert = Alert.objects.select_for_update().get(pk=alert.pk)
+        if is_new:
+            messages_create(alert=alert)
+            logger.warning("Alert: %s, %s (threshold %s)", alert, value, threshold)
+        else:
+            for field, measurement in measured.items():
+                setattr(alert, field, measurement)
+            alert.measured_at = timezone.now()
+            alert.save(update_fields=[*measured, "measured_at"])
+    return alert
+
+
+def alerts_resolve(*, kind: str, version: ModelVersion | None = None) -> int:
+    """Resolve the alert of this kind and model, whose cause is gone; return whether there was one.
+
+    Without a version: one that is not about a model.
+    """
+    return _resolve(Alert.objects.filter(kind=kind, model_version=version))
+
+
+def alerts_resolve_of_others(*, version: ModelVersion | None) -> int:
+    """Resolve the alerts about models other than `version`, the one in production."""
+    others = Alert.objects.filter(model_version__isnull=False)
+    return _resolve(others if version is None else others.exclude(model_version=version))
+
+
+def _resolve(alerts: QuerySet[Alert]) -> int:
+    return alerts.exclude(status=Alert.Status.RESOLVED).update(
+        status=Alert.Status.RESOLVED, resolved_at=timezone.now()
+    )
+
+
+def alert_acknowledge(*, alert: Alert, by: User) -> Alert:
+    """Keep an open alert quiet until it is resolved, and return it as it is then.
+
+    One that was acknowledged or resolved before stays as it is.
+    """
+    Alert.objects.filter(pk=alert.pk, status=Alert.Status.OPEN).update(
+        status=Alert.Status.ACKNOWLEDGED, acknowledged_by=by, acknowledged_at=timezone.now()
+    )
+    alert.refresh_from_db()
+    return alert

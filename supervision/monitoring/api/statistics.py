@@ -1,0 +1,275 @@
+"""How good the model in production is, how sure it has been lately, how many photos are new."""
+
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_standardized_errors.openapi_serializers import ErrorResponse404Serializer
+from rest_framework import serializers
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.permissions import IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from mlmodels.models import ModelVersion
+from mlmodels.selectors import production_version, stages_in_use, version_in_stage
+from predictions.api.prefer import PREFER, wait_preferred
+from predictions.api.serializers import ModelNameSerializer, WholeNumberField
+from predictions.errors import FAILURES
+from supervision.datasets.selectors import evaluation_set_sha256
+from supervision.evaluations.accuracy_services import accuracy_wait
+from supervision.evaluations.on_demand import Evaluating
+from supervision.models import Evaluation
+from supervision.monitoring.selectors import (
+    evaluation_stored,
+    mean_best_score,
+    new_photo_count,
+    stage_since,
+)
+
+MOST_PREDICTIONS = 1000
+RETRY_AFTER_S = 5
+_waiting = threading.BoundedSemaphore(4)
+"""How many requests may wait for an evaluation: web's other threads are for predictions."""
+
+
+class NoActiveModel(APIException):
+    status_code = FAILURES["no_active_model"].status
+    default_code = "no_active_model"
+    default_detail = FAILURES["no_active_model"].detail
+
+
+class EvaluationFailed(APIException):
+    """A worker could not evaluate the model, or none can be asked."""
+
+    status_code = 503
+    default_code = "evaluation_failed"
+
+
+class SpeciesAccuracySerializer(serializers.Serializer):
+    species = serializers.CharField()
+    n = serializers.IntegerField(help_text="Evaluation photos of this species.")
+    accuracy = serializers.FloatField(allow_null=True, help_text="Percent; null without photos.")
+
+
+class ModelAccuracySerializer(serializers.Serializer):
+    """Percentages with two decimals."""
+
+    accuracy = serializers.FloatField()
+    ci95 = serializers.ListField(
+        child=serializers.FloatField(),
+        min_length=2,
+        max_length=2,
+        help_text="Wilson's 95 % interval of the accuracy.",
+    )
+    n = serializers.IntegerField()
+    target = serializers.FloatField()
+    meets_target = serializers.BooleanField()
+    model = ModelNameSerializer()
+    evaluation_set = serializers.CharField(help_text="The hash that names the set.")
+    per_species = SpeciesAccuracySerializer(many=True)
+    evaluated_at = serializers.DateTimeField(
+        allow_null=True, help_text="Null at training: the card does not say."
+    )
+    measured = serializers.ChoiceField(
+        ["here", "at_training"], help_text="On the evaluation set that is here, or by the card."
+    )
+
+
+class EvaluatingSerializer(serializers.Serializer):
+    status = serializers.CharField(help_text="`evaluating`.")
+    done = serializers.IntegerField(help_text="Photos that were scored so far.")
+    total = serializers.IntegerField()
+
+
+class MissingSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    attr = serializers.CharField(allow_null=True)
+
+
+class MissingResponseSerializer(serializers.Serializer):
+    """The schema of an answer that there cannot be, because something is missing."""
+
+    type = serializers.CharField(help_text="`client_error` or `server_error`.")
+    errors = MissingSerializer(many=True)  # type: ignore[assignment]
+
+
+def _percent(share: float) -> float:
+    return round(100 * share, 2)
+
+
+class AccuracyView(APIView):
+    permission_classes = [IsAdminUser]
+
+    @extend_schema(
+        operation_id="accuracy",
+        summary="How good the model in production is on the evaluation photos",
+        parameters=[PREFER],
+        responses={
+            200: ModelAccuracySerializer,
+            202: OpenApiResponse(
+                EvaluatingSerializer, description="A worker evaluates it: ask again at `Location`."
+            ),
+            404: OpenApiResponse(MissingResponseSerializer, description="`no_evaluation_set`."),
+            503: OpenApiResponse(
+                MissingResponseSerializer, description="`no_active_model`, `evaluation_failed`."
+            ),
+        },
+    )
+    def get(self, request: Request) -> Response:
+        version = production_version()
+        if version is None:
+            raise NoActiveModel
+        named = evaluation_set_sha256(version.labels)
+        if named is None:
+            return Response(self._at_training(version))
+        evaluation = evaluation_stored(version, named[0])
+        if evaluation is not None:
+            return Response(self._here(version, evaluation))
+        wait_s = wait_preferred(request.headers.get("Prefer", ""))
+        is_waiting = bool(wait_s) and _waiting.acquire(blocking=False)
+        try:
+            under_way = accuracy_wait(version=version, timeout_s=wait_s if is_waiting else 0)
+        finally:
+            if is_waiting:
+                _waiting.release()
+        evaluation = evaluation_stored(version, named[0])
+        if evaluation is None:
+            return self._evaluating(under_way or Evaluating(done=0, total=named[1]))
+        return Response(self._here(version, evaluation))
+
+    def _evaluating(self, under_way: Evaluating) -> Response:
+        if under_way.error:
+            raise EvaluationFailed(under_way.error)
+        headers = {"Location": reverse("accuracy"), "Retry-After": str(RETRY_AFTER_S)}
+        body = {"status": "evaluating", "done": under_way.done, "total": under_way.total}
+        return Response(body, status=202, headers=headers)
+
+    def _here(self, version: ModelVersion, evaluation: Evaluation) -> dict[str, Any]:
+        answer = self._answer(version, evaluation.metrics)
+        return answer | {"evaluated_at": evaluation.evaluated_at, "measured": "here"}
+
+    def _at_training(self, version: ModelVersion) -> dict[str, Any]:
+        metrics = version.metrics.get("evaluation")
+        if metrics is None:
+            raise NotFound(
+                f"There are no evaluation photos, and {version} was not evaluated when it was "
+                "made. Import some: ./champipy import_photos DIR --split evaluation",
+                code="no_evaluation_set",
+            )
+        answer = self._answer(version, metrics)
+        return answer | {"evaluated_at": None, "measured": "at_training"}
+
+    def _answer(self, version: ModelVersion, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Return the figures (shares from 0 to 1) as the contract has them, in percent."""
+        accuracy, target = _percent(metrics["accuracy"]), settings.CHAMPIPY_TARGET_ACCURACY
+        return {
+            "accuracy": accuracy,
+            "ci95": [_percent(bound) for bound in metrics["ci95"]],
+            "n": metrics["n"],
+            "target": target,
+            "meets_target": accuracy >= target,
+            "model": {"name": version.name, "version": version.version},
+            "evaluation_set": metrics["evaluation_set"],
+            "per_species": [
+                {
+                    "species": each["species"],
+                    "n": each["n"],
+                    "accuracy": None if each["accuracy"] is None else _percent(each["accuracy"]),
+                }
+                for each in metrics["per_species"]
+            ],
+        }
+
+
+class LastPredictionsQuery(serializers.Serializer):
+    nb_last_preds = WholeNumberField(
+        default=10,
+        min_value=1,
+        max_value=MOST_PREDICTIONS,
+        help_text=f"From 1 to {MOST_PREDICTIONS}; how many of the last answered ones count.",
+    )
+
+
+class MeanScoreSerializer(serializers.Serializer):
+    mean_score = serializers.FloatField(
+        allow_null=True, help_text="Percent; null where no prediction has been answered yet."
+    )
+    requested = serializers.IntegerField()
+    counted = serializers.IntegerField(help_text="How many there were, up to `requested`.")
+    detail = serializers.CharField(required=False, help_text="Where there is none: that.")
+
+
+class LastPredictionsView(APIView):
+    permission_classes = [IsAdminUser]
+
+    @extend_schema(
+        operation_id="past_pred_acc",
+        summary="The mean best score of the last predictions, everybody's",
+        parameters=[LastPredictionsQuery],
+        responses=MeanScoreSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        asked = LastPredictionsQuery(data=request.query_params.dict())
+        asked.is_valid(raise_exception=True)
+        requested = asked.validated_data["nb_last_preds"]
+        mean, counted = mean_best_score(requested)
+        body = {"mean_score": mean, "requested": requested, "counted": counted}
+        if not counted:
+            body["detail"] = "No prediction has been answered yet, so there is no mean."
+        return Response(body)
+
+
+class NewPhotosQuery(serializers.Serializer):
+    model_name = serializers.CharField(default="VGG16", max_length=50)
+    stage = serializers.CharField(
+        default=ModelVersion.Stage.PRODUCTION,
+        max_length=20,
+        help_text="None, Staging, Production or Archived; of several versions the newest counts.",
+    )
+
+
+class VersionSerializer(ModelNameSerializer):
+    stage = serializers.CharField()
+
+
+class NewPhotosSerializer(serializers.Serializer):
+    nb_new_img = serializers.IntegerField()
+    since = serializers.DateTimeField(help_text="When the version came into its stage.")
+    model = VersionSerializer()
+    target = serializers.IntegerField(help_text="From how many on a new training is due.")
+
+
+class NewPhotosView(APIView):
+    permission_classes = [IsAdminUser]
+
+    @extend_schema(
+        operation_id="nb_new_img",
+        summary="How many training photos have come in since a version went into its stage",
+        parameters=[NewPhotosQuery],
+        responses={
+            200: NewPhotosSerializer,
+            404: OpenApiResponse(ErrorResponse404Serializer, description="No such version."),
+        },
+    )
+    def get(self, request: Request) -> Response:
+        asked = NewPhotosQuery(data=request.query_params.dict())
+        asked.is_valid(raise_exception=True)
+        name, stage = asked.validated_data["model_name"], asked.validated_data["stage"]
+        version = version_in_stage(name=name, stage=stage)
+        if version is None:
+            there = ", ".join(" in ".join(pair) for pair in stages_in_use()) or "none"
+            raise NotFound(f"There is no version of {name!r} in {stage!r}. There are: {there}.")
+        since = stage_since(version)
+        return Response(
+            {
+                "nb_new_img": new_photo_count(since),
+                "since": since,
+                "model": {"name": version.name, "version": version.version, "stage": stage},
+                "target": settings.CHAMPIPY_NEW_PHOTOS,
+            }
+        )

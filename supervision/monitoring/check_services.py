@@ -1,0 +1,195 @@
+"""The checks that beat asks for weekly, and anybody by hand; and the watch in between.
+
+A check may run at any time and any number of times: it says what it finds by raising and resolving
+alerts. Its row tells whether it came to its end; one that did not is asked for again.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from kombu.exceptions import OperationalError as BrokerError
+
+from mlmodels.models import TrainingRun
+from mlmodels.run_services import patiently
+from mlmodels.selectors import production_version
+from supervision.datasets.selectors import TooFewPhotos, evaluation_set
+from supervision.evaluations.services import version_evaluate
+from supervision.models import Alert, Check
+from supervision.monitoring.alert_delivery import messages_deliver
+from supervision.monitoring.alert_services import (
+    alert_raise,
+    alerts_resolve,
+    alerts_resolve_of_others,
+)
+from supervision.monitoring.selectors import new_photo_count, stage_since, unanswered_since
+from supervision.trainings.services import run_request
+
+logger = logging.getLogger(__name__)
+
+CHECK_TASK = "supervision.monitoring.tasks.run_check"
+REPEAT_AFTER = timedelta(minutes=10)
+"""A check that has not ended by then has lost its process: it takes a minute."""
+MOST_ATTEMPTS = 3
+NO_MODEL = "No model is in production, so there was nothing to check."
+
+_FAILED = {
+    Check.Kind.ACCURACY: Alert.Kind.ACCURACY_CHECK_FAILED,
+    Check.Kind.NEW_PHOTOS: Alert.Kind.NEW_PHOTOS_CHECK_FAILED,
+}
+
+
+def check_ask(*, kind: str) -> bool:
+    """Have a worker carry out a check; return False where the broker does not answer."""
+    try:
+        current_app.send_task(CHECK_TASK, (str(kind),), expires=3600)
+    except BrokerError as error:
+        logger.warning("The check of %s was not asked for: %s", kind, error)
+        return False
+    return True
+
+
+def check_run(*, kind: str) -> Check:
+    """Carry out a check, raise or resolve its alerts, send what is to be sent; return its row.
+
+    A failure is no exception: it stands in the row, and is an alert itself. A database that
+    restarts meanwhile is waited for.
+    """
+    patiently(lambda: _begin(kind))
+    try:
+        result = patiently(_CHECKS[Check.Kind(kind)])
+    except Exception as error:
+        logger.exception("The check of %s failed", kind)
+        message = f"{type(error).__name__}: {error}"
+        patiently(lambda: _end(kind, error=message))
+    else:
+        patiently(lambda: _end(kind, result=result))
+    messages_deliver()
+    return Check.objects.get(kind=kind)
+
+
+def _begin(kind: str) -> None:
+    now = timezone.now()
+    Check.objects.get_or_create(kind=kind, defaults={"begun_at": now})
+    Check.objects.filter(kind=kind).update(
+        begun_at=now, finished_at=None, attempts=F("attempts") + 1
+    )
+
+
+@transaction.atomic
+def _end(kind: str, *, result: str = "", error: str = "") -> None:
+    Check.objects.filter(kind=kind).update(
+        finished_at=timezone.now(), attempts=0, result=result, error=error
+    )
+    failed = _FAILED[Check.Kind(kind)]
+    if error:
+        before = Alert.objects.filter(kind=failed).exclude(status=Alert.Status.RESOLVED).first()
+        alert_raise(kind=failed, value=before.value + 1 if before else 1, threshold=1, detail=error)
+    else:
+        alerts_resolve(kind=failed)
+
+
+def _check_accuracy() -> str:
+    """Compare the accuracy on the evaluation set, measured once, with the target."""
+    version = production_version()
+    alerts_resolve_of_others(version=version)
+    if version is None:
+        return NO_MODEL
+    held_out = evaluation_set(version.labels)
+    if held_out is None:
+        return (
+            "There are no evaluation photos. Import some: "
+            "./champipy import_photos DIR --split evaluation"
+        )
+    evaluation = version_evaluate(version=version, held_out=held_out)
+    accuracy, target = round(100 * evaluation.accuracy, 2), settings.CHAMPIPY_TARGET_ACCURACY
+    kind = Alert.Kind.LOW_ACCURACY
+    if accuracy < target:
+        alert_raise(kind=kind, version=version, value=accuracy, threshold=target)
+    else:
+        alerts_resolve(kind=kind, version=version)
+    return f"{version}: {accuracy:.2f} % of {evaluation.n} photos (target {target:g} %)"
+
+
+@transaction.atomic
+def _check_new_photos() -> str:
+    """Compare the training photos since the model went into production with the threshold."""
+    version = production_version()
+    alerts_resolve_of_others(version=version)
+    if version is None:
+        return NO_MODEL
+    since = stage_since(version)
+    count, threshold = new_photo_count(since), settings.CHAMPIPY_NEW_PHOTOS
+    kind = Alert.Kind.NEW_PHOTOS
+    if count >= threshold:
+        alert = alert_raise(kind=kind, version=version, value=count, threshold=threshold)
+        if settings.CHAMPIPY_RETRAIN:
+            _retrain_once(alert)
+    else:
+        alerts_resolve(kind=kind, version=version)
+    return f"{version}: {count} new photos since it went into production (threshold {threshold})"
+
+
+def _retrain_once(alert: Alert) -> None:
+    """Queue a training, unless one was for this model since it went into production.
+
+    The alert's row is locked: of two checks at once the second one sees the first one's run.
+    """
+    version = alert.model_version
+    assert version is not None
+    has_run = Alert.objects.filter(
+        kind=alert.kind, model_version=version, since__gte=stage_since(version), run__isnull=False
+    ).exists()
+    if has_run:
+        return
+    try:
+        alert.run = run_request(kind=TrainingRun.Kind.TRAIN, parameters={}, requested_by=None)
+    except TooFewPhotos as error:
+        alert.detail = f"No retraining was started. {error}"
+    alert.save(update_fields=["run", "detail"])
+
+
+_CHECKS: dict[Check.Kind, Callable[[], str]] = {
+    Check.Kind.ACCURACY: _check_accuracy,
+    Check.Kind.NEW_PHOTOS: _check_new_photos,
+}
+
+
+def watch() -> None:
+    """Look at what cannot wait a week: alerts that are over, predictions, checks cut off."""
+    alerts_resolve_of_others(version=production_version())
+    _watch_predictions()
+    _repeat_checks()
+
+
+def _watch_predictions() -> None:
+    since = unanswered_since()
+    limit = timedelta(minutes=settings.CHAMPIPY_UNANSWERED_MINUTES)
+    if since is not None and (waiting := timezone.now() - since) >= limit:
+        alert_raise(
+            kind=Alert.Kind.UNANSWERED,
+            value=waiting // timedelta(minutes=1),
+            threshold=settings.CHAMPIPY_UNANSWERED_MINUTES,
+            since=since,
+        )
+    else:
+        alerts_resolve(kind=Alert.Kind.UNANSWERED)
+
+
+def _repeat_checks() -> None:
+    """Ask anew for checks whose process died; give one up that ended its process three times."""
+    lost = Check.objects.filter(finished_at=None, begun_at__lt=timezone.now() - REPEAT_AFTER)
+    for check in lost:
+        if check.attempts < MOST_ATTEMPTS:
+            check_ask(kind=check.kind)
+        else:
+            error = (
+                f"Its process ended {check.attempts} times without a word. Most often the system "
+                "ended it for want of memory: see ./champipy logs fetch."
+            )
+            _end(check.kind, error=error)

@@ -1,0 +1,270 @@
+"""The admin's pictures: training, confusion, accuracy in production, predictions a day.
+
+Nothing is told by colour alone: a marker, a line style, a hatch or a number goes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from django.utils.safestring import SafeString
+
+from supervision.pictures.drawing import BLUE, GREEN, INK, VERMILION, drawn
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CELL_OPACITY = 0.55
+"""Of a full cell of the confusion matrix: text in the page's colour is readable over it."""
+
+
+@dataclass(frozen=True)
+class AccuracyPoint:
+    """An accuracy (0 to 1) with its 95 % interval, from the moment since which it held."""
+
+    at: datetime
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class VersionChange:
+    """A version that went into production."""
+
+    at: datetime
+    version: str
+
+
+def learning_curves_svg(history: Sequence[Mapping[str, Any]]) -> SafeString:
+    """Return how loss, accuracy and negative log-likelihood went, epoch by epoch.
+
+    `history` is TrainingRun.history; accuracy and likelihood are those of the validation photos.
+    """
+    said = "No epoch has ended yet."
+    if history:
+        last = history[-1]
+        said = f"After epoch {last['epoch']}: validation accuracy {last['accuracy']:.1%}, "
+        said += f"negative log-likelihood {last['nll']:.3f}"
+        said += f", training loss {last['loss']:.3f}." if last["loss"] is not None else "."
+    epochs = tuple(
+        (entry["epoch"], entry["loss"], entry["accuracy"], entry["nll"]) for entry in history
+    )
+    return drawn(
+        _draw_curves, (epochs,), size=(9.6, 2.7), title="Learning curves", description=said
+    )
+
+
+def _draw_curves(figure: Figure, epochs: Sequence[tuple]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    panels = (
+        ("training loss (nats)", BLUE, "o-", 1),
+        ("validation accuracy (%)", GREEN, "s-", 100),
+        ("validation negative log-likelihood (nats)", VERMILION, "^--", 1),
+    )
+    all_axes = figure.subplots(1, len(panels), sharex=True)
+    for place, (axes, (title, colour, style, factor)) in enumerate(
+        zip(all_axes, panels, strict=True), start=1
+    ):
+        known = [(entry[0], factor * entry[place]) for entry in epochs if entry[place] is not None]
+        axes.plot([x for x, _ in known], [y for _, y in known], style, color=colour)
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if not known:  # epoch 0 is before the first pass and has no training loss
+            axes.set_yticks([])
+
+
+def confusion_matrix_svg(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> SafeString:
+    """Return the counts of answers (columns) to the photos of each species (rows).
+
+    A cell is the stronger, the larger its share of its row.
+    """
+    rows = tuple(tuple(row) for row in confusion)
+    said = "Right answers: " + ", ".join(
+        f"{name} {row[place]} of {sum(row)}"
+        for place, (name, row) in enumerate(zip(labels, rows, strict=True))
+    )
+    side = 1.9 + 0.42 * len(labels)
+    return drawn(
+        _draw_confusion,
+        (rows, tuple(labels)),
+        size=(side + 1.0, side),
+        title="Confusion matrix",
+        description=f"{said}.",
+    )
+
+
+def _draw_confusion(figure: Figure, rows: Sequence[tuple], labels: Sequence[str]) -> None:
+    from matplotlib.patches import Rectangle
+
+    axes = figure.subplots()
+    n = len(labels)
+    for true, row in enumerate(rows):
+        for answered, count in enumerate(row):
+            if not count:
+                continue
+            is_right = true == answered
+            cell = Rectangle((answered - 0.5, true - 0.5), 1, 1, linewidth=0)
+            cell.set_facecolor(BLUE if is_right else VERMILION)
+            cell.set_alpha(CELL_OPACITY * (0.2 + 0.8 * count / sum(row)))
+            axes.add_patch(cell)
+            weight = "bold" if is_right else "normal"
+            axes.text(answered, true, str(count), ha="center", va="center", weight=weight)
+    axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5), aspect="equal")
+    axes.set_xticks(
+        range(n), labels, style="italic", rotation=40, ha="left", rotation_mode="anchor"
+    )
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_yticks(range(n), labels, style="italic")
+    axes.set(xlabel="answered", ylabel="true species")
+    axes.grid(visible=False)
+    axes.set_xticks([place + 0.5 for place in range(n - 1)], minor=True)
+    axes.set_yticks([place + 0.5 for place in range(n - 1)], minor=True)
+    axes.grid(which="minor")
+    axes.tick_params(which="both", length=0)
+    shares = axes.secondary_yaxis("right")
+    shares.set_yticks(range(n), [f"{row[place]} of {sum(row)}" for place, row in enumerate(rows)])
+    shares.tick_params(length=0)
+    for spine in (*axes.spines.values(), *shares.spines.values()):
+        spine.set_visible(False)
+
+
+def trials_svg(trials: Sequence[Mapping[str, Any]]) -> SafeString:
+    """Return the validation negative log-likelihood of each trial of a search: lower is better.
+
+    `trials` is TrainingRun.trials, at least one. Those that were broken off do not count as best.
+    """
+    # Counted from 1, as the progress of a search counts them.
+    rows = tuple((one["number"] + 1, one["nll"], one["state"] == "complete") for one in trials)
+    complete = [(nll, number) for number, nll, is_complete in rows if is_complete]
+    said = f"{len(complete)} of {len(rows)} trials were carried through."
+    if complete:
+        nll, number = min(complete)
+        said += f" The best is trial {number} with {nll:.3f} nats."
+    return drawn(_draw_trials, (rows,), size=(6.4, 2.6), title="Trials", description=said)
+
+
+def _draw_trials(figure: Figure, rows: Sequence[tuple[int, float, bool]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes = figure.subplots()
+    kinds = (("carried through", True, "o", BLUE), ("broken off", False, "x", VERMILION))
+    for label, is_complete, marker, colour in kinds:
+        chosen = [row for row in rows if row[2] == is_complete]
+        if chosen:
+            numbers, values = [row[0] for row in chosen], [row[1] for row in chosen]
+            axes.plot(numbers, values, marker, color=colour, label=label)
+            if is_complete:
+                lowest = list(accumulate(values, min))
+                axes.step(numbers, lowest, ":", where="post", color=GREEN, label="the best so far")
+    axes.set(xlabel="trial", ylabel="negative log-likelihood")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    figure.legend(loc="outside upper right", ncols=3)
+
+
+def accuracy_over_time_svg(
+    points: Sequence[AccuracyPoint],
+    changes: Sequence[VersionChange],
+    *,
+    target: float,
+    until: datetime,
+) -> SafeString:
+    """Return the accuracy in production over time, with its 95 % interval.
+
+    Each of `points`, oldest first and at least one, holds until the next one, the last one `until`
+    then. `target` is from 0 to 1.
+    """
+    said = f"Target {target:.0%}. " + "; ".join(
+        f"from {point.at:%Y-%m-%d} {point.accuracy:.1%} ({point.low:.1%} to {point.high:.1%})"
+        for point in points
+    )
+    return drawn(
+        _draw_accuracy,
+        (tuple(points), tuple(changes), target, until),
+        size=(6.4, 2.6),
+        title="Accuracy in production",
+        description=f"{said}.",
+    )
+
+
+def _draw_accuracy(
+    figure: Figure,
+    points: Sequence[AccuracyPoint],
+    changes: Sequence[VersionChange],
+    target: float,
+    until: datetime,
+) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    axes = figure.subplots()
+    times: list[Any] = [*(point.at for point in points), until]
+    held = [*points, points[-1]]
+    low, high = [100 * point.low for point in held], [100 * point.high for point in held]
+    axes.fill_between(times, low, high, step="post", color=BLUE, alpha=0.25, linewidth=0)
+    axes.step(times, [100 * point.accuracy for point in held], where="post", color=BLUE)
+    axes.plot(times[:-1], [100 * point.accuracy for point in points], "o", color=BLUE)
+    axes.axhline(100 * target, color=VERMILION, linestyle="--", linewidth=1.3)
+    missed = points[0].accuracy < target  # on the curve's other side
+    _note(axes, times[0], 100 * target, f"target {100 * target:g} %", above=missed)
+    wide_enough = (until - points[0].at) / 8
+    ends = [*(change.at for change in changes[1:]), until + wide_enough]
+    for change, end in zip(changes, ends, strict=False):
+        at: Any = change.at
+        axes.axvline(at, color=INK, linewidth=1, linestyle=":", alpha=0.6)
+        if end - change.at >= wide_enough:  # one undone at once would be written over by the next
+            _note(axes, at, 100, change.version, above=False)
+    axes.set_ylim(max(0, min(100 * target, *low) - 8), 101)
+    axes.set_ylabel("accuracy (%)")
+    locator = AutoDateLocator(minticks=3, maxticks=8)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+
+
+def _note(axes: Axes, x: Any, y: float, text: str, *, above: bool) -> None:
+    """Write beside a point, a little off it."""
+    offset, va = ((4, 2), "bottom") if above else ((4, -2), "top")
+    axes.annotate(text, (x, y), offset, textcoords="offset points", va=va, fontsize=8.5)
+
+
+def predictions_per_day_svg(days: Sequence[tuple[date, int, int]]) -> SafeString:
+    """Return how many predictions were answered and how many failed, each day.
+
+    `days` are (day, answered, failed), oldest first, with no day left out.
+    """
+    answered, failed = sum(day[1] for day in days), sum(day[2] for day in days)
+    return drawn(
+        _draw_days,
+        (tuple(days),),
+        size=(6.4, 2.6),
+        title="Predictions a day",
+        description=f"{answered} answered and {failed} failed in {len(days)} days.",
+    )
+
+
+def _draw_days(figure: Figure, days: Sequence[tuple[date, int, int]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes = figure.subplots()
+    places = range(len(days))
+    answered, failed = [day[1] for day in days], [day[2] for day in days]
+    axes.bar(places, answered, color=BLUE, label="answered")
+    if any(failed):
+        hatched = axes.bar(places, failed, bottom=answered, color=VERMILION, label="failed")
+        for bar in hatched:
+            bar.set(hatch="////", edgecolor=INK, linewidth=0)
+        figure.legend(loc="outside upper right", ncols=2)
+    weekly = range(len(days) - 1, -1, -7)
+    axes.set_xticks(list(weekly), [f"{days[i][0]:%b} {days[i][0].day}" for i in weekly])
+    axes.grid(visible=False, axis="x")
+    highest = max(right + wrong for right, wrong in zip(answered, failed, strict=True))
+    axes.set_ylim(0, max(4, 1.05 * highest))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    axes.set_ylabel("predictions")

@@ -1,0 +1,66 @@
+"""By what the photos to review can be chosen."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from mlmodels.models import Species
+from predictions.models import Photo
+from supervision.datasets.selectors import REVIEWED
+from supervision.review.selectors import where_label_is_doubted, where_versions_disagree
+
+
+class ReviewFilter(admin.SimpleListFilter):
+    title = "review"
+    parameter_name = "review"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("waiting", "unreviewed: a model's word alone"),
+            ("reviewed", "confirmed or corrected"),
+            ("excluded", "excluded"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() == "waiting":
+            return queryset.filter(reviewed_at=None).exclude(
+                label_source=Photo.LabelSource.IMPORTED
+            )
+        if self.value() == "reviewed":
+            return queryset.filter(label_source__in=REVIEWED, excluded=False)
+        return queryset.filter(excluded=True) if self.value() == "excluded" else queryset
+
+
+class DoubtFilter(admin.SimpleListFilter):
+    title = "doubt"
+    parameter_name = "doubt"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("score", f"low score: {settings.CHAMPIPY_KEEP_SCORE:g} % or less"),
+            ("versions", "versions disagree"),
+            ("label", "audit doubts the label"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() == "score":
+            return queryset.filter(best_score__lte=settings.CHAMPIPY_KEEP_SCORE)
+        if self.value() == "versions":
+            return where_versions_disagree(queryset)
+        return where_label_is_doubted(queryset) if self.value() == "label" else queryset
+
+
+class SpeciesFilter(admin.SimpleListFilter):
+    """By what is believed: a photo without a label has a species, too."""
+
+    title = "species"
+    parameter_name = "species"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in Species.objects.values_list("name", flat=True)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(believed=self.value()) if self.value() else queryset

@@ -1,0 +1,147 @@
+"""Photos: what is believed of them, and an administrator's word on it, one by one or many at once.
+
+The list works without JavaScript; with it, the keyboard does (supervision/static/…/review.js).
+"""
+
+import io
+from typing import Any, cast
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBadRequest,
+    HttpResponseNotAllowed,
+    JsonResponse,
+)
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path, reverse
+
+from accounts.models import User
+from common.admin import ReadOnlyAdmin
+from mlmodels.ml.preprocessing import decode_photo
+from predictions.models import Photo
+from supervision.datasets.selectors import species_names
+from supervision.review.admin.filters import DoubtFilter, ReviewFilter, SpeciesFilter
+from supervision.review.admin.form import review_asked
+from supervision.review.selectors import photos_for_review
+
+CARD = "supervision/photo_card.html"
+THUMBNAIL_SIDE = 320
+PICTURE_SIDE = 1280
+PER_PAGE = 24
+"""Photos on a page: all of them, selected, are fewer fields than Django takes in a form."""
+
+
+@admin.register(Photo)
+class PhotoAdmin(ReadOnlyAdmin):
+    change_list_template = "admin/supervision/photo_list.html"
+    change_form_template = "admin/supervision/photo.html"
+    list_display = ("sha256",)  # the template shows cards instead of a table
+    list_filter = (ReviewFilter, DoubtFilter, SpeciesFilter, "split", "label_source")
+    search_fields = ("sha256", "origin")
+    search_help_text = "Address, file name or SHA-256"
+    list_per_page = PER_PAGE
+    list_max_show_all = 0
+    actions = None
+    fields = (
+        *("label", "label_source", "split", "split_at", "excluded", "reviewed_by", "reviewed_at"),
+        *("origin", "mushroom_observer_id", "sha256", "width", "height", "bytes", "created_at"),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Photo]:
+        return photos_for_review()
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Newest first; the lowest score or the greatest doubt first where that was asked for."""
+        by_doubt = {"score": ("best_score", "-id"), "label": ("-doubt__doubt", "-id")}
+        return by_doubt.get(request.GET.get("doubt", ""), ("-id",))
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {
+            "title": "Photos",
+            "species": species_names(),
+            "query": request.GET.urlencode(),
+        }
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("review/", wrap(self.review), name="predictions_photo_review"),
+            path(
+                "<int:photo_id>/thumbnail",
+                wrap(self.thumbnail),
+                name="predictions_photo_thumbnail",
+            ),
+            path("<int:photo_id>/picture", wrap(self.picture), name="predictions_photo_picture"),
+            *super().get_urls(),
+        ]
+
+    def review(self, request: HttpRequest) -> HttpResponse:
+        """Take an administrator's word on photos; answer with the list, or with a card as JSON."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        wants_json = request.accepts("application/json") and not request.accepts("text/html")
+        try:
+            verdict = review_asked(request.POST)
+        except ValueError as error:
+            if wants_json:
+                return HttpResponseBadRequest(str(error))
+            messages.error(request, f"Nothing was changed: {error}")
+            return self._back(request)
+        photos = verdict.give(cast(User, request.user))
+        if wants_json:
+            photo = photos_for_review().get(pk=photos[0].pk)
+            card = render_to_string(CARD, {"photo": photo}, request)
+            return JsonResponse({"html": card, "said": verdict.in_words(photos)})
+        messages.success(request, verdict.in_words(photos))
+        return self._back(request)
+
+    def _back(self, request: HttpRequest) -> HttpResponse:
+        query = request.POST.get("query", "")
+        url = reverse("admin:predictions_photo_changelist")
+        return redirect(f"{url}?{query}" if query else url)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """A photo's own page: large, with every version's answer."""
+        photo = self.get_object(request, object_id)
+        context = {"photo": photo, "title": f"Photo {object_id}", "species": species_names()}
+        context |= extra_context or {}
+        return super().change_view(request, object_id, form_url, context)
+
+    def thumbnail(self, request: HttpRequest, photo_id: int) -> HttpResponse:
+        return self._jpeg(request, photo_id, THUMBNAIL_SIDE)
+
+    def picture(self, request: HttpRequest, photo_id: int) -> HttpResponse:
+        return self._jpeg(request, photo_id, PICTURE_SIDE)
+
+    def _jpeg(self, request: HttpRequest, photo_id: int, side: int) -> HttpResponse:
+        """A JPEG made anew from the pixels: a user's bytes never reach Bob's browser."""
+        if not self.has_view_permission(request):
+            raise Http404
+        try:
+            photo = Photo.objects.get(pk=photo_id)
+            data = photo.file.read()
+        except (Photo.DoesNotExist, FileNotFoundError) as error:
+            raise Http404(f"Photo {photo_id} is not here.") from error
+        image = decode_photo(data)
+        image.thumbnail((side, side))
+        jpeg = io.BytesIO()
+        image.save(jpeg, "JPEG", quality=80)
+        headers = {"Cache-Control": "private, max-age=86400"}
+        return HttpResponse(jpeg.getvalue(), content_type="image/jpeg", headers=headers)

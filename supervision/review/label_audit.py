@@ -1,0 +1,152 @@
+"""Finds photos whose label is doubtful: asks networks that have not seen them.
+
+Each photo is scored by a head that was fitted on other finds only (out of fold), on features of
+ImageNet's VGG16, which has seen none of them either. A version's own features would not do: its
+convolutions were trained on the very labels that are in question.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from mlmodels.ml.calibration import softmax
+from mlmodels.ml.dataset import LabelledPhoto
+from mlmodels.ml.head import FOLDS, out_of_fold_logits
+from mlmodels.ml.layers import CONVOLUTIONS
+from mlmodels.ml.training_types import TrainingParameters
+from mlmodels.models import Species
+from predictions.models import Photo
+from supervision.datasets.selectors import TooFewPhotos, labelled_photo, photo_groups
+from supervision.models import LabelDoubt
+
+ROUNDS: Final = 3
+"""Into different folds; the mean of their probabilities depends less on the draw."""
+METHOD: Final = f"{FOLDS}-fold logistic regression on ImageNet's VGG16, by find, {ROUNDS} rounds"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """How an audit ended."""
+
+    photos: int
+    left_out: dict[str, int]
+    """Species with fewer finds than there are folds, and how many photos they have."""
+
+
+def labels_audit(*, on_photos: Callable[[int, int], None] = lambda *_: None) -> Audit:
+    """Score the labels of all training and evaluation photos, and store a LabelDoubt for each.
+
+    The doubts of earlier audits are replaced. `on_photos(done, total)` is called while features are
+    computed: about 50 ms a photo the first time, nothing for photos of earlier audits.
+    Raises TooFewPhotos, BackboneUnavailable (ImageNet's weights cannot be had), and PhotoError or
+    OSError for a photo that cannot be read.
+    """
+    photos = list(audited_photos())
+    groups = photo_groups(photos)
+    species = [photo.species for photo in photos]
+    finds = Counter(name for name, _ in set(zip(species, groups, strict=True)))
+    labels = sorted(name for name, count in finds.items() if count >= FOLDS)
+    left_out = Counter(name for name in species if name not in labels)
+    if len(labels) < 2:
+        raise TooFewPhotos(
+            f"An audit compares species: it needs photos of {FOLDS} finds of two species at "
+            "least. Import some with import_photos."
+        )
+    kept = [
+        (photo, labelled_photo(photo, labels.index(photo.species), group))
+        for photo, group in zip(photos, groups, strict=True)
+        if photo.species in labels
+    ]
+    labelled = [photo for _, photo in kept]
+    probabilities = out_of_fold_probabilities(
+        _features(labelled, on_photos),
+        np.array([photo.label for photo in labelled]),
+        [photo.group for photo in labelled],
+    )
+    given = [photo.label for photo in labelled]
+    _store([photo for photo, _ in kept], given, probabilities, labels)
+    return Audit(photos=len(kept), left_out=dict(left_out))
+
+
+def audited_photos() -> QuerySet:
+    """Return the photos in training and evaluation, each with its label's name as `species`."""
+    photos = Photo.objects.filter(split__in=(Photo.Split.TRAINING, Photo.Split.EVALUATION))
+    return photos.filter(excluded=False).annotate(species=F("label__name")).order_by("sha256")
+
+
+def out_of_fold_probabilities(
+    features: np.ndarray, labels: np.ndarray, groups: list[str]
+) -> np.ndarray:
+    """Return each photo's probabilities, float [n, k], by heads that were fitted on other groups.
+
+    `features` [n, 512], `labels` [n] from 0 to k-1, each of which has FOLDS groups at least.
+    """
+    regularisation = TrainingParameters().head_regularisation
+    rounds = [
+        softmax(out_of_fold_logits(features[np.newaxis], labels, groups, regularisation, seed))
+        for seed in range(ROUNDS)
+    ]
+    return np.mean(rounds, axis=0)
+
+
+def _features(photos: list[LabelledPhoto], on_photos: Callable[[int, int], None]) -> np.ndarray:
+    """Return the pooled features of ImageNet's VGG16, float32 [n, 512], from the cache where there.
+
+    Loads TensorFlow where no training has made the int8 network for it yet.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from mlmodels.ml.backbone import load_backbone
+    from mlmodels.ml.features import extract_features, open_cache
+
+    cache_folder = Path(settings.CHAMPIPY_HOME) / "cache"
+    weights_file = settings.CHAMPIPY_VGG16_WEIGHTS
+    backbone = load_backbone(
+        cache_folder / "backbone", weights_file=Path(weights_file) if weights_file else None
+    )
+    cache = open_cache(
+        cache_folder / "features",
+        backbone,
+        photos,
+        cut=len(CONVOLUTIONS),
+        input_size=TrainingParameters().input_size,
+    )
+    pairs = [(photo, 0) for photo in photos]
+    extract_features(
+        cache,
+        pairs,
+        threads=settings.CHAMPIPY_INFERENCE_THREADS or os.cpu_count() or 1,
+        progress=on_photos,
+        enough=lambda _: False,
+    )
+    return cache.load([(photo.sha256, view) for photo, view in pairs]).astype(np.float32)
+
+
+def _store(
+    photos: list[Photo], given: list[int], probabilities: np.ndarray, labels: list[str]
+) -> None:
+    """Replace all doubts; `given` are the labels that were audited, as indices of `labels`."""
+    ids = [Species.objects.get(name=name).pk for name in labels]
+    now = timezone.now()
+    doubts = [
+        LabelDoubt(
+            photo=photo,
+            label_id=ids[label],
+            doubt=1 - float(row[label]),
+            likelier_id=ids[int(row.argmax())],
+            method=METHOD,
+            audited_at=now,
+        )
+        for photo, label, row in zip(photos, given, probabilities, strict=True)
+    ]
+    with transaction.atomic():
+        LabelDoubt.objects.all().delete()
+        LabelDoubt.objects.bulk_create(doubts)

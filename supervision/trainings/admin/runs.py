@@ -1,0 +1,207 @@
+"""Training runs: the list, a page for each that moves by itself, and the forms that start one."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.timezone import localtime
+
+from accounts.models import User
+from common.admin import ReadOnlyAdmin
+from mlmodels.models import ModelVersion, TrainingRun
+from mlmodels.run_services import RunEnded, run_cancel
+from mlmodels.selectors import training_runs
+from supervision.datasets.selectors import TooFewPhotos
+from supervision.evaluations.admin.versions import NOT_MEASURED, accuracy_text
+from supervision.trainings.admin.forms import RUN_FORMS
+from supervision.trainings.admin.progress import (
+    photos_per_species,
+    recent_runs,
+    run_line,
+    run_now,
+    run_parameters_in_short,
+    run_took,
+    trials_table,
+)
+from supervision.trainings.services import LabelsDiffer, run_request
+
+
+@admin.register(TrainingRun)
+class TrainingRunAdmin(ReadOnlyAdmin):
+    list_display = ("id", "what", "state", "in_short", "result", "requested_by", "asked", "took")
+    list_filter = ("kind", "status")
+    list_per_page = 50
+    change_list_template = "admin/supervision/run_list.html"
+
+    class Media:
+        css = {"all": ["supervision/admin.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingRun]:
+        return training_runs()
+
+    @admin.display(description="kind", ordering="kind")
+    def what(self, run: TrainingRun) -> str:
+        return run.kind
+
+    @admin.display(description="asked", ordering="id")
+    def asked(self, run: TrainingRun) -> str:
+        return date_format(localtime(run.created_at), "j M Y, H:i")
+
+    @admin.display(description="status", ordering="status")
+    def state(self, run: TrainingRun) -> str:
+        line = run_line(run)
+        status = format_html('<span class="status {}">{}</span>', run.status, run.status)
+        if run.status != TrainingRun.Status.RUNNING:
+            return status
+        return format_html(
+            '{} <progress max="100" value="{}" aria-label="Progress of run {}"></progress>{} %',
+            status, line["percent"], run.pk, line["percent"],
+        )  # fmt: skip
+
+    @admin.display(description="asked for")
+    def in_short(self, run: TrainingRun) -> str:
+        return run_parameters_in_short(run)
+
+    @admin.display(description="result")
+    def result(self, run: TrainingRun) -> str:
+        version = version_of(run)
+        if version is None:
+            return ""
+        url = reverse("admin:mlmodels_modelversion_change", args=[version.pk])
+        measured = version.metrics.get("evaluation")
+        accuracy = f"{measured['accuracy']:.1%}" if measured else NOT_MEASURED
+        return format_html('<a href="{}">{}</a>: {}', url, version, accuracy)
+
+    @admin.display(description="took")
+    def took(self, run: TrainingRun) -> str:
+        return run_took(run)
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("recent", wrap(self.recent), name="mlmodels_trainingrun_recent"),
+            path("start/<str:kind>", wrap(self.start), name="mlmodels_trainingrun_start"),
+            path("<int:pk>/progress", wrap(self.progress), name="mlmodels_trainingrun_progress"),
+            path("<int:pk>/cancel", wrap(self.cancel), name="mlmodels_trainingrun_cancel"),
+            path("<int:pk>/manifest", wrap(self.manifest), name="mlmodels_trainingrun_manifest"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {"run_forms": RUN_FORMS} | (extra_context or {}))
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """A run's own page."""
+        run = self._run(request, object_id)
+        version = version_of(run)
+        context = {
+            "title": f"Run {run.pk}: {run.get_kind_display()}",
+            "run": run,
+            "now": run_now(run),
+            "parameters": sorted(run.parameters.items()),
+            "took": run_took(run),
+            "version": version,
+            "accuracy": accuracy_text(version.metrics.get("evaluation")) if version else "",
+            "dataset": photos_per_species(run.dataset) if run.dataset else None,
+            "trials": trials_table(run) if run.trials else None,
+        }
+        return self._page(request, "run", context)
+
+    def progress(self, request: HttpRequest, pk: int) -> JsonResponse:
+        """What has moved on a run's page: asked every two seconds by live.js."""
+        run = self._run(request, pk)
+        now = run_now(run)
+        return JsonResponse(
+            {
+                "status": run.status,
+                "progress": run.progress,
+                "is_live": now["is_live"],
+                "html": render_to_string("supervision/run_now.html", now),
+            }
+        )
+
+    def recent(self, request: HttpRequest) -> JsonResponse:
+        """What has moved among the last runs, on Bob's page: asked by live.js."""
+        self._check_may_see(request)
+        recent = recent_runs()
+        html = render_to_string("supervision/recent_runs.html", recent)
+        return JsonResponse({"is_live": recent["is_live"], "html": html})
+
+    def manifest(self, request: HttpRequest, pk: int) -> JsonResponse:
+        """The exact photos of a run, from which anyone can rebuild its dataset."""
+        run = self._run(request, pk)
+        if run.dataset is None:
+            raise Http404(f"Run {pk} has not chosen its photos.")
+        name = f"run-{pk}-dataset.json"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return JsonResponse({"sha256": run.dataset_sha256, **run.dataset}, headers=headers)
+
+    def cancel(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Asks first (GET), then cancels (POST)."""
+        run = self._run(request, pk)
+        if request.method != "POST":
+            return self._page(request, "run_cancel", {"title": f"Cancel run {pk}?", "run": run})
+        try:
+            run_cancel(run=run)
+        except RunEnded as ended:
+            messages.warning(request, f"{ended} Nothing was changed.")
+        else:
+            messages.success(request, f"Run {pk} was cancelled.")
+        return HttpResponseRedirect(reverse("admin:mlmodels_trainingrun_change", args=[pk]))
+
+    def start(self, request: HttpRequest, kind: str) -> HttpResponse:
+        """The form of one kind of run; sent, it puts the run into the queue."""
+        self._check_may_see(request)
+        if kind not in RUN_FORMS:
+            raise Http404(f"There is no kind of run named {kind!r}.")
+        form = RUN_FORMS[kind](request.POST if request.method == "POST" else None)
+        if form.is_valid() and isinstance(request.user, User):
+            try:
+                run = run_request(
+                    kind=kind,
+                    parameters=form.parameters(),
+                    parent=form.parent_version(),
+                    requested_by=request.user,
+                )
+            except (TooFewPhotos, LabelsDiffer) as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                messages.success(request, f"Run {run.pk} is in the queue.")
+                url = reverse("admin:mlmodels_trainingrun_change", args=[run.pk])
+                return HttpResponseRedirect(url)
+        return self._page(request, "run_start", {"title": form.title, "form": form})
+
+    def _run(self, request: HttpRequest, pk: int | str) -> TrainingRun:
+        self._check_may_see(request)
+        run = self.get_object(request, str(pk))
+        if run is None:
+            raise Http404(f"There is no run {pk}.")
+        return run
+
+    def _check_may_see(self, request: HttpRequest) -> None:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+
+    def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+        context = self.admin_site.each_context(request) | {"opts": self.opts} | context
+        return TemplateResponse(request, f"admin/supervision/{name}.html", context)
+
+
+def version_of(run: TrainingRun) -> ModelVersion | None:
+    """Return the version that a run made, or None."""
+    return getattr(run, "model_version", None)

@@ -1,0 +1,140 @@
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from mlmodels.ml.layers import TRAINABLE_LAYERS
+from mlmodels.models import ModelVersion, TrainingRun
+from predictions.api.serializers import WholeNumberField
+from supervision.trainings.services import MOST_EPOCHS, MOST_SEED, MOST_TRIALS
+
+
+def whole_number(least: int, most: int, **options: Any) -> WholeNumberField:
+    """Return a field for a whole number, whose every complaint says what it may be."""
+    message = f"Give a whole number from {least} to {most}."
+    codes = ("invalid", "min_value", "max_value", "required", "null")
+    return WholeNumberField(
+        min_value=least,
+        max_value=most,
+        error_messages=dict.fromkeys(codes, message),
+        **options,
+    )
+
+
+def variables_field(**options: Any) -> WholeNumberField:
+    text = "How many layers that have weights are trained, from the output: 4 with block5, 14 all."
+    return whole_number(1, TRAINABLE_LAYERS, help_text=text, **options)
+
+
+class SeedRequest(serializers.Serializer):
+    seed = whole_number(0, MOST_SEED, default=0, help_text="The same seed, the same result.")
+
+
+class TrainRequest(SeedRequest):
+    """Everything has a default: an empty body will do."""
+
+    variables = variables_field(required=False)
+    epochs = whole_number(1, MOST_EPOCHS, required=False)
+
+
+class FinetuneRequest(SeedRequest):
+    model_name = serializers.CharField(help_text="`VGG16`.")
+    stage = serializers.CharField(
+        help_text="`Production`, `Staging`, `Archived` or `None`: the newest version in it."
+    )
+    variables = variables_field()
+    epochs = whole_number(1, MOST_EPOCHS)
+
+
+class SearchRequest(SeedRequest):
+    trials = whole_number(1, MOST_TRIALS, default=20)
+    minutes = whole_number(
+        1, settings.CHAMPIPY_TRAINING_MINUTES, default=settings.CHAMPIPY_TRAINING_MINUTES
+    )
+
+
+class RunProgressSerializer(serializers.Serializer):
+    percent = serializers.FloatField(help_text="0 to 100.")
+    stage = serializers.CharField()
+    epoch = serializers.IntegerField()
+    epochs = serializers.IntegerField()
+    eta_s = serializers.IntegerField(allow_null=True, help_text="Seconds left, where known.")
+
+
+class EpochSerializer(serializers.Serializer):
+    epoch = serializers.IntegerField(help_text="0 is before the first.")
+    loss = serializers.FloatField(allow_null=True)
+    accuracy = serializers.FloatField(help_text="On the validation photos, 0 to 1.")
+    nll = serializers.FloatField()
+    seconds = serializers.FloatField(help_text="Since the training began.")
+
+
+class RunVersionSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = ModelVersion
+        fields = ("id", "name", "version", "stage")
+        read_only_fields = fields
+
+
+class RunSerializer(serializers.ModelSerializer):
+    """`model_version` and `metrics` are null until it has succeeded, `error` unless it failed."""
+
+    parent = RunVersionSerializer(read_only=True, allow_null=True)
+    progress = RunProgressSerializer(read_only=True)
+    history = EpochSerializer(many=True, read_only=True)
+    metrics = serializers.SerializerMethodField()
+    model_version = serializers.SerializerMethodField()
+    error = serializers.SerializerMethodField()
+    requested_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = TrainingRun
+        fields = (
+            "id",
+            "kind",
+            "status",
+            "parameters",
+            "parent",
+            "progress",
+            "history",
+            "trials",
+            "metrics",
+            "model_version",
+            "error",
+            "dataset_sha256",
+            "requested_by",
+            "created_at",
+            "started_at",
+            "finished_at",
+        )
+        read_only_fields = fields
+
+    @extend_schema_field(RunVersionSerializer(allow_null=True))
+    def get_model_version(self, run: TrainingRun) -> dict[str, Any] | None:
+        version = getattr(run, "model_version", None)
+        return dict(RunVersionSerializer(version).data) if version else None
+
+    @extend_schema_field({"type": "object", "nullable": True})
+    def get_metrics(self, run: TrainingRun) -> dict[str, Any] | None:
+        version = getattr(run, "model_version", None)
+        return version.metrics if version else None
+
+    def get_error(self, run: TrainingRun) -> str | None:
+        return run.error or None
+
+    def get_requested_by(self, run: TrainingRun) -> str | None:
+        return run.requested_by.username if run.requested_by else None
+
+
+class ConflictSerializer(serializers.Serializer):
+    code = serializers.ChoiceField(choices=["too_few_photos", "labels_differ", "run_ended"])
+    detail = serializers.CharField()
+    attr = serializers.CharField(allow_null=True)
+
+
+class ConflictResponseSerializer(serializers.Serializer):
+    """The schema of an answer to what cannot be done as things stand."""
+
+    type = serializers.CharField(help_text="`client_error`.")
+    errors = ConflictSerializer(many=True)  # type: ignore[assignment]

@@ -1,0 +1,133 @@
+"""Trainings, fine-tunings and searches: asking for them, watching them, ending them."""
+
+from typing import Any, cast
+
+from django.db.models import QuerySet
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.permissions import IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import User
+from mlmodels.models import ModelVersion, TrainingRun
+from mlmodels.run_services import RunEnded, run_cancel
+from mlmodels.selectors import stages_in_use, training_runs, version_in_stage
+from supervision.datasets.selectors import TooFewPhotos
+from supervision.trainings.api.serializers import (
+    ConflictResponseSerializer,
+    FinetuneRequest,
+    RunSerializer,
+    SearchRequest,
+    TrainRequest,
+)
+from supervision.trainings.services import LabelsDiffer, run_request
+
+Kind = TrainingRun.Kind
+
+
+class Conflict(APIException):
+    """What was asked for cannot be done as things stand."""
+
+    status_code = status.HTTP_409_CONFLICT
+
+
+QUEUED = OpenApiResponse(RunSerializer, description="Queued: watch it at `Location`.")
+REFUSED = OpenApiResponse(ConflictResponseSerializer, description="`too_few_photos`.")
+
+
+@extend_schema_view(
+    list=extend_schema(summary="Training runs, newest first"),
+    retrieve=extend_schema(summary="One training run, as it stands"),
+)
+class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+    serializer_class = RunSerializer
+    permission_classes = [IsAdminUser]
+    lookup_value_regex = "[0-9]{1,18}"
+    queryset = TrainingRun.objects.none()
+
+    def get_queryset(self) -> QuerySet[TrainingRun]:
+        return training_runs()
+
+    @extend_schema(
+        summary="Train a new version from ImageNet's weights",
+        request=TrainRequest,
+        responses={202: QUEUED, 409: REFUSED},
+    )
+    def train(self, request: Request) -> Response:
+        return self._queued(request, Kind.TRAIN, self._asked(TrainRequest, request))
+
+    @extend_schema(
+        summary="Train a version further, on today's photos",
+        request=FinetuneRequest,
+        responses={
+            202: QUEUED,
+            409: OpenApiResponse(
+                ConflictResponseSerializer, description="`too_few_photos`, `labels_differ`."
+            ),
+        },
+    )
+    def finetune(self, request: Request) -> Response:
+        asked = self._asked(FinetuneRequest, request)
+        name, stage = asked.pop("model_name"), asked.pop("stage")
+        parent = version_in_stage(name=name, stage=stage)
+        if parent is None:
+            there = ", ".join(f"{name} in {stage}" for name, stage in stages_in_use()) or "none"
+            raise NotFound(f"There is no version of {name!r} in {stage!r}. There are: {there}.")
+        return self._queued(request, Kind.FINETUNE, asked, parent)
+
+    @extend_schema(
+        summary="Search for better hyper-parameters, and train the best",
+        request=SearchRequest,
+        responses={202: QUEUED, 409: REFUSED},
+    )
+    def search(self, request: Request) -> Response:
+        return self._queued(request, Kind.SEARCH, self._asked(SearchRequest, request))
+
+    @extend_schema(
+        summary="End a run that waits or runs",
+        request=None,
+        responses={
+            200: RunSerializer,
+            409: OpenApiResponse(ConflictResponseSerializer, description="`run_ended`."),
+        },
+    )
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        try:
+            run_cancel(run=self.get_object())
+        except RunEnded as error:
+            raise Conflict(str(error), code="run_ended") from error
+        return Response(self.get_serializer(self.get_object()).data)
+
+    def _asked(self, form: type[serializers.Serializer], request: Request) -> dict[str, Any]:
+        asked = form(data=request.data)
+        asked.is_valid(raise_exception=True)
+        return dict(asked.validated_data)
+
+    def _queued(
+        self,
+        request: Request,
+        kind: TrainingRun.Kind,
+        parameters: dict[str, Any],
+        parent: ModelVersion | None = None,
+    ) -> Response:
+        try:
+            run = run_request(
+                kind=kind,
+                parameters=parameters,
+                requested_by=cast(User, request.user),
+                parent=parent,
+            )
+        except TooFewPhotos as error:
+            raise Conflict(str(error), code="too_few_photos") from error
+        except LabelsDiffer as error:
+            raise Conflict(str(error), code="labels_differ") from error
+        return Response(
+            self.get_serializer(run).data,
+            status=status.HTTP_202_ACCEPTED,
+            headers={"Location": reverse("run-detail", args=[run.pk])},
+        )

@@ -1,0 +1,296 @@
+"""Writes on training runs that need to know the photos: asking for a run, and working on one."""
+
+import errno
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from celery import current_app
+from django.conf import settings
+from django.db import (
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
+from kombu.exceptions import OperationalError as BrokerError
+
+from accounts.models import User
+from mlmodels.ml.artifact import ArtifactError
+from mlmodels.ml.backbone import BackboneUnavailable
+from mlmodels.ml.preprocessing import PhotoError
+from mlmodels.ml.training_types import Progress, TrainingStopped
+from mlmodels.models import ModelVersion, TrainingRun
+from mlmodels.run_services import (
+    RunLost,
+    patiently,
+    progress_at,
+    run_claim,
+    run_create,
+    run_finish,
+    run_update,
+    runs_recover,
+)
+from mlmodels.selectors import photos_trained_on
+from supervision.datasets.selectors import (
+    RECENT_PHOTOS,
+    TooFewPhotos,
+    check_enough_photos,
+    dataset_manifest,
+    evaluation_set,
+    manifest_sha256,
+    species_names,
+    training_dataset,
+)
+from supervision.trainings.heartbeat import RunWatch
+
+logger = logging.getLogger(__name__)
+
+MOST_EPOCHS: Final = 500
+MOST_TRIALS: Final = 200
+MOST_SEED: Final = 2**31 - 1
+WORK_TASK = "supervision.trainings.tasks.work_next_run"
+WAKE_EXPIRES_S = 20.0
+"""A wake-up that nobody heard by then is forgotten: `watch_runs` sends another one."""
+WRITE_EVERY_S = 1.0
+
+
+class LabelsDiffer(Exception):  # noqa: N818 - a state of affairs
+    """A version cannot be fine-tuned: its labels are not today's species."""
+
+
+class RunUnderWay(Exception):  # noqa: N818
+    """Another run is running."""
+
+
+def run_request(
+    *,
+    kind: str,
+    parameters: Mapping[str, Any],
+    requested_by: User | None,
+    parent: ModelVersion | None = None,
+) -> TrainingRun:
+    """Put a run into the queue once it is known that it can be worked; wake the worker.
+
+    `parameters`: `variables`, `epochs`, `views`, `seed`, `minutes`, `trials`, those that were asked
+    for; the seed (0) and the minutes (CHAMPIPY_TRAINING_MINUTES) are recorded in any case.
+    `parent`: the version that a fine-tuning goes on from.
+    Raises TooFewPhotos and LabelsDiffer, and queues nothing then.
+    """
+    check_enough_photos()
+    if parent is not None:
+        _check_labels(parent)
+    run = run_create(
+        kind=kind,
+        parameters={"seed": 0, "minutes": settings.CHAMPIPY_TRAINING_MINUTES} | dict(parameters),
+        parent=parent,
+        requested_by=requested_by,
+    )
+    transaction.on_commit(wake_training)
+    return run
+
+
+def run_begin(*, parameters: Mapping[str, Any]) -> TrainingRun:
+    """Create a training that this very process holds, before all that wait in the queue.
+
+    Raises TooFewPhotos, and RunUnderWay where another one is running.
+    """
+    with transaction.atomic():
+        run = run_request(kind=TrainingRun.Kind.TRAIN, parameters=parameters, requested_by=None)
+        claimed = run_claim(run=run)
+        if claimed is None:
+            running = TrainingRun.objects.filter(status=TrainingRun.Status.RUNNING).first()
+            raise RunUnderWay(
+                f"Not started: {running or 'another run'} is under way, and one runs at a time. "
+                "Wait until it has ended, or cancel it in the admin."
+            )
+    return claimed
+
+
+def _check_labels(parent: ModelVersion) -> None:
+    theirs, ours = parent.labels, species_names()
+    if tuple(theirs) == ours:
+        return
+    differences = [
+        f"{what}: {', '.join(names)}"
+        for what, names in (
+            ("only it knows", sorted(set(theirs) - set(ours))),
+            ("it does not know", sorted(set(ours) - set(theirs))),
+        )
+        if names
+    ]
+    raise LabelsDiffer(
+        f"{parent} cannot be fine-tuned: its labels are not today's species "
+        f"({'; '.join(differences) or 'they stand in another order'}). Train a new one instead."
+    )
+
+
+def wake_training() -> None:
+    """Tell the training worker to look into the queue. A broker that is away is no error."""
+    try:
+        current_app.send_task(WORK_TASK, expires=WAKE_EXPIRES_S)
+    except BrokerError as error:
+        logger.warning("The training worker was not woken, it will be soon: %s", error)
+
+
+def runs_watch() -> None:
+    """Recover the runs that lost their process, and wake the worker where something waits."""
+    runs_recover()
+    statuses = set(
+        TrainingRun.objects.filter(
+            status__in=(TrainingRun.Status.QUEUED, TrainingRun.Status.RUNNING)
+        ).values_list("status", flat=True)
+    )
+    if statuses == {TrainingRun.Status.QUEUED}:
+        wake_training()
+
+
+def run_work_next() -> None:
+    """Work on the oldest queued run, unless one is running."""
+    run = run_claim()
+    if run is not None:
+        run_work(run=run)
+
+
+def run_work(*, run: TrainingRun, report: Callable[[Progress], None] = lambda _: None) -> None:
+    """Train what a run that this process holds asks for, to its end; then wake for the next one.
+
+    The run's row tells how it ended: succeeded with a version in Staging, failed with an error, or
+    whatever somebody else wrote who cancelled it or took it over. `report` is called several times
+    a minute. Loads TensorFlow.
+    """
+    begun = time.monotonic()
+    logger.info("%s begins, attempt %s", run, run.attempt)
+    with scratch_folder(), RunWatch(run, minutes=run.parameters["minutes"]) as watch:
+        try:
+            _train(run, watch, report)
+            run_finish(run=run)
+        except (RunLost, TrainingStopped) as error:
+            logger.info("Run %s stops: %s", run.pk, error)
+        except Exception as error:
+            logger.exception("Run %s failed", run.pk)
+            _fail(run, _explanation(error))
+    logger.info("Run %s ended after %.0f s", run.pk, time.monotonic() - begun)
+    wake_training()
+
+
+@contextmanager
+def scratch_folder() -> Iterator[None]:
+    """Let this process's temporary files lie in one folder that each run finds and leaves empty.
+
+    A process that is ended hard clears nothing away, and an export writes a hundred megabytes.
+    """
+    folder = Path(settings.CHAMPIPY_HOME) / "cache" / "scratch"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _train(run: TrainingRun, watch: RunWatch, report: Callable[[Progress], None]) -> None:
+    seed = run.parameters["seed"]
+    is_seen = patiently(lambda: _seen_by(run.parent))
+    dataset = patiently(lambda: training_dataset(limit=RECENT_PHOTOS, seed=seed, is_seen=is_seen))
+    held_out = patiently(lambda: evaluation_set(dataset.labels))
+    manifest = dataset_manifest(dataset)
+    patiently(
+        lambda: run_update(run=run, dataset=manifest, dataset_sha256=manifest_sha256(manifest))
+    )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from mlmodels.training_services import version_train  # loads TensorFlow
+
+    diary = _Diary(run)
+
+    def tell(progress: Progress) -> None:
+        diary.note(progress)
+        report(progress)
+
+    version_train(
+        run=run, dataset=dataset, held_out=held_out, report=tell, should_stop=watch.is_over
+    )
+
+
+def _seen_by(parent: ModelVersion | None) -> Callable[[str], bool]:
+    """Return what tells by its SHA-256 whether a photo may have been trained on before."""
+    seen = photos_trained_on(parent) if parent else frozenset()
+    return seen.__contains__ if seen is not None else lambda _: True
+
+
+class _Diary:
+    """Writes a run's progress, about once a second, and its history, at the end of each epoch.
+
+    What cannot be written, the database being away, is written along with the next.
+    """
+
+    def __init__(self, run: TrainingRun) -> None:
+        self._run = run
+        self._history: list[dict[str, Any]] = []
+        self._is_behind = False
+        self._written_at = 0.0
+
+    def note(self, progress: Progress) -> None:
+        if progress.record is not None:
+            self._history.append(asdict(progress.record))
+            self._is_behind = True
+        now = time.monotonic()
+        if now - self._written_at < WRITE_EVERY_S and progress.record is None:
+            return
+        self._written_at = now
+        values: dict[str, Any] = {"progress": _as_row(progress)}
+        if self._is_behind:
+            values["history"] = self._history
+        try:
+            run_update(run=self._run, **values)
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("Progress of run %s was not written: %s", self._run.pk, error)
+            connection.close()
+        else:
+            self._is_behind = False
+
+
+def _as_row(progress: Progress) -> dict[str, Any]:
+    return progress_at(
+        progress.stage,
+        percent=round(100 * progress.fraction, 1),
+        epoch=progress.epoch,
+        epochs=progress.epochs,
+        eta_s=None if progress.eta_seconds is None else round(progress.eta_seconds),
+    )
+
+
+def _fail(run: TrainingRun, error: str) -> None:
+    try:
+        run_finish(run=run, error=error)
+    except RunLost:
+        logger.info("Run %s has ended elsewhere", run.pk)
+
+
+def _explanation(error: Exception) -> str:
+    """Say for a person why a run failed, and what to do."""
+    if isinstance(error, PhotoError):
+        return (
+            f"A training photo can't be read: {error} Exclude it from training, or import it anew."
+        )
+    if isinstance(error, TooFewPhotos | BackboneUnavailable | ArtifactError):
+        return str(error)
+    if isinstance(error, OperationalError | InterfaceError):
+        return f"The database was away for too long ({error}). Start the run again."
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "The disk is full. Make room (the folder cache/ may be emptied) and start it again."
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return (
+            "There was not enough memory. Ask for fewer variables, or give the training worker "
+            "more memory."
+        )
+    return f"{type(error).__name__}: {error}. The training worker's log tells more."
