@@ -1,31 +1,23 @@
-"""Celery's side of supervision: each task calls one service."""
+"""Registers supervision's tasks a second time, under the names that they had before.
 
-from typing import Any
+An upgrade finds messages in the queues and schedules in the database that carry the old names.
+Delete this module once none of them can be left.
+"""
 
-from celery import shared_task
-from celery.signals import worker_shutting_down
+from celery import Task, shared_task
 
-from mlmodels.run_services import run_release
-from supervision.run_services import run_work_next, runs_watch
+from supervision.evaluations.tasks import evaluate_version
+from supervision.monitoring.tasks import deliver_alert_messages, run_check, watch_service
+from supervision.trainings.tasks import watch_runs, work_next_run
 
-TRAINING_NODE = "training@"
-"""How the name of the worker begins that works runs."""
+FORMER_NAMES: dict[str, Task] = {
+    "supervision.evaluation_tasks.evaluate_version": evaluate_version,
+    "supervision.monitoring_tasks.deliver_alert_messages": deliver_alert_messages,
+    "supervision.monitoring_tasks.run_check": run_check,
+    "supervision.monitoring_tasks.watch_service": watch_service,
+    "supervision.tasks.watch_runs": watch_runs,
+    "supervision.tasks.work_next_run": work_next_run,
+}
 
-
-@shared_task
-def work_next_run() -> None:
-    """Worker training: the oldest queued run. Anybody may send it, at any time."""
-    run_work_next()
-
-
-@shared_task
-def watch_runs() -> None:
-    """Beat, every ten seconds: recover runs that lost their process, and wake the worker."""
-    runs_watch()
-
-
-@worker_shutting_down.connect
-def hand_run_back(sender: str, **kwargs: Any) -> None:
-    """Worker training, told to stop: half an hour is too long to wait for."""
-    if str(sender).startswith(TRAINING_NODE):
-        run_release()
+for name, task in FORMER_NAMES.items():
+    shared_task(name=name)(task.run)
