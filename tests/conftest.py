@@ -3,7 +3,6 @@
 Run by `./champipy test`, which starts a PostgreSQL and a Valkey for these tests alone.
 """
 
-import io
 import os
 import subprocess
 import sys
@@ -11,13 +10,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import redis
 from celery import current_app
 from django.conf import settings
 from django.db import connection
-from PIL import Image
 from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
@@ -25,18 +22,16 @@ from accounts.models import User
 from accounts.services import logins_seed
 from mlmodels.models import ModelVersion
 from mlmodels.services import PRETRAINED, version_promote, version_register
-from tests.photo_server import PhotoServer
-
-PROJECT = Path(__file__).resolve().parent.parent
+from tests.support.api import client_of
+from tests.support.paths import PROJECT, REAL_PHOTOS
+from tests.support.photo_server import PhotoServer
+from tests.support.photos import drawn_photo
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
-
-
-REAL_PHOTOS = Path(os.environ.get("CHAMPIPY_PHOTOS", PROJECT.parent / "shared" / "photos"))
 
 
 @pytest.fixture(scope="session")
@@ -47,24 +42,14 @@ def real_photos() -> Path:
     return REAL_PHOTOS
 
 
-def drawn_photo(seed: int = 0, size: tuple[int, int] = (320, 240), format: str = "JPEG") -> bytes:
-    """Return the bytes of a drawn photo; another seed gives another one."""
-    generator = np.random.default_rng(seed)
-    coarse = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
-    data = io.BytesIO()
-    image.save(data, format)
-    return data.getvalue()
-
-
 @pytest.fixture(scope="session", autouse=True)
 def static_folder() -> None:
     """Where `collectstatic` would put its files; whitenoise warns where there is none."""
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
 
 
-@pytest.fixture(autouse=True)
-def forget_rates() -> None:
+@pytest.fixture
+def fresh_rate_limits() -> None:
     """No rate limit of one test counts in another."""
     client = redis.Redis.from_url(settings.REDIS_URL)
     for key in client.scan_iter("champipy:throttle_*"):
@@ -72,25 +57,14 @@ def forget_rates() -> None:
 
 
 @pytest.fixture
-def users(db: None) -> dict[str, User]:
+def users(db: None, fresh_rate_limits: None) -> dict[str, User]:
     """The four seeded logins, by name."""
     logins_seed()
     return {user.username: user for user in User.objects.all()}
 
 
-def client_of(user: User | None) -> APIClient:
-    """An API client with the user's token, got as a user gets one; None: with no token."""
-    client = APIClient(raise_request_exception=False)  # a 503 is an answer
-    if user is not None:
-        from knox.models import get_token_model
-
-        _, token = get_token_model().objects.create(user=user)
-        client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
-    return client
-
-
 @pytest.fixture
-def nobody() -> APIClient:
+def nobody(fresh_rate_limits: None) -> APIClient:
     return client_of(None)
 
 

@@ -9,15 +9,14 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.browser.chromium import Chromium, find_chromium
-from tests.browser.drawings import (
+from tests.support.chromium import Chromium, find_chromium
+from tests.support.drawings import (
     draw_evaluation_photos,
     draw_training_photos,
     mushroom,
     rival_version,
 )
-from tests.stack.conftest import stack_in_a_folder
-from tests.stack.running import Stack
+from tests.support.stack import Stack, stack_in_a_folder
 
 PREDICTED = range(500, 516)
 """The seeds of the drawings that alice had predicted."""

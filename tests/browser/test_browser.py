@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.chromium import Chromium
-from tests.stack.running import Stack
+from tests.support.chromium import Chromium
+from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

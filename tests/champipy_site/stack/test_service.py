@@ -1,0 +1,156 @@
+"""The service as its users have it: over HTTP, with every process running."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from champipy_site.stack.state import read_state
+from mlmodels.services import PRETRAINED
+from tests.support.paths import PROJECT
+from tests.support.photo_server import PhotoServer
+from tests.support.photos import drawn_photo
+from tests.support.stack import Stack, eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+MOST_MEMORY = 250_000_000
+
+
+class Client:
+    """A user of a running stack."""
+
+    def __init__(self, stack: Stack, username: str = "alice", password: str = "wonderland") -> None:
+        self.base = f"http://127.0.0.1:{stack.port}/api/v1"
+        self.session = requests.Session()
+        login = {"username": username, "password": password}
+        token = self.session.post(f"{self.base}/token", json=login, timeout=30).json()["token"]
+        self.session.headers["Authorization"] = f"Token {token}"
+
+    def post(self, file: str | bytes, nb_preds: int = 1, prefer: str = "wait=30"):
+        form: dict = (
+            {"json": {"file": file, "nb_preds": nb_preds}}
+            if isinstance(file, str)
+            else {"files": {"file": ("photo.jpg", file)}, "data": {"nb_preds": nb_preds}}
+        )
+        return self.session.post(
+            f"{self.base}/predictions", headers={"Prefer": prefer}, timeout=60, **form
+        )
+
+    def predict(self, file: str | bytes, **options) -> dict:
+        """Return the prediction, asking again after a 202 as a client should."""
+        response = self.post(file, **options)
+        deadline = time.monotonic() + 60
+        while response.status_code == 202 or response.json().get("status") == "pending":
+            assert time.monotonic() < deadline, "no answer"
+            time.sleep(0.5)
+            location = response.headers.get("Location") or response.request.path_url
+            response = self.session.get(self.base.removesuffix("/api/v1") + location, timeout=30)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+
+def memory_of(stack: Stack, name: str) -> int:
+    """Bytes of a service and its children; what they share is counted once."""
+    process = psutil.Process(read_state(stack.home).processes[name].pid)
+    return sum(each.memory_full_info().pss for each in [process, *process.children(recursive=True)])
+
+
+@pytest.mark.parametrize("source", ["up", "README"])
+def test_curl_lines_work_as_they_are_printed(running_stack: Stack, source: str) -> None:
+    text = running_stack.welcome
+    if source == "README":
+        text = (PROJECT / "README.md").read_text().replace(":8000", f":{running_stack.port}")
+    lines = [line for line in text.splitlines() if line.startswith(("TOKEN=", "curl "))]
+    here = [line for line in lines if "https://" not in line]  # that one needs the Internet
+    assert len(here) == 2
+    command = ["sh", "-c", "\n".join(here)]
+    done = subprocess.run(command, capture_output=True, check=True, cwd=PROJECT)
+    assert json.loads(done.stdout)["predictions"][0]["species"] == "Amanita muscaria"
+
+
+def test_web_and_inference_stay_small_and_load_no_tensorflow(running_stack: Stack) -> None:
+    client = Client(running_stack)
+    for seed in range(300, 320):
+        client.predict(drawn_photo(seed))
+    for name in ("web", "inference"):
+        assert memory_of(running_stack, name) < MOST_MEMORY, name
+        process = psutil.Process(read_state(running_stack.home).processes[name].pid)
+        for each in [process, *process.children(recursive=True)]:
+            assert not [m.path for m in each.memory_maps() if "tensorflow" in m.path]
+
+
+def test_slow_hosts_hold_up_nobody_else(running_stack: Stack, photo_server: PhotoServer) -> None:
+    client = Client(running_stack)
+    others = [Client(running_stack) for _ in range(16)]
+    with ThreadPoolExecutor(16) as pool:
+        slow = [
+            pool.submit(other.post, photo_server.url(f"drip/drawn.jpg?{number}"))
+            for number, other in enumerate(others)
+        ]
+        assert client.predict(drawn_photo(330))["status"] == "done"
+        assert client.predict(photo_server.url("drawn.jpg"))["status"] == "done"
+        assert not any(future.done() for future in slow), "they were answered first"
+        answers = [future.result() for future in slow]
+    assert {answer.status_code for answer in answers} == {504}
+    assert {answer.json()["errors"][0]["code"] for answer in answers} == {"image_timeout"}
+
+
+def test_killed_inference_worker_loses_nothing(running_stack: Stack) -> None:
+    """Killed with its child in the middle of work: each photo is answered, and scored once."""
+    photos = [drawn_photo(seed) for seed in range(340, 400)]
+
+    clients = [Client(running_stack) for _ in range(8)]
+
+    def ask(number: int) -> dict:
+        return clients[number % 8].predict(photos[number])
+
+    with ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(ask, number) for number in range(len(photos))]
+        assert eventually(lambda: any(future.done() for future in futures))
+        worker = psutil.Process(read_state(running_stack.home).processes["inference"].pid)
+        for process in [worker, *worker.children(recursive=True)]:
+            os.kill(process.pid, signal.SIGKILL)
+        answers = [future.result() for future in futures]
+    assert [answer["status"] for answer in answers] == ["done"] * len(photos)
+    assert len({answer["id"] for answer in answers}) == len(photos)
+    told = running_stack(
+        "shell",
+        "--verbosity",
+        "0",
+        "-c",
+        "from predictions.models import Prediction, Inference\n"
+        f"print(Prediction.objects.filter(pk__gte={min(a['id'] for a in answers)}).count(),"
+        f" Inference.objects.filter(photo__sha256__in={[a['sha256'] for a in answers]}).count())",
+    )
+    assert told.stdout.split() == [str(len(photos))] * 2, told.stderr
+
+
+def test_real_evaluation_photos_reach_the_cards_accuracy_and_are_reused(
+    running_stack: Stack, photo_server: PhotoServer, real_photos: Path
+) -> None:
+    """Half by URL, half uploaded; the second round computes nothing."""
+    card = json.loads((PRETRAINED / "card.json").read_text())["metrics"]["evaluation"]
+    files = sorted((real_photos / "evaluation").glob("*/*.jpg"))
+    assert len(files) == card["n"]
+    client = Client(running_stack)
+    for attempt, is_reused in enumerate([False, True]):
+        right = 0
+        for number, file in enumerate(files):
+            url = photo_server.url(str(file.relative_to(real_photos)))
+            answer = client.predict(url if number % 2 else file.read_bytes(), nb_preds=10)
+            assert answer["reused"] is is_reused
+            assert len(answer["predictions"]) == 10
+            assert sum(each["score"] for each in answer["predictions"]) == pytest.approx(
+                100, abs=0.1
+            )
+            right += answer["predictions"][0]["species"] == file.parent.name.replace("_", " ")
+        # Another processor may round an engine's sums elsewhere: two photos of leeway.
+        assert right == pytest.approx(card["correct"], abs=2), attempt

@@ -1,0 +1,82 @@
+"""The whole stack, started for real."""
+
+import os
+import signal
+import sys
+
+import pytest
+
+from champipy_site.stack.state import read_state
+from tests.support.stack import Stack, eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+NAMES = ["postgresql", "valkey", "beat", "web", "fetch", "inference", "training"]
+
+
+def test_up_restart_and_down(stack: Stack):
+    started = stack.up()
+    assert started.returncode == 0, started.stdout + started.stderr
+    assert f"http://127.0.0.1:{stack.port}/api/v1/docs" in started.stdout
+    assert stack.status_code() == 200
+
+    status = stack("status")
+    assert status.returncode == 0
+    rows = [line.split() for line in status.stdout.splitlines()[2:]]
+    assert [(row[0], row[1]) for row in rows] == [(name, "up") for name in NAMES]
+
+    again = stack.up()
+    assert again.returncode == 0
+    assert f"already up at http://127.0.0.1:{stack.port}" in again.stdout
+
+    told = stack(
+        "shell",
+        "--verbosity",
+        "0",
+        "-c",
+        "from accounts.models import User\n"
+        "print(sorted(User.objects.values_list('username', flat=True)))",
+    )
+    assert "['admin', 'alice', 'bob', 'clementine']" in told.stdout, told.stderr
+
+    before = read_state(stack.home).processes["web"].pid
+    os.kill(before, signal.SIGKILL)
+    assert eventually(lambda: read_state(stack.home).processes["web"].restarts == 1)
+    assert eventually(lambda: stack("status").returncode == 0)
+    assert stack.status_code() == 200
+    assert read_state(stack.home).processes["web"].pid != before
+
+    stopped = stack("down")
+    assert stopped.returncode == 0
+    assert [process.cmdline() for process in stack.processes()] == []
+    assert stack("status").returncode == 3
+    assert "nothing to stop" in stack("down").stdout
+
+
+def test_killed_supervisor_leaves_nothing_for_long(stack: Stack):
+    assert stack.up().returncode == 0
+    os.kill(read_state(stack.home).supervisor, signal.SIGKILL)
+    if sys.platform == "linux":
+        assert eventually(lambda: not stack.processes())
+    else:
+        assert stack("down").returncode == 0
+        assert stack.processes() == []
+    assert stack.up().returncode == 0
+    assert stack.status_code() == 200
+
+
+def test_command_without_a_stack_gets_servers_for_itself(stack: Stack):
+    code = "from django.db import connection\nprint(connection.pg_version >= 160000)"
+    done = stack("shell", "--verbosity", "0", "-c", code)
+    assert (done.returncode, done.stdout.split()) == (0, ["True"]), done.stderr
+    assert stack.processes() == []
+
+
+def test_failing_start_shows_why_and_stops_everything(stack: Stack):
+    stack.home.make()
+    (stack.home.path / "static").write_text("a file where collectstatic needs a folder")
+    started = stack.up()
+    assert started.returncode == 1
+    assert "prepare failed with exit code 1" in started.stdout
+    assert "static" in started.stdout
+    assert stack.processes() == []

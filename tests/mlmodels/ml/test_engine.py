@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from mlmodels.ml.engine import EngineError, LiteRTEngine
+from tests.support.networks import SMALLEST_INPUT
+
+
+def test_int8_agrees_with_the_float_network(engine_file, network_weights, pixels):
+    from mlmodels.ml.network import build_network
+
+    network = build_network(network_weights, SMALLEST_INPUT)
+    expected = {k: np.asarray(v) for k, v in network(pixels.astype(np.float32)).items()}
+    engine = LiteRTEngine.load(engine_file, network_weights)
+    scores = [engine.score(photo) for photo in pixels]
+    logits = np.stack([score.logits for score in scores])
+    embeddings = np.stack([score.embedding for score in scores])
+    assert logits.shape == (8, 3)
+    assert embeddings.shape == (8, 512)
+    assert logits.dtype == embeddings.dtype == np.float32
+    assert (embeddings >= 0).all()
+    assert np.corrcoef(embeddings.ravel(), expected["embedding"].ravel())[0, 1] > 0.99
+    assert np.abs(logits - expected["logits"]).max() < 0.1 * np.ptp(expected["logits"])
+
+
+def test_the_float_engine_is_the_float_network(tmp_path, network_weights, pixels):
+    from mlmodels.ml.export import export_float_engine
+    from mlmodels.ml.network import build_network
+
+    path = tmp_path / "engine.tflite"
+    export_float_engine(network_weights, SMALLEST_INPUT, path)
+    engine = LiteRTEngine.load(path, network_weights)
+    expected = build_network(network_weights, SMALLEST_INPUT)(pixels.astype(np.float32))
+    logits = np.stack([engine.score(photo).logits for photo in pixels])
+    assert logits == pytest.approx(np.asarray(expected["logits"]), abs=0.01)
+
+
+def test_the_head_in_numpy_is_that_of_the_network(network_weights):
+    from mlmodels.ml.head import head_logits
+    from mlmodels.ml.layers import CONVOLUTIONS
+    from mlmodels.ml.network import build_tail, set_weights
+
+    tail = build_tail(len(CONVOLUTIONS), SMALLEST_INPUT, 3)
+    set_weights(tail, network_weights)
+    embeddings = np.random.default_rng(3).gamma(1, 2, (20, 512)).astype(np.float32)
+    expected = np.asarray(tail(embeddings)["logits"])
+    assert head_logits(embeddings, network_weights) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_scores_do_not_depend_on_what_was_scored_before(engine_file, network_weights, pixels):
+    engine = LiteRTEngine.load(engine_file, network_weights)
+    first = engine.score(pixels[0])
+    kept = first.logits.copy()
+    engine.score(pixels[1])
+    assert np.array_equal(first.logits, kept)
+    assert np.array_equal(engine.score(pixels[0]).logits, kept)
+
+
+def test_threads_change_nothing(engine_file, network_weights, pixels):
+    one, two = (LiteRTEngine.load(engine_file, network_weights, num_threads=n) for n in (1, 2))
+    assert np.array_equal(one.score(pixels[0]).logits, two.score(pixels[0]).logits)
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        np.zeros((SMALLEST_INPUT, SMALLEST_INPUT, 3), np.float32),
+        np.zeros((SMALLEST_INPUT + 1, SMALLEST_INPUT, 3), np.uint8),
+        np.zeros((1, SMALLEST_INPUT, SMALLEST_INPUT, 3), np.uint8),
+    ],
+)
+def test_other_pixels_are_refused(engine_file, network_weights, photo):
+    with pytest.raises(ValueError, match="takes uint8 pixels"):
+        LiteRTEngine.load(engine_file, network_weights).score(photo)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model at all", bytes(1000)])
+def test_a_file_that_is_no_engine_is_refused(tmp_path, content):
+    path = tmp_path / "engine.tflite"
+    path.write_bytes(content)
+    with pytest.raises(EngineError, match=r"engine\.tflite"):
+        LiteRTEngine.load(path, {})
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(EngineError, match=r"engine\.tflite"):
+        LiteRTEngine.load(tmp_path / "engine.tflite", {})

@@ -1,0 +1,80 @@
+"""What fetching leaves behind in a worker that lives for weeks: nothing."""
+
+import random
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from predictions import fetching
+from predictions.fetching import FetchError, fetch_photo
+from tests.support.fetching import ANSWERS, PHOTO, SLOW
+from tests.support.photo_server import PhotoServer
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
+def test_neither_sockets_nor_threads_are_left():
+    files, threads = _open_files(), threading.active_count()
+    paths = [path for path, _ in ANSWERS] + SLOW + ["a.jpg"] * 20
+    with PhotoServer(files={"a.jpg": PHOTO}) as server, ThreadPoolExecutor(32) as pool:
+        allow = frozenset({server.address})
+
+        def fetch(path: str) -> bytes | str:
+            try:
+                return fetch_photo(server.url(path), allow=allow, deadline_s=1.0)
+            except FetchError as error:
+                return error.code
+
+        answers = list(pool.map(fetch, paths))
+    assert answers[-20:] == [PHOTO] * 20
+    deadline = time.monotonic() + 5
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert threading.active_count() == threads
+    assert _open_files() == files
+
+
+_ANSWER = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n"
+    b"Content-Encoding: gzip\r\nLocation: /b.jpg\r\nX-Folded: a\r\n b\r\n\r\n"
+    b"20\r\n" + bytes(32) + b"\r\n0\r\nTrailer: x\r\n\r\n"
+)
+
+
+def test_any_answer_is_bytes_or_a_fetch_error(monkeypatch):
+    chance = random.Random(5)
+    odd = [b"\r\n", b"\n", b":", b"\0", b"-1", b"9" * 30, b"\xff\xfe", b"chunked, ", b"302", b"1.0"]
+    odd += [
+        b"Content-Length: -5\r\n",
+        b"Content-Length: 7, 8\r\n",
+        b"\xd9\xa3",
+        b"HTTP/1.1 100 C\r\n",
+    ]
+
+    def answer(*args):
+        data = bytearray(_ANSWER)
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(data))
+            data[at : at + chance.choice((0, 1, 5))] = chance.choice(odd)
+        host, client = socket.socketpair()
+        host.sendall(data)
+        host.shutdown(socket.SHUT_WR)
+        open_hosts.append(host)
+        return client
+
+    monkeypatch.setattr(fetching, "_connected_socket", answer)
+    for _ in range(2000):
+        open_hosts: list[socket.socket] = []
+        try:
+            assert isinstance(fetch_photo("http://8.8.8.8/a.jpg"), bytes)
+        except FetchError as error:
+            assert error.code in {"image_unreachable", "image_not_found", "image_too_large"}
+        for host in open_hosts:
+            host.close()

@@ -1,0 +1,150 @@
+# ruff: noqa: RUF001 - look-alikes are what some of these are about
+"""What is refused before any network, and what a URL is remembered under."""
+
+import random
+import re
+
+import pytest
+
+from predictions.photo_urls import (
+    FetchError,
+    canonical_photo_key,
+    check_url,
+    mushroom_observer_image_id,
+    parse_url,
+    smaller_original,
+)
+from tests.support.hostile_urls import HOSTILE_URLS
+
+MO = "https://mushroomobserver.org/images"
+
+
+@pytest.mark.parametrize(("url", "code"), HOSTILE_URLS, ids=lambda value: ascii(value)[:60])
+def test_hostile_url_is_refused_without_a_lookup(url, code, monkeypatch):
+    monkeypatch.setattr("socket.getaddrinfo", _no_lookup)
+    with pytest.raises(FetchError) as refusal:
+        check_url(url)
+    assert refusal.value.code == code
+    assert not re.search(r"\d+\.\d+\.\d+|::", refusal.value.detail)
+
+
+def _no_lookup(*args, **kwargs):
+    raise AssertionError("looked up a name")
+
+
+@pytest.mark.parametrize(
+    ("url", "fetched"),
+    [
+        ("https://mushroomobserver.org/obs/1", None),
+        ("http://8.8.8.8/a.jpg", None),
+        ("http://[2606:4700:4700::1111]/a.jpg", None),
+        ("http://[2606:4700:4700:0:0:0:0:1111]:80/a", "http://[2606:4700:4700::1111]/a"),
+        ("HTTPS://Photos.Example.ORG:443/A.jpg?B=c#d", "https://photos.example.org/A.jpg?B=c"),
+        ("http://photos.example.org:443/a.jpg", None),
+        ("http://photos.example.org", "http://photos.example.org/"),
+        ("http://photos.example.org?a=b", "http://photos.example.org/?a=b"),
+        ("http://photos.example.org./a.jpg", "http://photos.example.org/a.jpg"),
+        ("http://a_b.example.org/a%20b.jpg", None),
+        ("http://bücher.example.org/é.jpg", "http://xn--bcher-kva.example.org/%C3%A9.jpg"),
+        ("http://photos.example.org/a@b:c.jpg", None),
+    ],
+)
+def test_honest_url_is_accepted_and_normalised(url, fetched):
+    check_url(url)
+    assert canonical_photo_key(url) == parse_url(url).url == (fetched or url)
+
+
+def test_allowed_address_is_that_host_and_port_only():
+    allow = frozenset({"127.0.0.1:8099", "[::1]:80", "photos:8000"})
+    for url in ("http://127.0.0.1:8099/a", "http://[::1]/a", "http://PHOTOS:8000/a"):
+        check_url(url, allow=allow)
+    for url in ("http://127.0.0.1:8098/a", "http://127.0.0.2:8099/a", "http://127.1:8099/a"):
+        with pytest.raises(FetchError):
+            check_url(url, allow=allow)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(f"{MO}/{size}/1520.jpg" for size in ("thumb", 320, 640, 960, 1280, "orig")),
+        "https://images.mushroomobserver.org/640/1520.jpg",
+        "http://www.mushroomobserver.org/images/320/1520.jpg?1690000000",
+        "HTTP://MUSHROOMOBSERVER.ORG/images/320/1520.JPG#top",
+        "https://mushroomobserver.org:443/images//orig/1520.png",
+        "https://mushroomobserver.org/images/%6frig/1520.jpg",
+    ],
+)
+def test_a_mushroom_observer_id_is_one_image(url):
+    assert mushroom_observer_image_id(url) == 1520
+    assert canonical_photo_key(url) == "mushroomobserver:1520"
+    assert "orig" not in smaller_original(parse_url(url)).url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://mushroomobserver.org/320/1520.jpg",
+        "https://images.mushroomobserver.org/images/320/1520.jpg",
+        "https://mushroomobserver.org/images/500/1520.jpg",
+        "https://mushroomobserver.org/images/320/1520.jpg/2.jpg",
+        "https://mushroomobserver.org/images/320/a1520.jpg",
+        "https://mushroomobserver.org/obs/1520",
+        "https://mushroomobserver.org.example.org/images/320/1520.jpg",
+        "https://notmushroomobserver.org/images/320/1520.jpg",
+        "https://mushroomobserver.org:8080/images/320/1520.jpg",
+        "https://example.org/?https://mushroomobserver.org/images/320/1520.jpg",
+        "https://user@mushroomobserver.org/images/320/1520.jpg",
+        "not a url",
+    ],
+)
+def test_other_addresses_are_no_mushroom_observer_image(url):
+    assert mushroom_observer_image_id(url) is None
+
+
+def test_original_is_replaced_by_its_1280_version():
+    assert smaller_original(parse_url(f"{MO}/orig/1520.png?1")).url == f"{MO}/1280/1520.jpg"
+    old = "https://images.mushroomobserver.org"
+    assert smaller_original(parse_url(f"{old}/orig/7.jpg")).url == f"{old}/1280/7.jpg"
+    assert smaller_original(parse_url(f"{MO}/640/7.jpg?8")).url == f"{MO}/640/7.jpg?8"
+
+
+def test_any_text_is_a_url_or_a_fetch_error():
+    chance = random.Random(11)
+    parts = [
+        "http",
+        "s",
+        "://",
+        "/",
+        "@",
+        ":",
+        "[",
+        "]",
+        "%",
+        "\\",
+        "?",
+        "#",
+        ".",
+        "127",
+        "0x",
+        "é",
+    ]
+    parts += [
+        "xn--",
+        "８",
+        "。",
+        "\u200d",
+        "\ud800",
+        "\x00",
+        "-",
+        "ß",
+        "a" * 70,
+        "::",
+        "١",
+        "\u0301",
+    ]
+    for _ in range(20_000):
+        url = "http://" * chance.randint(0, 1) + "".join(chance.choices(parts, k=6))
+        try:
+            check_url(url)
+        except FetchError as error:
+            assert error.code == "url_forbidden"

@@ -1,0 +1,224 @@
+"""The path of a prediction, step by step, on the real database with the real engine."""
+
+import hashlib
+from collections.abc import Callable
+
+import pytest
+from django.core.files.storage import default_storage
+
+from mlmodels.models import ModelVersion, Species
+from mlmodels.services import version_promote
+from predictions import services
+from predictions.incoming import incoming_path
+from predictions.models import Inference, Photo, PhotoSource, Prediction
+from predictions.photo_services import photo_keep_for_training
+from predictions.services import (
+    incoming_sweep,
+    prediction_fetch,
+    prediction_infer,
+    predictions_resend,
+)
+from tests.support.photo_server import PhotoServer
+from tests.support.photos import drawn_photo
+from tests.support.predictions import answered, ask, unsent, upload
+from tests.support.versions import another_version
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def incoming_files() -> list:
+    return list(incoming_path(0).parent.glob("*"))
+
+
+def test_an_upload_is_stored_scored_and_cleared_away(production: ModelVersion) -> None:
+    data = drawn_photo(2)
+    prediction = upload(data, nb_preds=3)
+    assert prediction.status == "pending"
+    assert incoming_path(prediction.pk).read_bytes() == data
+    prediction = answered(prediction)
+    assert prediction.status == "done"
+    assert not prediction.reused
+    best = prediction.inference.best(3)
+    assert len(best) == 3
+    assert best == sorted(best, key=lambda pair: -pair[1])
+    assert sum(prediction.inference.scores) == pytest.approx(100, abs=0.1)
+    photo = Photo.objects.get()
+    assert photo.sha256 == hashlib.sha256(data).hexdigest()
+    assert default_storage.open(photo.file.name).read() == data
+    assert incoming_files() == []
+
+
+def test_the_same_photo_is_answered_from_the_stored_inference(production) -> None:
+    answered(upload(drawn_photo(3)))
+    again = upload(drawn_photo(3), nb_preds=10, name="another name.png")
+    assert (again.status, again.reused) == ("done", True)
+    assert len(again.inference.best(10)) == 10
+    assert Inference.objects.count() == 1
+
+
+def test_a_task_that_runs_twice_changes_nothing(production) -> None:
+    prediction = answered(upload(drawn_photo(4)))
+    before = Prediction.objects.values().get()
+    prediction_infer(prediction_id=prediction.pk)
+    prediction_fetch(prediction_id=prediction.pk, send=unsent)
+    assert Prediction.objects.values().get() == before
+    assert Inference.objects.count() == 1
+
+
+def test_two_equal_requests_at_once_compute_once(production) -> None:
+    first, second = upload(drawn_photo(5)), upload(drawn_photo(5))
+    assert (first.status, second.status) == ("pending", "pending")
+    assert not answered(first).reused
+    assert answered(second).reused
+    assert Inference.objects.count() == 1
+
+
+def test_another_version_computes_anew_from_the_stored_bytes(production, photo_server) -> None:
+    url = f"http://{photo_server.address}/drawn.jpg"
+    with_url = prediction_create_from(url, photo_server)
+    assert with_url.status == "done"
+    successor = another_version(temperature=2.0)
+    version_promote(version=successor, by=None, reason="test")
+    again = prediction_create_from(url, photo_server)
+    assert again.inference.model_version == successor
+    assert not again.reused
+    assert Inference.objects.count() == 2
+
+
+def prediction_create_from(url: str, server: PhotoServer) -> Prediction:
+    """Ask for a URL and do the workers' work here."""
+    from django.test import override_settings
+
+    with override_settings(CHAMPIPY_FETCH_ALLOW=frozenset({server.address})):
+        prediction = ask(url)
+        if prediction.status == "pending" and not prediction.sha256:
+            prediction_fetch(prediction_id=prediction.pk, send=unsent)
+        prediction_infer(prediction_id=prediction.pk)
+        prediction.refresh_from_db()
+    return prediction
+
+
+def test_score_of_a_photo_from_a_url_is_that_of_its_bytes(production, photo_server) -> None:
+    from_url = prediction_create_from(f"http://{photo_server.address}/drawn.jpg", photo_server)
+    from_disk = upload(drawn_photo(1))
+    assert from_url.status == from_disk.status == "done"
+    assert from_disk.reused
+    assert from_disk.inference == from_url.inference
+    assert PhotoSource.objects.get().photo == from_url.inference.photo
+
+
+def test_a_url_fetched_lately_is_not_fetched_again(production, photo_server) -> None:
+    url = f"http://{photo_server.address}/drawn.jpg"
+    prediction_create_from(url, photo_server)
+    again = ask(url)
+    # The address is checked even so: it is open no longer.
+    assert (again.status, again.error_code) == ("failed", "url_forbidden")
+    from django.test import override_settings
+
+    with override_settings(CHAMPIPY_FETCH_ALLOW=frozenset({photo_server.address})):
+        again = ask(url)
+    assert (again.status, again.reused) == ("done", True)
+
+
+def test_a_refused_photo_leaves_its_code_and_no_file(production) -> None:
+    prediction = answered(upload(b"<html>no photo</html>"))
+    assert (prediction.status, prediction.error_code) == ("failed", "not_an_image")
+    assert prediction.error_detail
+    assert incoming_files() == []
+    assert Photo.objects.count() == 0
+
+
+def test_without_a_model_in_production_a_prediction_fails_and_is_stored(db: None) -> None:
+    prediction = upload(drawn_photo(6))
+    assert Prediction.objects.get() == prediction
+    assert prediction.error_code == "no_active_model"
+
+
+@pytest.fixture
+def always_kept(settings) -> None:
+    settings.CHAMPIPY_KEEP_SCORE = 0
+
+
+def test_a_photo_with_a_high_score_becomes_a_training_photo_once(production, always_kept) -> None:
+    prediction = answered(upload(drawn_photo(7)))
+    photo = Photo.objects.get()
+    assert (photo.split, photo.label_source) == ("training", "predicted")
+    assert photo.label.name == prediction.inference.best(1)[0][0]
+    since = photo.split_at
+    assert not photo_keep_for_training(photo=photo, species_name=photo.label.name)
+    photo.refresh_from_db()
+    assert photo.split_at == since
+
+
+def test_a_photo_with_a_low_score_is_no_training_photo(production, settings) -> None:
+    settings.CHAMPIPY_KEEP_SCORE = 100
+    answered(upload(drawn_photo(8)))
+    assert Photo.objects.get().split == ""
+
+
+def test_a_photo_like_an_evaluation_photo_is_kept_out_of_training(production, always_kept) -> None:
+    answered(upload(drawn_photo(9)))
+    evaluation = Photo.objects.get()
+    evaluation.split = "evaluation"
+    evaluation.save()
+    answered(upload(drawn_photo(9, format="PNG")))
+    assert list(Photo.objects.values_list("split", flat=True).order_by("pk")) == ["evaluation", ""]
+
+
+def test_a_photo_of_an_evaluation_observation_is_kept_out_of_training(production) -> None:
+    fly_agaric = Species.objects.get(name="Amanita muscaria")
+    answered(upload(drawn_photo(10)))
+    answered(upload(drawn_photo(11)))
+    candidate, evaluation = Photo.objects.order_by("-pk")
+    Photo.objects.filter(pk=evaluation.pk).update(
+        split="evaluation",
+        label=fly_agaric,
+        label_source="imported",
+        mushroom_observer_id=1000,
+        split_at=evaluation.created_at,
+    )
+    Photo.objects.update(perceptual_hash=0)
+    Photo.objects.filter(pk=candidate.pk).update(
+        split="", label=None, label_source="", perceptual_hash=-1, mushroom_observer_id=1003
+    )
+    candidate.refresh_from_db()
+    assert not photo_keep_for_training(photo=candidate, species_name="Amanita muscaria")
+    Photo.objects.filter(pk=candidate.pk).update(mushroom_observer_id=1004)
+    candidate.refresh_from_db()
+    assert photo_keep_for_training(photo=candidate, species_name="Amanita muscaria")
+
+
+def test_a_photo_that_ends_its_worker_is_given_up(production) -> None:
+    prediction = upload(drawn_photo(12))
+    Prediction.objects.update(attempts=services.MOST_ATTEMPTS)
+    assert answered(prediction).error_code == "prediction_failed"
+    assert incoming_files() == []
+
+
+def test_what_was_lost_on_the_way_is_sent_anew(production, monkeypatch) -> None:
+    sent: list[int] = []
+    record: Callable[[Prediction], None] = lambda prediction: sent.append(prediction.pk)  # noqa: E731
+    monkeypatch.setattr(services, "send_to_worker", record)
+    prediction = upload(drawn_photo(13))
+    assert predictions_resend() == 0, "its worker still has time"
+    Prediction.objects.update(next_send_at=prediction.created_at)
+    assert predictions_resend() == 1
+    assert predictions_resend() == 0, "not again before its next time"
+    assert sent == [prediction.pk]
+    answered(prediction)
+    assert not Prediction.objects.filter(next_send_at__isnull=False).exists()
+    assert predictions_resend() == 0
+
+
+def test_bytes_that_a_dead_process_left_are_swept_away(production) -> None:
+    import os
+
+    kept, orphan = upload(drawn_photo(14)), upload(drawn_photo(15))
+    Prediction.objects.filter(pk=orphan.pk).delete()
+    partial = incoming_path(0).with_name("7.123.partial")
+    partial.write_bytes(b"x")
+    for path in incoming_files():
+        os.utime(path, (0, 0))
+    assert incoming_sweep() == 2
+    assert incoming_files() == [incoming_path(kept.pk)]
+    answered(kept)

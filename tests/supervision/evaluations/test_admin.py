@@ -1,0 +1,233 @@
+"""The admin's pages of model versions: beside each other, promotion, rollback, history."""
+
+import hashlib
+import re
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from mlmodels.ml.preprocessing import decode_photo
+from mlmodels.models import ModelVersion, Species, StageTransition
+from mlmodels.scoring import score_image
+from mlmodels.selectors import production_version
+from mlmodels.services import version_promote
+from predictions.models import Photo
+from predictions.photo_services import photo_import
+from supervision.datasets.selectors import evaluation_set
+from supervision.datasets.services import evaluation_set_freeze
+from supervision.evaluations.admin.versions import ModelVersionAdmin, accuracy_text
+from supervision.evaluations.services import version_evaluate
+from supervision.models import Evaluation
+from tests.support.photos import drawn_photo
+from tests.support.versions import another_version
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/mlmodels/modelversion/"
+ROLLBACK = f"{LIST}rollback/"
+
+
+def promote_path(version: ModelVersion) -> str:
+    return f"{LIST}{version.pk}/promote/"
+
+
+@pytest.fixture
+def admin_page(users) -> Client:
+    """A browser in which bob is logged in, and which checks CSRF as a real one makes it."""
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(users["bob"])
+    return client
+
+
+def post(client: Client, page: str, path: str, **fields: object):
+    """Send a form with the token that `page` shows."""
+    token = re.search(
+        r'name="csrfmiddlewaretoken" value="(\w+)"', client.get(page).content.decode()
+    )
+    return client.post(path, {**fields, "csrfmiddlewaretoken": token.group(1)}, follow=True)
+
+
+def measured(version: ModelVersion) -> Evaluation:
+    held_out = evaluation_set(version.labels)
+    assert held_out is not None
+    return version_evaluate(version=version, held_out=held_out)
+
+
+@pytest.fixture
+def evaluation_photos(production) -> list[str]:
+    """Six drawn photos, labelled with what the version in production says; their SHA-256."""
+    for seed in range(800, 806):
+        data = drawn_photo(seed)
+        scores = score_image(production, decode_photo(data))
+        photo_import(
+            data=data,
+            label=Species.objects.get(name=production.labels[scores.index(max(scores))]),
+            split=Photo.Split.EVALUATION,
+            origin="",
+            mushroom_observer_id=None,
+        )
+    evaluation_set_freeze(by=None, reason="test")
+    return [hashlib.sha256(drawn_photo(seed)).hexdigest() for seed in range(800, 806)]
+
+
+@pytest.mark.parametrize("path", [LIST, ROLLBACK, "promote"])
+@pytest.mark.parametrize("who", [None, "alice"])
+def test_pages_are_for_administrators_alone(production, users, who, path) -> None:
+    successor = another_version(temperature=0.5)
+    version_promote(version=successor, by=None, reason="next")
+    client = Client()
+    if who:
+        client.force_login(users[who])
+    path = promote_path(production) if path == "promote" else path
+    fields = {"reason": "mine", "override": "on", "leaving": successor.pk}
+    for response in (client.get(path), client.post(path, fields)):
+        assert response.status_code == 302
+        assert response.headers["Location"].startswith("/admin/login/")
+    assert production_version() == successor
+    assert StageTransition.objects.count() == 3
+
+
+def test_versions_stand_beside_each_other_and_sort_by_accuracy(
+    production, evaluation_photos, admin_page
+) -> None:
+    worse, unmeasured = another_version(temperature=0.5, shift=1), another_version(temperature=0.4)
+    for version in (production, worse):
+        measured(version)
+    page = admin_page.get(LIST).content.decode()
+    assert "100.0% (61.0% to 100.0%) of 6" in page
+    assert "0.0% (0.0% to 39.0%) of 6" in page
+    assert accuracy_text(production.metrics["evaluation"]) in page, "when it was made"
+    assert page.count("Promote…") == 2
+    assert "Roll back" not in page, "there is nothing before"
+    column = ModelVersionAdmin.list_display.index("accuracy_here")
+    for order, expected in (
+        (f"-{column}", [production, worse, unmeasured]),
+        (f"{column}", [unmeasured, worse, production]),
+    ):
+        page = admin_page.get(LIST, {"o": order}).content.decode()
+        places = [page.index(f"{LIST}{version.pk}/change/") for version in expected]
+        assert places == sorted(places)
+
+
+def test_the_list_takes_as_many_queries_for_one_version_as_for_three(
+    production, admin_page, django_assert_max_num_queries
+) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as one:
+        admin_page.get(LIST)
+    another_version(temperature=0.5)
+    another_version(temperature=0.4)
+    with django_assert_max_num_queries(len(one)):
+        admin_page.get(LIST)
+
+
+def test_a_version_shows_its_pictures_and_its_history(production, users, admin_page) -> None:
+    successor = another_version(temperature=0.5)
+    version_promote(version=successor, by=users["bob"], reason="sharper <b>scores</b>")
+    page = admin_page.get(f"{LIST}{successor.pk}/change/").content.decode()
+    assert "<svg" in page
+    assert "Staging → Production" in page
+    assert "sharper &lt;b&gt;scores&lt;/b&gt;" in page
+    assert "Promote…" not in page
+    assert "Promote…" in admin_page.get(f"{LIST}{production.pk}/change/").content.decode()
+
+
+def test_the_promotion_page_shows_both_and_promotes(
+    production, evaluation_photos, admin_page
+) -> None:
+    successor = another_version(temperature=0.5)
+    page = admin_page.get(promote_path(successor)).content.decode()
+    assert "0 of 12" in page
+    assert 'http-equiv="refresh"' in page
+    assert "<textarea" not in page
+    for version in (production, successor):
+        measured(version)
+    page = admin_page.get(promote_path(successor)).content.decode()
+    assert 'http-equiv="refresh"' not in page
+    assert page.count("✓") == 4
+    assert "✗" not in page
+    assert "100.0% (61.0% to 100.0%), 6 of 6" in page
+    assert "0 of 6" in page, "photos near training photos"
+    assert 'name="override"' not in page, "the gate passed"
+    refused = post(admin_page, promote_path(successor), promote_path(successor), reason=" ")
+    assert "This field is required." in refused.content.decode()
+    assert production_version() == production
+    answer = post(admin_page, promote_path(successor), promote_path(successor), reason="sharper")
+    assert answer.redirect_chain == [(LIST, 302)]
+    assert f"{successor} is in production." in answer.content.decode()
+    assert production_version() == successor
+    newest = StageTransition.objects.first()
+    assert (newest.by.username, newest.reason, newest.gate["passed"]) == ("bob", "sharper", True)
+    history = admin_page.get(reverse("admin:mlmodels_stagetransition_changelist")).content.decode()
+    assert "✓ target reached: 100.0 % of 6 evaluation photos, measured here" in history
+    assert "is in production already" in admin_page.get(promote_path(successor)).content.decode()
+
+
+def test_a_worse_version_shows_where_they_disagree_and_asks_for_an_override(
+    production, evaluation_photos, admin_page
+) -> None:
+    worse = another_version(temperature=0.5, shift=1)
+    for version in (production, worse):
+        measured(version)
+    page = admin_page.get(promote_path(worse)).content.decode()
+    assert "p = 0.031" in page
+    assert f"{production} is better, by more than chance explains" in page
+    for sha256 in evaluation_photos:
+        photo = Photo.objects.get(sha256=sha256)
+        assert reverse("admin:predictions_photo_thumbnail", args=[photo.pk]) in page
+    assert 'name="override"' in page
+    before = StageTransition.objects.count()
+    answer = post(admin_page, promote_path(worse), promote_path(worse), reason="try")
+    assert "target_reached" in answer.content.decode()
+    assert (production_version(), StageTransition.objects.count()) == (production, before)
+    post(admin_page, promote_path(worse), promote_path(worse), reason="a demo", override="on")
+    assert production_version() == worse
+    history = admin_page.get(reverse("admin:mlmodels_stagetransition_changelist")).content.decode()
+    assert "Gate overridden" in history
+    assert "✗ not worse" in history
+
+
+def test_a_version_that_cannot_answer_has_no_button(production, admin_page) -> None:
+    damaged = another_version(temperature=0.5)
+    (damaged.folder / "engine.tflite").unlink()
+    page = admin_page.get(promote_path(damaged)).content.decode()
+    assert "✗ files intact" in page
+    assert "<textarea" not in page
+
+
+def test_rollback_is_one_click_and_a_second_click_does_no_more(production, admin_page) -> None:
+    versions = [production, another_version(temperature=0.5), another_version(temperature=0.4)]
+    for version in versions[1:]:
+        version_promote(version=version, by=None, reason="next")
+    page = admin_page.get(LIST).content.decode()
+    assert f"Roll back from {versions[2]} to {versions[1]}" in page
+    leaving = versions[2].pk
+    answer = post(admin_page, LIST, ROLLBACK, leaving=leaving)
+    assert f"{versions[1]} is in production again." in answer.content.decode()
+    answer = post(admin_page, LIST, ROLLBACK, leaving=leaving)
+    assert "Nothing was changed" in answer.content.decode()
+    assert production_version() == versions[1]
+    assert admin_page.get(ROLLBACK).status_code == 405
+    post(admin_page, LIST, ROLLBACK, leaving=versions[1].pk)
+    assert production_version() == production
+
+
+def test_forms_without_a_csrf_token_are_refused(production, admin_page) -> None:
+    successor = another_version(temperature=0.5)
+    version_promote(version=successor, by=None, reason="next")
+    for path in (ROLLBACK, promote_path(production)):
+        response = admin_page.post(path, {"leaving": successor.pk, "reason": "forged"})
+        assert response.status_code == 403
+    assert production_version() == successor
+
+
+def test_history_can_be_neither_changed_nor_deleted(production, admin_page) -> None:
+    transition = StageTransition.objects.get()
+    base = f"/admin/mlmodels/stagetransition/{transition.pk}"
+    assert admin_page.get(f"{base}/change/").status_code == 200
+    for path in (f"{base}/change/", f"{base}/delete/", "/admin/mlmodels/stagetransition/add/"):
+        assert post(admin_page, LIST, path, reason="another").status_code == 403
+    assert StageTransition.objects.get() == transition

@@ -1,0 +1,350 @@
+"""Comparing two versions, the gate, the switch and the way back."""
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+from celery.signals import before_task_publish
+from django.core.files.base import ContentFile
+
+from mlmodels.ml.preprocessing import decode_photo
+from mlmodels.models import ModelVersion, Species, StageTransition
+from mlmodels.scoring import score_image
+from mlmodels.selectors import production_version
+from mlmodels.services import version_promote
+from predictions.models import Photo, Prediction
+from predictions.photo_services import photo_import
+from predictions.services import prediction_create, prediction_infer
+from predictions.tasks import load_production_engine
+from supervision.datasets.selectors import evaluation_set, evaluation_set_sha256
+from supervision.datasets.services import evaluation_set_freeze
+from supervision.evaluations.comparison import Paired, compare_answers, version_measured
+from supervision.evaluations.on_demand import evaluation_make, evaluations_ask
+from supervision.evaluations.promotion import (
+    PromotionRefused,
+    promotion_make,
+    promotion_rollback,
+    version_checks,
+)
+from supervision.evaluations.services import version_evaluate
+from supervision.models import Evaluation
+from tests.support.photos import drawn_photo
+from tests.support.versions import another_version
+
+PHOTOS = 8
+
+
+@pytest.fixture
+def evaluation_photos(production: ModelVersion) -> list[Photo]:
+    """Drawn photos, each labelled with what the version in production says of it."""
+    photos = []
+    for seed in range(700, 700 + PHOTOS):
+        data = drawn_photo(seed)
+        scores = score_image(production, decode_photo(data))
+        photo_import(
+            data=data,
+            label=Species.objects.get_or_create(name=production.labels[scores.index(max(scores))])[
+                0
+            ],
+            split=Photo.Split.EVALUATION,
+            origin=f"{seed}.jpg",
+            mushroom_observer_id=None,
+        )
+        photos.append(Photo.objects.get(sha256=hashlib.sha256(data).hexdigest()))
+    evaluation_set_freeze(by=None, reason="test")
+    return photos
+
+
+def evaluated(version: ModelVersion) -> Evaluation:
+    held_out = evaluation_set(version.labels)
+    assert held_out is not None
+    return version_evaluate(version=version, held_out=held_out)
+
+
+def history() -> list[tuple]:
+    return list(StageTransition.objects.values_list("model_version", "to_stage", "reason"))
+
+
+def checks_of(transition: StageTransition) -> dict[str, bool]:
+    return {check["name"]: check["passed"] for check in transition.gate["checks"]}
+
+
+@pytest.mark.parametrize(
+    ("only_candidate", "only_current", "p_value", "is_worse"),
+    [
+        (0, 0, 1.0, False),
+        (0, 5, 0.0625, False),  # 2 / 2^5: chance may explain five of five
+        (0, 6, 0.03125, True),
+        (6, 0, 0.03125, False),  # better is not worse
+        (3, 12, 0.03515625, True),  # 2 (1 + 15 + 105 + 455) / 2^15
+        (7, 9, 0.803619384765625, False),
+    ],
+)
+def test_mcnemar_tells_worse_from_unlucky(
+    only_candidate: int, only_current: int, p_value: float, is_worse: bool
+) -> None:
+    paired = Paired(100, only_candidate, only_current, 10)
+    assert paired.p_value == pytest.approx(p_value)
+    assert paired.is_worse is is_worse
+    assert paired.n == 110 + only_candidate + only_current
+
+
+@pytest.mark.django_db
+def test_answers_are_compared_by_species_whatever_the_order_of_the_labels(production) -> None:
+    other = another_version(temperature=0.5, shift=1)
+    first, second, third = production.labels[:3]
+    place = other.labels.index
+    ours = Evaluation(
+        model_version=other,
+        answers={
+            "a": [place(first), place(first), 90.0],
+            "b": [place(second), place(third), 80.0],
+            "c": [place(third), place(third), 70.0],
+            "only here": [0, 0, 50.0],
+        },
+    )
+    theirs = Evaluation(
+        model_version=production,
+        answers={"a": [0, 0, 60.0], "b": [1, 1, 65.0], "c": [2, 0, 99.0]},
+    )
+    paired, disagreements = compare_answers(ours, theirs)
+    assert paired == Paired(both_right=1, only_candidate=1, only_current=1, both_wrong=0)
+    assert [(d.sha256, d.species, d.candidate, d.current) for d in disagreements] == [
+        ("c", third, (third, 70.0), (first, 99.0)),
+        ("b", second, (third, 80.0), (second, 65.0)),
+    ]
+    assert [d.who_is_right for d in disagreements] == ["candidate", "current"]
+
+
+@pytest.mark.django_db
+def test_an_evaluation_keeps_every_answer_and_the_speed(production, evaluation_photos) -> None:
+    evaluation = evaluated(production)
+    assert evaluation.answers.keys() == {photo.sha256 for photo in evaluation_photos}
+    right = sum(truth == answer for truth, answer, _ in evaluation.answers.values())
+    assert right == evaluation.metrics["correct"] == PHOTOS
+    scores = [score for _, _, score in evaluation.answers.values()]
+    assert sum(scores) / PHOTOS == pytest.approx(100 * evaluation.metrics["mean_score"], abs=0.01)
+    assert (evaluation.ms_per_photo or 0) > 0
+    assert evaluation_set_sha256(production.labels) == (evaluation.evaluation_set, PHOTOS)
+
+
+@pytest.mark.django_db
+def test_a_worker_evaluates_what_is_missing_and_nothing_twice(
+    production, evaluation_photos
+) -> None:
+    evaluation_make(version_id=production.pk)
+    made = Evaluation.objects.get()
+    assert evaluations_ask(versions=[production]) is None
+    evaluation_make(version_id=production.pk)
+    assert Evaluation.objects.get() == made
+    evaluation_photos[0].file.storage.delete(evaluation_photos[0].file.name)
+    other = another_version(temperature=0.5)
+    with pytest.raises(FileNotFoundError):
+        evaluation_make(version_id=other.pk)
+    asked = evaluations_ask(versions=[other, production])
+    assert (asked.done, asked.total) == (PHOTOS, 2 * PHOTOS)
+    assert f"The evaluation of {other} failed" in asked.error
+
+
+@pytest.mark.django_db
+def test_a_good_version_passes_and_the_history_says_with_what_numbers(
+    production, evaluation_photos, users
+) -> None:
+    successor = another_version(temperature=0.5)
+    for version in (production, successor):
+        evaluated(version)
+    promotion_make(version=successor, by=users["bob"], reason="sharper", override=False)
+    assert production_version() == successor
+    transition = StageTransition.objects.first()
+    assert (transition.reason, transition.by) == ("sharper", users["bob"])
+    assert (transition.gate["passed"], transition.gate["overridden"]) == (True, False)
+    assert checks_of(transition) == {
+        "target_reached": True,
+        "not_worse": True,
+        "files_intact": True,
+        "smoke_prediction": True,
+    }
+    details = " ".join(check["detail"] for check in transition.gate["checks"])
+    assert "100.0 % of 8 evaluation photos, measured here" in details
+    assert "Of 8 photos, 0 are right with VGG16 2 only, 0 with VGG16 1 only" in details
+    promotion_make(version=successor, by=users["bob"], reason="again", override=False)
+    assert StageTransition.objects.first() == transition, "it is there already: nothing changes"
+
+
+@pytest.mark.django_db
+def test_a_switch_has_the_new_engine_loaded_before_a_photo_asks(
+    production, evaluation_photos, users, django_capture_on_commit_callbacks
+) -> None:
+    published = []
+
+    def note(sender: str, routing_key: str, **_: object) -> None:
+        published.append((sender, routing_key))
+
+    successor = another_version(temperature=0.5)
+    for version in (production, successor):
+        evaluated(version)
+    before_task_publish.connect(note)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            promotion_make(version=successor, by=users["bob"], reason="sharper", override=False)
+        with django_capture_on_commit_callbacks(execute=True):
+            promotion_rollback(leaving=successor, by=users["bob"])
+    finally:
+        before_task_publish.disconnect(note)
+    assert published == 2 * [("predictions.tasks.load_production_engine", "inference")]
+
+    promotion_make(version=successor, by=users["bob"], reason="again", override=False)
+    load_production_engine()
+    (successor.folder / "engine.tflite").unlink()  # it is in memory
+    assert score_image(successor, decode_photo(drawn_photo(1)))
+
+
+@pytest.mark.django_db
+def test_a_worse_version_needs_an_override_which_is_recorded(
+    production, evaluation_photos, users
+) -> None:
+    worse = another_version(temperature=0.5, shift=1)
+    for version in (production, worse):
+        evaluated(version)
+    before = history()
+    with pytest.raises(PromotionRefused) as refused:
+        promotion_make(version=worse, by=users["bob"], reason="try", override=False)
+    assert refused.value.code == "gate_failed"
+    for said in ("target_reached: 0.0 % of 8", "not_worse", "8 with VGG16 1 only", "p = 0.008"):
+        assert said in refused.value.detail
+    assert "files_intact" not in refused.value.detail, "only what failed"
+    assert (production_version(), history()) == (production, before)
+    promotion_make(version=worse, by=users["bob"], reason="for a demonstration", override=True)
+    assert production_version() == worse
+    gate = StageTransition.objects.first().gate
+    assert (gate["passed"], gate["overridden"]) == (False, True)
+
+
+@pytest.mark.django_db
+def test_nothing_overrides_damaged_files(production, evaluation_photos, users) -> None:
+    damaged = another_version(temperature=0.5)
+    for version in (production, damaged):
+        evaluated(version)
+    (damaged.folder / "engine.tflite").unlink()
+    before = history()
+    with pytest.raises(PromotionRefused, match=r"files_intact.*cannot be overridden") as refused:
+        promotion_make(version=damaged, by=users["bob"], reason="please", override=True)
+    assert refused.value.code == "gate_failed"
+    assert (production_version(), history()) == (production, before)
+
+
+@pytest.mark.django_db
+def test_a_smoke_prediction_finds_labels_and_scores_that_do_not_fit(production) -> None:
+    assert [(check.name, check.passed) for check in version_checks(production)] == [
+        ("files_intact", True),
+        ("smoke_prediction", True),
+    ]
+    production.labels = production.labels[:-1]
+    smoke = version_checks(production)[1]
+    assert (smoke.passed, smoke.detail) == (False, "It gave 10 scores for 9 species.")
+
+
+@pytest.mark.django_db
+def test_without_evaluation_photos_the_cards_speak(production, users) -> None:
+    successor = another_version(temperature=0.5)
+    assert version_measured(successor).source == "by its card"
+    promotion_make(version=successor, by=users["bob"], reason="first", override=False)
+    details = [check["detail"] for check in StageTransition.objects.first().gate["checks"]]
+    card = production.metrics["evaluation"]
+    accuracy = f"{100 * card['accuracy']:.1f} % of {card['n']} evaluation photos, by its card"
+    assert accuracy in details[0]
+    assert f"By their cards, on the same photos: {card['accuracy']:.1%}" in details[1]
+
+
+@pytest.mark.django_db
+def test_versions_measured_on_other_photos_cannot_be_compared(production, users) -> None:
+    stranger = another_version(temperature=0.5)
+    stranger.metrics["evaluation"]["evaluation_set"] = "0" * 64
+    stranger.save()
+    with pytest.raises(PromotionRefused, match=r"not_worse: .* not measured on the same photos"):
+        promotion_make(version=stranger, by=users["bob"], reason="first", override=False)
+    unmeasured = another_version(temperature=0.4)
+    unmeasured.metrics = {}
+    unmeasured.save()
+    with pytest.raises(PromotionRefused, match=r"target_reached: .* was never measured"):
+        promotion_make(version=unmeasured, by=users["bob"], reason="first", override=False)
+    assert production_version() == production
+
+
+@pytest.mark.django_db
+def test_the_gate_judges_the_version_that_is_really_replaced(production, users) -> None:
+    """Another promotion in between: the gate is asked about the one in production then."""
+    second, third = another_version(temperature=0.5), another_version(temperature=0.4)
+    asked = []
+
+    def gate(candidate: ModelVersion, current: ModelVersion | None) -> dict:
+        asked.append((candidate, current))
+        return {}
+
+    version_promote(version=second, by=None, reason="quicker")
+    version_promote(version=third, by=users["bob"], reason="then", gate=gate)
+    assert asked == [(third, second)]
+
+
+@pytest.mark.django_db
+def test_rollbacks_go_further_back_and_never_to_what_was_taken_out(production, users) -> None:
+    versions = [
+        production,
+        another_version(temperature=0.5),
+        another_version(temperature=0.4),
+    ]
+    for version in versions[1:]:
+        version_promote(version=version, by=None, reason="next")
+    bob = users["bob"]
+    promotion_rollback(leaving=versions[2], by=bob)
+    assert production_version() == versions[1]
+    newest = StageTransition.objects.first()
+    assert (newest.reason, newest.gate["rollback"]) == (f"Rollback of {versions[2]}", True)
+    assert checks_of(newest) == {"files_intact": True, "smoke_prediction": True}
+    promotion_rollback(leaving=versions[2], by=bob)
+    assert production_version() == versions[1], "the button was clicked twice"
+    promotion_rollback(leaving=versions[1], by=bob, reason="worse still")
+    assert production_version() == production
+    before = history()
+    with pytest.raises(PromotionRefused) as refused:
+        promotion_rollback(leaving=production, by=bob)
+    assert refused.value.code == "nothing_to_roll_back_to"
+    assert (production_version(), history()) == (production, before)
+    version_promote(version=versions[2], by=None, reason="after all")
+    promotion_rollback(leaving=versions[2], by=bob)
+    assert production_version() == production
+
+
+@pytest.mark.django_db
+def test_a_rollback_to_damaged_files_is_refused(production, users) -> None:
+    successor = another_version(temperature=0.5)
+    version_promote(version=successor, by=None, reason="next")
+    (production.folder / "engine.tflite").unlink()
+    before = history()
+    with pytest.raises(PromotionRefused, match="files_intact"):
+        promotion_rollback(leaving=successor, by=users["bob"])
+    assert (production_version(), history()) == (successor, before)
+
+
+@pytest.fixture
+def known_versions(production) -> Iterator[list[ModelVersion]]:
+    yield [production, *(another_version(temperature=value) for value in (0.4, 1.5))]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_prediction_asked_before_the_switch_is_answered_by_one_version(known_versions) -> None:
+    first, second, _ = known_versions
+    data = drawn_photo(720)
+    prediction = prediction_create(
+        user=None,
+        file=ContentFile(data, name="a.jpg"),
+        nb_preds=1,
+        version=first,
+        send=lambda prediction: None,
+    )
+    version_promote(version=second, by=None, reason="meanwhile")
+    prediction_infer(prediction_id=prediction.pk)
+    inference = Prediction.objects.get().inference
+    assert inference.model_version == second
+    assert inference.scores == score_image(second, decode_photo(data))
+    assert inference.scores != score_image(first, decode_photo(data))

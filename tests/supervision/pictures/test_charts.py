@@ -1,0 +1,197 @@
+"""The admin's pictures: well-formed, with what they tell as text, and drawn late."""
+
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from xml.etree import ElementTree
+
+import pytest
+
+from supervision.pictures.charts import (
+    AccuracyPoint,
+    VersionChange,
+    accuracy_over_time_svg,
+    confusion_matrix_svg,
+    learning_curves_svg,
+    predictions_per_day_svg,
+    trials_svg,
+)
+from supervision.pictures.drawing import drawn
+from tests.support.paths import PROJECT
+
+SVG = "{http://www.w3.org/2000/svg}"
+LABELS = [f"Genus{letter} species" for letter in "abcdefghij"]
+CONFUSION = [[90 + row if row == column else 0 for column in range(10)] for row in range(10)]
+CONFUSION[2][7] = 13
+HISTORY = [
+    {"epoch": 0, "loss": None, "accuracy": 0.5, "nll": 1.25, "seconds": 3.0},
+    {"epoch": 1, "loss": 0.731, "accuracy": 0.625, "nll": 1.125, "seconds": 9.0},
+]
+DAY = datetime(2026, 11, 1, tzinfo=UTC)
+POINTS = [
+    AccuracyPoint(DAY, 0.86, 0.81, 0.9),
+    AccuracyPoint(DAY + timedelta(days=9), 0.66, 0.6, 0.72),
+]
+CHANGES = [VersionChange(DAY, "VGG16 1")]
+DAYS = [(date(2026, 11, 1) + timedelta(days=n), 3 * n, int(n == 4)) for n in range(30)]
+TRIALS = [
+    {"number": number, "nll": nll, "state": state}
+    for number, nll, state in (
+        (0, 0.625, "complete"),
+        (1, 0.5, "pruned"),
+        (2, 0.5625, "complete"),
+        (4, 0.75, "out of time"),
+    )
+]
+
+CHARTS = {
+    "curves": lambda: learning_curves_svg(HISTORY),
+    "no epoch": lambda: learning_curves_svg([]),
+    "epoch 0 alone": lambda: learning_curves_svg(HISTORY[:1]),
+    "confusion": lambda: confusion_matrix_svg(CONFUSION, LABELS),
+    "accuracy": lambda: accuracy_over_time_svg(
+        POINTS, CHANGES, target=0.7, until=DAY + timedelta(days=12)
+    ),
+    "days": lambda: predictions_per_day_svg(DAYS),
+    "no prediction": lambda: predictions_per_day_svg([(day, 0, 0) for day, _, _ in DAYS]),
+    "trials": lambda: trials_svg(TRIALS),
+    "no trial done": lambda: trials_svg(TRIALS[1:2]),
+}
+
+
+def text_of(svg: str) -> list[str]:
+    return [element.text or "" for element in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+def title_and_description(svg: str) -> tuple[str, str]:
+    root = ElementTree.fromstring(svg)
+    return root.findtext(f"{SVG}title", ""), root.findtext(f"{SVG}desc", "")
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_chart_is_a_described_element_of_its_own(chart: str) -> None:
+    svg = CHARTS[chart]()
+    root = ElementTree.fromstring(svg)
+    assert root.tag == f"{SVG}svg"
+    assert root.get("role") == "img"
+    assert root.get("width") is None, "the page's style says how wide it is"
+    assert all(title_and_description(svg))
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_chart_takes_the_colour_of_the_page(chart: str) -> None:
+    svg = CHARTS[chart]()
+    for element in ElementTree.fromstring(svg).iter(f"{SVG}text"):
+        assert "fill: currentColor" in element.get("style", "")
+    assert not re.search("#fff|#000|white|black", svg)
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_same_data_gives_the_same_picture(chart: str) -> None:
+    first = CHARTS[chart]()
+    drawn.cache_clear()
+    assert CHARTS[chart]() == first
+    assert CHARTS[chart]() is CHARTS[chart](), "drawn anew although nothing has changed"
+
+
+def test_ids_of_different_charts_on_one_page_are_not_the_same() -> None:
+    ids: dict[str, str] = {}
+    for svg in (CHARTS["curves"](), CHARTS["days"](), CHARTS["confusion"](), CHARTS["accuracy"]()):
+        for element in ElementTree.fromstring(svg).iter():
+            if (name := element.get("id")) is not None:
+                content = ElementTree.tostring(element).decode()
+                assert ids.setdefault(name, content) == content, "one id, two things"
+
+
+def test_confusion_matrix_shows_species_and_counts() -> None:
+    svg = CHARTS["confusion"]()
+    words = text_of(svg)
+    for place, species in enumerate(LABELS):
+        assert words.count(species) == 2, "once for the row, once for the column"
+        assert str(CONFUSION[place][place]) in words
+    assert "13" in words
+    assert "92 of 105" in words
+    assert "0" not in words, "an empty cell stays empty"
+    in_italics = [
+        element.text
+        for element in ElementTree.fromstring(svg).iter(f"{SVG}text")
+        if "italic" in element.get("style", "")
+    ]
+    assert set(in_italics) == set(LABELS)
+    assert "Genusc species 92 of 105" in title_and_description(svg)[1]
+
+
+def test_species_with_markup_in_its_name_is_only_text() -> None:
+    svg = confusion_matrix_svg([[1]], ["<script>alert(1)</script> & co"])
+    assert "<script" not in svg
+    assert "<script>alert(1)</script> & co" in text_of(svg)
+
+
+def test_learning_curves_tell_the_last_epoch() -> None:
+    assert title_and_description(CHARTS["curves"]())[1] == (
+        "After epoch 1: validation accuracy 62.5%, negative log-likelihood 1.125, "
+        "training loss 0.731."
+    )
+    assert "training loss" not in title_and_description(CHARTS["epoch 0 alone"]())[1]
+
+
+def test_accuracy_over_time_shows_target_and_versions() -> None:
+    svg = CHARTS["accuracy"]()
+    assert {"target 70 %", "VGG16 1"} <= set(text_of(svg))
+    assert "from 2026-11-10 66.0% (60.0% to 72.0%)" in title_and_description(svg)[1]
+
+
+def test_a_version_that_was_undone_at_once_is_not_written_under_the_next() -> None:
+    changes = [
+        VersionChange(at=DAY + timedelta(minutes=minutes), version=version)
+        for minutes, version in ((0, "VGG16 1"), (5, "VGG16 2"), (6, "VGG16 3"))
+    ]
+    svg = accuracy_over_time_svg(POINTS, changes, target=0.7, until=DAY + timedelta(days=12))
+    assert [text for text in text_of(svg) if text.startswith("VGG16")] == ["VGG16 3"]
+
+
+def test_days_name_failures_only_where_there_are_some() -> None:
+    assert {"answered", "failed"} <= set(text_of(CHARTS["days"]()))
+    assert "failed" not in text_of(CHARTS["no prediction"]())
+    said = title_and_description(CHARTS["days"]())[1]
+    assert said == "1305 answered and 1 failed in 30 days."
+
+
+def test_trials_name_the_best_of_those_that_were_carried_through() -> None:
+    said = title_and_description(CHARTS["trials"]())[1]
+    assert said == "2 of 4 trials were carried through. The best is trial 3 with 0.562 nats."
+
+
+def test_charts_are_drawn_by_many_threads_at_once() -> None:
+    alone = {name: chart() for name, chart in CHARTS.items()}
+    drawn.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda name: CHARTS[name](), list(CHARTS)))
+    assert together == list(alone.values())
+
+
+def test_web_imports_matplotlib_with_the_first_chart_and_pyplot_never() -> None:
+    probe = """
+import sys
+import champipy_site.wsgi
+from django.urls import get_resolver
+get_resolver().url_patterns
+from supervision.pictures.charts import predictions_per_day_svg
+print("matplotlib" in sys.modules, end=" ")
+import datetime
+predictions_per_day_svg([(datetime.date(2026, 11, 1), 1, 0)])
+names = ("matplotlib", "matplotlib.pyplot", "scipy", "sklearn", "tensorflow")
+print(*(name in sys.modules for name in names))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", probe],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "False True False False False False"

@@ -1,0 +1,335 @@
+"""Review in the admin: filters, verdicts by form and by key, and what they mean for training."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from mlmodels.models import ModelVersion, Species
+from predictions.models import Inference, Photo, Prediction
+from predictions.photo_services import Imported, photo_import, photo_keep_for_training
+from supervision.datasets.selectors import training_dataset
+from supervision.models import LabelDoubt
+from supervision.review.services import photo_exclude, photo_name
+from tests.support.labelled_photos import SPECIES
+from tests.support.photos import drawn_photo
+from tests.support.rows import photo_rows, version_row
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/predictions/photo/"
+REVIEW = f"{LIST}review/"
+FLY_AGARIC, INK_CAP = "Amanita muscaria", "Coprinus comatus"
+
+
+def species(name: str) -> Species:
+    return Species.objects.get_or_create(name=name)[0]
+
+
+def scores_for(name: str, score: float) -> list[float]:
+    rest = round((100 - score) / (len(SPECIES) - 1), 4)
+    return [score if each == name else rest for each in SPECIES]
+
+
+def answered_photo(
+    number: int, name: str, score: float, version: ModelVersion, **fields: object
+) -> Photo:
+    """Store a photo, as a row alone, and what a version said of it."""
+    photo = Photo.objects.create(
+        sha256=f"{number:064x}", file="a", bytes=1, width=9, height=9,
+        perceptual_hash=0x0F0F_1111_2222_3333 * (number + 1) % (1 << 63), **fields,
+    )  # fmt: skip
+    Inference.objects.create(
+        photo=photo, model_version=version, scores=scores_for(name, score), duration_ms=1
+    )
+    return photo
+
+
+def state(photo: Photo) -> tuple:
+    photo.refresh_from_db()
+    return photo.label and photo.label.name, photo.label_source, photo.split, photo.excluded
+
+
+@pytest.fixture
+def version(db: None) -> ModelVersion:
+    return version_row()
+
+
+@pytest.fixture
+def admin(users) -> Client:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def send(client: Client, accept: str = "text/html", **fields: object):
+    client.get(LIST)
+    token = client.cookies["csrftoken"].value
+    data = {**fields, "csrfmiddlewaretoken": token}
+    return client.post(REVIEW, data, headers={"Accept": accept}, follow=True)
+
+
+def listed(client: Client, query: str = "") -> list[int]:
+    response = client.get(f"{LIST}?{query}")
+    assert response.status_code == 200
+    return [int(pk) for pk in re.findall(r'data-photo="(\d+):', response.content.decode())]
+
+
+def test_confirming_and_correcting_record_who_and_when_and_make_training_photos(
+    users, version
+) -> None:
+    bob = users["bob"]
+    low = answered_photo(1, FLY_AGARIC, 40, version)
+    wrong = answered_photo(2, FLY_AGARIC, 40, version)
+    photo_name(photo=low, species=species(FLY_AGARIC), by=bob)
+    photo_name(photo=wrong, species=species(INK_CAP), by=bob)
+    assert state(low) == (FLY_AGARIC, "confirmed", "training", False)
+    assert state(wrong) == (INK_CAP, "corrected", "training", False)
+    assert low.reviewed_by == wrong.reviewed_by == bob
+    # Again, by somebody else: nothing changes.
+    before = Photo.objects.values().get(pk=wrong.pk)
+    photo_name(photo=wrong, species=species(INK_CAP), by=users["admin"])
+    assert Photo.objects.values().get(pk=wrong.pk) == before
+
+
+def test_an_excluded_photo_stays_out_until_it_is_named(users, version) -> None:
+    bob = users["bob"]
+    photo = answered_photo(3, FLY_AGARIC, 90, version)
+    photo_keep_for_training(photo=photo, species_name=FLY_AGARIC)
+    assert state(photo) == (FLY_AGARIC, "predicted", "training", False)
+    photo_exclude(photo=photo, by=bob)
+    assert state(photo) == (FLY_AGARIC, "predicted", "", True)
+    assert not photo_keep_for_training(photo=photo, species_name=FLY_AGARIC)
+    before = Photo.objects.values().get(pk=photo.pk)
+    photo_exclude(photo=photo, by=users["admin"])
+    assert Photo.objects.values().get(pk=photo.pk) == before
+    photo_name(photo=photo, species=species(FLY_AGARIC), by=bob)
+    assert state(photo) == (FLY_AGARIC, "confirmed", "training", False)
+
+
+def test_an_excluded_photo_is_neither_kept_nor_imported(users, version) -> None:
+    data = drawn_photo(920)
+    given = {"label": species(FLY_AGARIC), "split": "training", "mushroom_observer_id": None}
+    assert photo_import(data=data, origin="a", **given).outcome == Imported.NEW
+    photo = Photo.objects.get()
+    photo_exclude(photo=photo, by=users["bob"])
+    assert photo_import(data=data, origin="a", **given).outcome == Imported.EXCLUDED
+    flower = answered_photo(4, FLY_AGARIC, 60, version)  # of no label, and of no species of ours
+    photo_exclude(photo=flower, by=users["bob"])
+    flower.refresh_from_db()
+    assert not photo_keep_for_training(photo=flower, species_name=FLY_AGARIC)
+    assert state(flower) == (None, "", "", True)
+
+
+def test_a_photo_like_an_evaluation_photo_is_named_but_not_trained_on(users, version) -> None:
+    bob = users["bob"]
+    evaluation = answered_photo(
+        5, FLY_AGARIC, 90, version, label=species(FLY_AGARIC), label_source="imported",
+        split="evaluation", split_at=timezone.now(), mushroom_observer_id=5000,
+    )  # fmt: skip
+    alike = answered_photo(6, FLY_AGARIC, 60, version)
+    Photo.objects.filter(pk=alike.pk).update(perceptual_hash=evaluation.perceptual_hash)
+    photo_name(photo=alike, species=species(FLY_AGARIC), by=bob)
+    assert state(alike) == (FLY_AGARIC, "confirmed", "", False)
+    # A training photo that the correction makes the same find as an evaluation photo.
+    find = answered_photo(
+        7, INK_CAP, 90, version, label=species(INK_CAP), label_source="predicted",
+        split="training", split_at=timezone.now(), mushroom_observer_id=5002,
+    )  # fmt: skip
+    photo_name(photo=find, species=species(FLY_AGARIC), by=bob)
+    assert state(find) == (FLY_AGARIC, "corrected", "", False)
+    # The evaluation photo itself never crosses over.
+    photo_exclude(photo=evaluation, by=bob)
+    assert state(evaluation) == (FLY_AGARIC, "imported", "evaluation", True)
+    photo_name(photo=evaluation, species=species(INK_CAP), by=bob)
+    assert state(evaluation) == (INK_CAP, "corrected", "evaluation", False)
+
+
+def test_what_was_reviewed_comes_before_what_is_more_recent(users) -> None:
+    photo_rows(13)
+    start = timezone.now() - timedelta(days=30)
+    for number, photo in enumerate(Photo.objects.order_by("pk")):
+        Photo.objects.filter(pk=photo.pk).update(
+            split_at=start + timedelta(hours=number),
+            label_source="predicted",
+            perceptual_hash=int(photo.sha256[:15], 16),  # each a find of its own
+        )
+    oldest = Photo.objects.filter(label=species(FLY_AGARIC)).order_by("split_at")[0]
+    everything = {photo.sha256 for photo in Photo.objects.order_by("-split_at")[:100]}
+
+    def chosen() -> set[str]:
+        dataset = training_dataset(limit=100, seed=0)
+        return {photo.sha256 for photo in (*dataset.training, *dataset.validation)}
+
+    assert everything <= chosen()
+    assert oldest.sha256 not in chosen()
+    photo_name(photo=oldest, species=species(FLY_AGARIC), by=users["bob"])
+    assert oldest.sha256 in chosen()
+    assert chosen() == chosen()
+
+
+def test_filters_choose_and_order(admin, version, django_assert_max_num_queries) -> None:
+    second = version_row(2, "Staging")
+    sure = answered_photo(11, FLY_AGARIC, 95, version, origin="https://example.org/a.jpg")
+    low = answered_photo(12, INK_CAP, 30, version)
+    lower = answered_photo(13, INK_CAP, 20, version)
+    disputed = answered_photo(14, FLY_AGARIC, 90, version)
+    Inference.objects.create(
+        photo=disputed, model_version=second, scores=scores_for(INK_CAP, 80), duration_ms=1
+    )
+    Inference.objects.create(  # another score, the same species
+        photo=sure, model_version=second, scores=scores_for(FLY_AGARIC, 75), duration_ms=1
+    )
+    imported = answered_photo(
+        15, FLY_AGARIC, 90, version, label=species(FLY_AGARIC), label_source="imported",
+        split="training", split_at=timezone.now(),
+    )  # fmt: skip
+    excluded = answered_photo(
+        16, FLY_AGARIC, 90, version, excluded=True, reviewed_at=timezone.now()
+    )
+    with django_assert_max_num_queries(14):
+        everything = listed(admin)
+    newest_first = [photo.pk for photo in (excluded, imported, disputed, lower, low, sure)]
+    assert everything == newest_first
+    assert listed(admin, "review=waiting") == [p.pk for p in (disputed, lower, low, sure)]
+    assert listed(admin, "review=reviewed") == []
+    assert listed(admin, "review=excluded") == [excluded.pk]
+    assert listed(admin, "doubt=score") == [lower.pk, low.pk], "the lowest first"
+    assert listed(admin, "doubt=versions") == [disputed.pk]
+    assert listed(admin, "species=Coprinus+comatus") == [disputed.pk, lower.pk, low.pk]
+    assert listed(admin, "q=example.org") == [sure.pk]
+    counted = admin.get(f"{LIST}?_facets=True").content.decode()
+    assert "versions disagree (1)" in counted
+    assert "low score: 70 % or less (2)" in counted
+    assert listed(admin, "species=Coprinus+comatus&doubt=score&review=waiting") == [
+        lower.pk,
+        low.pk,
+    ]
+
+
+def test_doubted_labels_are_listed_until_somebody_looks(admin, users, version) -> None:
+    photo_rows(1)
+    some = list(Photo.objects.order_by("pk")[:4])
+    for photo, doubt in zip(some, (0.9, 0.99, 0.7, 0.2), strict=True):
+        assert photo.label is not None
+        likelier = photo.label if doubt == 0.2 else species(INK_CAP)
+        LabelDoubt.objects.create(
+            photo=photo, label=photo.label, doubt=doubt, likelier=likelier, method="test",
+            audited_at=timezone.now(),
+        )  # fmt: skip
+    # The third is the ink cap itself.
+    LabelDoubt.objects.filter(photo=some[2]).update(likelier=species(FLY_AGARIC))
+    assert listed(admin, "doubt=label") == [some[1].pk, some[0].pk, some[2].pk]
+    photo_name(photo=some[1], species=some[1].label, by=users["bob"])
+    photo_name(photo=some[0], species=species(INK_CAP), by=users["bob"])
+    assert listed(admin, "doubt=label") == [some[2].pk]
+
+
+def test_a_card_shows_scores_model_origin_and_user(admin, users, version) -> None:
+    url = "https://mushroomobserver.org/images/640/777.jpg"
+    photo = answered_photo(21, FLY_AGARIC, 61.25, version, origin=url, mushroom_observer_id=777)
+    for name in ("alice", "alice", "clementine"):
+        Prediction.objects.create(
+            user=users[name], file=url, is_upload=False, status="done",
+            inference=photo.inference_set.get(),
+        )  # fmt: skip
+    hostile = answered_photo(22, INK_CAP, 50, version, origin="javascript:alert(1)<script>")
+    page = admin.get(LIST).content.decode()
+    assert "VGG16 1:" in page
+    assert "61.3 %" in page
+    assert "https://mushroomobserver.org/images/777" in page
+    assert "asked by alice, clementine" in page
+    assert "javascript:alert(1)&lt;script&gt;" in page
+    assert 'href="javascript' not in page
+    own = admin.get(f"{LIST}{photo.pk}/change/").content.decode()
+    assert "What the versions say" in own
+    assert f"Confirm {FLY_AGARIC}" in own
+    assert admin.get(f"{LIST}{hostile.pk}/picture").status_code == 404, "a row without a file"
+
+
+def test_many_photos_at_once(admin, users, version) -> None:
+    photos = [answered_photo(30 + number, FLY_AGARIC, 50, version) for number in range(30)]
+    assert len(listed(admin)) == 24
+    chosen = [f"{photo.pk}:{FLY_AGARIC}" for photo in photos[-24:]]
+    page = send(admin, verdict="confirm", photo=chosen, query="doubt=score")
+    assert page.redirect_chain == [(f"{LIST}?doubt=score", 302)]
+    assert "24 photos confirmed." in page.content.decode()
+    assert Photo.objects.filter(label_source="confirmed", split="training").count() == 24
+    send(admin, verdict="correct", species=INK_CAP, photo=[f"{photos[0].pk}:{FLY_AGARIC}"])
+    assert state(photos[0]) == (INK_CAP, "corrected", "training", False)
+    send(admin, verdict="exclude", photo=[f"{photo.pk}:" for photo in photos[1:3]])
+    assert [state(photo)[3] for photo in photos[:4]] == [False, True, True, False]
+    send(admin, one=f"confirm:{photos[3].pk}:{FLY_AGARIC}", photo=[f"{photos[4].pk}:{INK_CAP}"])
+    assert state(photos[3]) == (FLY_AGARIC, "confirmed", "training", False)
+    assert state(photos[4]) == (None, "", "", False), "ticked, but another's button was pressed"
+
+
+def test_confirming_confirms_what_the_page_showed(admin, version) -> None:
+    photo = answered_photo(70, FLY_AGARIC, 60, version)
+    newer = version_row(2, "Staging")
+    Inference.objects.create(
+        photo=photo, model_version=newer, scores=scores_for(INK_CAP, 60), duration_ms=1
+    )
+    send(admin, one=f"confirm:{photo.pk}:{FLY_AGARIC}")
+    assert state(photo) == (FLY_AGARIC, "corrected", "training", False)
+
+
+def test_a_key_is_answered_with_the_photos_new_card(admin, version) -> None:
+    photo = answered_photo(71, FLY_AGARIC, 60, version)
+    fields = {"verdict": "correct", "species": INK_CAP, "photo": f"{photo.pk}:{FLY_AGARIC}"}
+    body = send(admin, "application/json", **fields).json()
+    assert body["said"] == "1 photo corrected."
+    assert f'data-photo="{photo.pk}:{INK_CAP}"' in body["html"]
+    bad = send(admin, "application/json", **{**fields, "species": "Boletus edulis"})
+    assert (bad.status_code, "is no species" in bad.content.decode()) == (400, True)
+    assert state(photo) == (INK_CAP, "corrected", "training", False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"verdict": "confirm"}, "No photo was selected"),
+        ({"verdict": "delete", "photo": "1:"}, "Say what to do"),
+        ({"verdict": "correct", "photo": "PK:Amanita muscaria"}, "no species was chosen"),
+        ({"verdict": "confirm", "photo": "PK:Boletus"}, "is no species"),
+        ({"verdict": "confirm", "photo": ["PK:Amanita muscaria", "999999:x"]}, "There is no photo"),
+        ({"verdict": "exclude", "photo": "x:"}, "names no photo"),
+        ({"one": "confirm"}, "names no photo"),
+    ],
+)
+def test_a_form_that_makes_no_sense_changes_nothing(admin, version, fields, said) -> None:
+    photo = answered_photo(72, FLY_AGARIC, 60, version)
+    chosen = fields.get("photo", [])
+    chosen = chosen if isinstance(chosen, list) else [chosen]
+    fields = {**fields, "photo": [value.replace("PK", str(photo.pk)) for value in chosen]}
+    before = list(Photo.objects.values())
+    page = send(admin, **fields).content.decode()
+    assert "Nothing was changed" in page
+    assert said in page
+    assert list(Photo.objects.values()) == before
+
+
+@pytest.mark.parametrize("who", [None, "alice"])
+def test_review_is_for_administrators_alone(users, version, who: str | None) -> None:
+    photo = answered_photo(73, FLY_AGARIC, 60, version)
+    client = Client()
+    if who:
+        client.force_login(users[who], backend="django.contrib.auth.backends.ModelBackend")
+    before = list(Photo.objects.values())
+    fields = {"one": f"confirm:{photo.pk}:{FLY_AGARIC}"}
+    own = f"{LIST}{photo.pk}/"
+    answers = [client.get(path) for path in (LIST, f"{own}change/", f"{own}picture")]
+    answers.append(client.post(REVIEW, fields))
+    answers.append(client.post(REVIEW, fields, headers={"Accept": "application/json"}))
+    for response in answers:
+        assert response.status_code == 302
+        assert response.headers["Location"].startswith("/admin/login/")
+    assert list(Photo.objects.values()) == before
+
+
+def test_a_verdict_needs_a_token_and_a_post(admin, version) -> None:
+    photo = answered_photo(74, FLY_AGARIC, 60, version)
+    assert admin.post(REVIEW, {"one": f"exclude:{photo.pk}:"}).status_code == 403
+    assert admin.get(REVIEW).status_code == 405
+    assert state(photo) == (None, "", "", False)

@@ -1,0 +1,426 @@
+"""Runs as rows: order, fencing, recovery; and the training worker for real."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import psutil
+import pytest
+from celery import current_app
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models.functions import Now
+
+from mlmodels.ml.preprocessing import PhotoError
+from mlmodels.models import ModelVersion, TrainingRun
+from mlmodels.run_services import (
+    LOST_AFTER,
+    MOST_LOSSES,
+    RunLost,
+    patiently,
+    run_beat,
+    run_cancel,
+    run_claim,
+    run_create,
+    run_finish,
+    run_hold,
+    run_update,
+    runs_recover,
+)
+from predictions.models import Photo
+from supervision.trainings.heartbeat import EXIT_CODE, RunWatch
+from supervision.trainings.services import run_work, runs_watch
+from supervision.trainings.tasks import hand_run_back
+from tests.support.labelled_photos import draw_labelled, import_all
+from tests.support.paths import PROJECT
+from tests.support.rows import photo_rows, version_row
+from tests.support.stack import eventually
+
+FIELDS = ("status", "attempt", "progress", "error", "heartbeat_at", "finished_at")
+
+
+def queued_run(**values) -> TrainingRun:
+    asked = {"kind": "train", "parameters": {"seed": 0, "minutes": 30}}
+    return run_create(**asked | {"parent": None, "requested_by": None} | values)
+
+
+def lose(run: TrainingRun) -> None:
+    """Make the run's heartbeat as old as that of a process that died."""
+    TrainingRun.objects.filter(pk=run.pk).update(
+        heartbeat_at=Now() - LOST_AFTER - timedelta(seconds=1)
+    )
+
+
+def row(run: TrainingRun) -> dict:
+    return TrainingRun.objects.filter(pk=run.pk).values(*FIELDS).get()
+
+
+@pytest.mark.django_db
+def test_runs_are_claimed_in_their_order_one_at_a_time() -> None:
+    first, second, third = (queued_run() for _ in range(3))
+    run_cancel(run=second)
+    claimed = run_claim()
+    assert (claimed, claimed.status, claimed.attempt) == (first, "running", 1)
+    assert claimed.progress["stage"] == "dataset"
+    assert claimed.heartbeat_at == claimed.started_at is not None
+    assert run_claim() is None
+    assert run_claim(run=third) is None
+    run_finish(run=claimed)
+    assert run_claim() == third
+    run_cancel(run=third)
+    assert run_claim() is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_that_claim_at_once_one_gets_a_run() -> None:
+    runs = [queued_run() for _ in range(3)]
+
+    def claim(_: int) -> TrainingRun | None:
+        try:
+            return run_claim()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed = [run for run in pool.map(claim, range(16)) if run is not None]
+    assert claimed == [runs[0]]
+    assert TrainingRun.objects.filter(status="running").get().attempt == 1
+
+
+WRITES: dict[str, Callable[[TrainingRun], object]] = {
+    "beat": lambda run: run_beat(run=run),
+    "update": lambda run: run_update(run=run, progress={"percent": 99}),
+    "finish": lambda run: run_finish(run=run),
+    "fail": lambda run: run_finish(run=run, error="mine"),
+    "hold": lambda run: run_hold(run=run),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("how", ["cancelled", "queued again", "taken up by another"])
+def test_who_lost_a_run_writes_nothing(how: str, write: str) -> None:
+    queued_run()
+    lost = run_claim()
+    if how == "cancelled":
+        run_cancel(run=lost)
+    else:
+        lose(lost)
+        assert runs_recover() == [lost]
+    if how == "taken up by another":
+        assert run_claim().attempt == 2
+    before = row(lost)
+    with pytest.raises(RunLost):
+        WRITES[write](lost)
+    assert row(lost) == before
+
+
+@pytest.mark.django_db
+def test_a_run_is_lost_by_its_heartbeat_alone() -> None:
+    queued_run()
+    run = run_claim()
+    TrainingRun.objects.update(
+        started_at=Now() - timedelta(hours=1), heartbeat_at=Now() - LOST_AFTER / 2
+    )
+    assert runs_recover() == []
+    lose(run)
+    run_beat(run=run)
+    assert runs_recover() == []
+
+
+@pytest.mark.django_db
+def test_a_lost_run_is_queued_again_once_then_fails_and_the_next_begins() -> None:
+    run, following = queued_run(), queued_run()
+    first = run_claim()
+    run_update(run=first, history=[{"epoch": 0}], progress=first.progress | {"percent": 50})
+    lose(first)
+    assert runs_recover() == [run]
+    assert row(run)["status"] == "queued"
+    second = run_claim()
+    assert (second, second.attempt, second.history) == (run, 2, [])
+    assert second.progress["percent"] == 0
+    lose(second)
+    runs_recover()
+    ended = row(run)
+    assert ended["status"] == "failed"
+    assert "2 times" in ended["error"]
+    assert "memory" in ended["error"]
+    assert ended["finished_at"] is not None
+    assert run_claim() == following
+
+
+@pytest.mark.django_db
+def test_a_run_whose_worker_is_told_to_stop_waits_however_often_that_happens() -> None:
+    queued_run()
+    for _ in range(MOST_LOSSES + 1):
+        run = run_claim()
+        hand_run_back(sender="inference@host")
+        assert row(run)["status"] == "running"
+        hand_run_back(sender="training@host")
+        assert row(run)["status"] == "queued"
+        with pytest.raises(RunLost):
+            run_beat(run=run)
+
+
+@pytest.mark.django_db
+def test_a_run_lost_after_it_registered_its_version_has_succeeded() -> None:
+    queued_run()
+    run = run_claim()
+    version = version_row(stage="Staging")
+    ModelVersion.objects.filter(pk=version.pk).update(run=run)
+    lose(run)
+    runs_recover()
+    assert row(run)["status"] == "succeeded"
+    assert row(run)["progress"]["percent"] == 100
+
+
+@pytest.mark.django_db
+def test_the_watch_wakes_the_worker_only_where_something_waits_and_nothing_runs(
+    monkeypatch,
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(current_app, "send_task", lambda name, **_: sent.append(name))
+    runs_watch()
+    assert sent == []
+    queued_run()
+    runs_watch()
+    assert sent == ["supervision.trainings.tasks.work_next_run"]
+    run = run_claim()
+    queued_run()
+    runs_watch()
+    assert len(sent) == 1
+    lose(run)
+    runs_watch()
+    assert len(sent) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_write_that_must_not_be_lost_outlives_its_connection() -> None:
+    queued_run()
+    run = run_claim()
+    end_connections()
+    run_finish(run=run)
+    assert row(run)["status"] == "succeeded"
+    with pytest.raises(RunLost):
+        patiently(lambda: run_beat(run=run))
+
+
+def end_connections() -> None:
+    """Cut every connection to the test database, as a restart of PostgreSQL does."""
+    killer = connection.copy()
+    with killer.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    killer.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_heartbeat_goes_on_after_its_connection_was_cut() -> None:
+    queued_run()
+    run = run_claim()
+
+    def beats_after(moment) -> bool:
+        return eventually(
+            lambda: TrainingRun.objects.filter(pk=run.pk, heartbeat_at__gt=moment).exists(), 30
+        )
+
+    with RunWatch(run, minutes=30) as watch:
+        assert beats_after(run.started_at)
+        end_connections()
+        connection.close()
+        assert beats_after(TrainingRun.objects.get(pk=run.pk).heartbeat_at)
+        assert not watch.is_over()
+
+
+@pytest.fixture
+def on_test_database(db: None) -> dict[str, str]:
+    """The environment of a process that works on the test database."""
+    database = connection.settings_dict
+    return os.environ | {
+        "DATABASE_URL": f"postgres://{database['USER']}:{database['PASSWORD']}"
+        f"@{database['HOST']}:{database['PORT']}/{database['NAME']}",
+        "CHAMPIPY_HOME": str(settings.CHAMPIPY_HOME),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+DEAF = """
+import sys, time, django
+django.setup()
+from mlmodels.run_services import run_claim
+from supervision.trainings.heartbeat import RunWatch
+with RunWatch(run_claim(), minutes=float(sys.argv[1])):
+    print("holds it", flush=True)
+    time.sleep(300)
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("why", ["cancelled", "failed"])
+def test_a_process_that_does_not_hear_is_ended(on_test_database, why: str) -> None:
+    """The main thread sleeps, as in a long step of TensorFlow."""
+    run = queued_run()
+    command = [sys.executable, "-c", DEAF, "30" if why == "cancelled" else "-100"]
+    with subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env=on_test_database | {"DJANGO_SETTINGS_MODULE": "champipy_site.settings"},
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline() == b"holds it\n"
+        if why == "cancelled":
+            run_cancel(run=run)
+        assert process.wait(timeout=60) == EXIT_CODE
+    assert row(run)["status"] == why
+    assert ("time budget" in row(run)["error"]) == (why == "failed")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (PhotoError("image_truncated", "It is cut off."), "A training photo can't be read: It is"),
+        (OSError(28, "No space left on device"), "The disk is full."),
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("odd"), "RuntimeError: odd. The training worker's log tells more."),
+    ],
+)
+def test_a_failed_run_says_why_to_a_person(monkeypatch, error: Exception, says: str) -> None:
+    def fails(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("supervision.trainings.services.training_dataset", fails)
+    queued_run()
+    run = run_claim()
+    run_work(run=run)
+    assert row(run)["status"] == "failed"
+    assert says in row(run)["error"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_whose_photos_have_gone_fails_and_names_them() -> None:
+    photo_rows()
+    queued_run()
+    run = run_claim()
+    Photo.objects.filter(label__name="Amanita muscaria").delete()
+    run_work(run=run)
+    assert row(run)["status"] == "failed"
+    assert "Amanita muscaria (0)" in row(run)["error"]
+
+
+@pytest.mark.django_db
+def test_the_command_refuses_while_another_run_is_running() -> None:
+    photo_rows()
+    queued_run()
+    run = run_claim()
+    with pytest.raises(CommandError, match=rf"run {run.pk} \(train, running\) is under way"):
+        call_command("train_model")
+    assert list(TrainingRun.objects.all()) == [run]
+
+
+@pytest.mark.parametrize(
+    ("option", "bounds"), [("variables", "1 to 14"), ("epochs", "1 to 500"), ("minutes", "1 to 30")]
+)
+@pytest.mark.django_db
+def test_the_command_names_its_bounds(option: str, bounds: str) -> None:
+    with pytest.raises(CommandError, match=f"--{option} takes a whole number from {bounds}"):
+        call_command("train_model", f"--{option}", "0")
+    assert TrainingRun.objects.count() == 0
+
+
+# --- the worker for real ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def training_worker(on_test_database) -> Iterator[psutil.Process]:
+    """The real training worker, as a process of its own, on the test database."""
+    log_path = Path(settings.CHAMPIPY_HOME) / "log" / "test-training.log"
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "celery", "-A", "champipy_site", "worker", "-n", "training@t"]
+    command += ["--without-gossip", "--without-mingle", "-O", "fair", "-Q", "training"]
+    command += ["-P", "prefork", "-c", "1", "--max-tasks-per-child", "1"]
+    with log_path.open("ab") as log:
+        process = psutil.Popen(command, cwd=PROJECT, env=on_test_database, stdout=log, stderr=log)
+    assert eventually(lambda: "training@t" in (current_app.control.inspect(timeout=1).ping() or {}))
+    yield process
+    for child in process.children(recursive=True):
+        child.kill()
+    process.kill()
+    process.wait(30)
+
+
+@pytest.fixture
+def labelled(db: None, tmp_path: Path) -> None:
+    import_all(draw_labelled(tmp_path))
+
+
+def status_of(run_id: int) -> str:
+    runs_watch()  # what beat does every ten seconds
+    return TrainingRun.objects.get(pk=run_id).status
+
+
+def ask(bob, **body) -> int:
+    """Ask for a training of the head alone, through the API; return the run's id."""
+    answer = bob.post("/api/v1/train", {"variables": 1, "epochs": 1} | body, format="json")
+    assert answer.status_code == 202
+    return answer.json()["id"]
+
+
+def at_work(run_id: int) -> Callable[[], bool]:
+    """Whether the worker is in the middle of computing features."""
+    of_run = TrainingRun.objects.filter(pk=run_id, progress__percent__gt=0)
+    return lambda: status_of(run_id) == "running" and of_run.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.django_db(transaction=True)
+def test_the_worker_makes_a_version_and_outlives_a_kill_and_a_cancel(
+    bob, labelled, training_worker, monkeypatch
+) -> None:
+    monkeypatch.setattr(settings, "CHAMPIPY_TRAINING_MINUTES", 3)
+    cancelled, killed, waiting = ask(bob), ask(bob), ask(bob, seed=1)
+
+    assert eventually(at_work(cancelled), 600)
+    (child,) = training_worker.children()
+    begun = time.monotonic()
+    bob.post(f"/api/v1/runs/{cancelled}/cancel")
+    child.wait(timeout=60)
+    print(f"cancelled: the process ended after {time.monotonic() - begun:.1f} s")
+    assert bob.get(f"/api/v1/runs/{cancelled}").json()["status"] == "cancelled"
+
+    assert eventually(at_work(killed), 600), "the next one begins"
+    assert status_of(waiting) == "queued"
+    (child,) = training_worker.children()
+    child.kill()
+    child.wait(timeout=30)
+    assert status_of(killed) == "running", "nobody knows yet"
+    lose(TrainingRun.objects.get(pk=killed))
+    assert eventually(lambda: status_of(killed) == "succeeded", 900)
+    assert eventually(at_work(waiting), 600), "and the one after it"
+    assert bob.post(f"/api/v1/runs/{waiting}/cancel").status_code == 200
+
+    told = bob.get(f"/api/v1/runs/{killed}").json()
+    version = ModelVersion.objects.get(run=killed)
+    assert told["model_version"] == {
+        "id": version.pk,
+        "name": "VGG16",
+        "version": 1,
+        "stage": "Staging",
+    }
+    assert told["metrics"]["evaluation"]["accuracy"] > 0.5, "five times chance"
+    assert [epoch["epoch"] for epoch in told["history"]] == [0, 1]
+    assert told["progress"]["percent"] == 100
+    assert TrainingRun.objects.get(pk=killed).attempt == 2
+    assert told["dataset_sha256"] == version.card["dataset_hash"]
+    assert ModelVersion.objects.count() == 1, "none of the cancelled ones"
+    call_command("evaluate_model", "1", stdout=StringIO())

@@ -1,0 +1,115 @@
+"""From labelled photos to a version in production: the real network, trained for real."""
+
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+
+from mlmodels.models import ModelVersion, Species, TrainingRun
+from mlmodels.services import version_promote
+from predictions.models import Photo
+from supervision.datasets.selectors import (
+    LEAST_PHOTOS,
+    TooFewPhotos,
+    dataset_manifest,
+    evaluation_set,
+    training_dataset,
+)
+from supervision.models import Evaluation
+from tests.support.labelled_photos import PHOTOS_EACH, draw_labelled, import_all
+
+
+@pytest.fixture
+def labelled(db: None, tmp_path: Path) -> dict[str, Path]:
+    """Folders of drawn training and evaluation photos of the ten species."""
+    return draw_labelled(tmp_path)
+
+
+@pytest.mark.django_db
+def test_dataset_splits_by_group_and_takes_the_most_recent(labelled) -> None:
+    import_all(labelled)
+    # Two photos of one find: they stay together, whatever the split.
+    first, second = Photo.objects.filter(split="training", label__name="Amanita muscaria")[:2]
+    near = (first.mushroom_observer_id or 0) + 2
+    Photo.objects.filter(pk=second.pk).update(mushroom_observer_id=near)
+    dataset = training_dataset(limit=1000, seed=0)
+    everything = [*dataset.training, *dataset.validation]
+    assert len(everything) == 10 * PHOTOS_EACH
+    assert len(dataset.validation) == pytest.approx(len(everything) / 5, rel=0.25)
+    by_sha = {photo.sha256: photo.group for photo in everything}
+    assert by_sha[first.sha256] == by_sha[second.sha256]
+    assert not {p.group for p in dataset.training} & {p.group for p in dataset.validation}
+    assert dataset_manifest(training_dataset(limit=1000, seed=0)) == dataset_manifest(dataset)
+    # Fewer: a species that the most recent ones lack is topped up with its own.
+    fewer = training_dataset(limit=30, seed=0)
+    counts = np.bincount([photo.label for photo in (*fewer.training, *fewer.validation)])
+    assert counts.min() == LEAST_PHOTOS
+
+
+@pytest.mark.django_db
+def test_too_few_photos_are_named(labelled) -> None:
+    import_all(labelled)
+    Photo.objects.filter(split="training", label__name="Aleuria aurantia").update(
+        split="", label=None, split_at=None
+    )
+    with pytest.raises(TooFewPhotos, match=r"Aleuria aurantia \(0\)"):
+        training_dataset(limit=1000, seed=0)
+    with pytest.raises(CommandError, match="Aleuria aurantia"):
+        call_command("train_model")
+    assert TrainingRun.objects.count() == 0
+
+
+@pytest.mark.django_db
+def test_evaluation_set_is_named_by_its_photos_and_knows_those_near_training(labelled) -> None:
+    import_all(labelled)
+    labels = list(Species.objects.values_list("name", flat=True))
+    whole = evaluation_set(labels)
+    assert len(whole.photos) == 30
+    assert evaluation_set(labels).sha256 == whole.sha256
+    photo = Photo.objects.get(sha256=whole.photos[0].sha256)
+    training = Photo.objects.filter(split="training", label=photo.label).first()
+    Photo.objects.filter(pk=photo.pk).update(
+        mushroom_observer_id=(training.mushroom_observer_id or 0) + 1
+    )
+    assert evaluation_set(labels).is_near_training[0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.django_db(transaction=True)
+def test_train_evaluate_export_register_promote(labelled, tmp_path: Path) -> None:
+    """The head alone, one view: what `train_model` does, in a minute."""
+    import_all(labelled)
+    out = StringIO()
+    call_command("train_model", "--variables", "1", "--views", "1", "--epochs", "1", stdout=out)
+    version = ModelVersion.objects.get()
+    run = version.run
+    assert (version.stage, run.status, run.error) == ("Staging", "succeeded", "")
+    assert run.dataset_sha256 == version.card["dataset_hash"]
+    assert len(run.history) == 2
+    assert version.card["seed"] == run.parameters["seed"] == 0
+    assert version.metrics["evaluation"]["accuracy"] > 0.5, "five times chance"
+    assert version.metrics["engine"]["int8_agreement"] >= 0.9
+    assert "accuracy" in out.getvalue()
+
+    call_command("evaluate_model", "1", stdout=out)
+    assert Evaluation.objects.get().accuracy == version.metrics["evaluation"]["accuracy"]
+    call_command("evaluate_model", "1", stdout=out)
+    assert Evaluation.objects.count() == 1, "computed once"
+
+    call_command("export_model", "1", str(tmp_path / "out"), stdout=out)
+    shutil.rmtree(version.folder)
+    call_command("register_model", str(tmp_path / "out"), "--promote", stdout=out)
+    version.refresh_from_db()
+    assert version.stage == "Production"
+    assert version.folder.is_dir()
+    photo = next((labelled["evaluation"] / "Amanita_muscaria").glob("*.jpg"))
+    call_command("predict", str(photo), stdout=out)
+    assert "VGG16 1" in out.getvalue()
+    version_promote(version=version, by=None, reason="again")  # changes nothing
+    assert version.transitions.count() == 1
+    assert settings.CHAMPIPY_HOME in version.folder.parents

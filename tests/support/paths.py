@@ -1,0 +1,8 @@
+"""Where the project lies, the version that comes with it, and the real photos, if there are any."""
+
+import os
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+PRETRAINED = PROJECT / "mlmodels" / "pretrained"
+REAL_PHOTOS = Path(os.environ.get("CHAMPIPY_PHOTOS", PROJECT.parent / "shared" / "photos"))

@@ -1,0 +1,28 @@
+"""Takes a prediction through its steps by hand, without workers."""
+
+from django.core.files.base import ContentFile
+
+from mlmodels.selectors import production_version
+from predictions.models import Prediction
+from predictions.services import prediction_create, prediction_infer
+
+
+def unsent(prediction: Prediction) -> None:
+    """A broker that loses everything."""
+
+
+def ask(file: str | ContentFile, nb_preds: int = 1) -> Prediction:
+    return prediction_create(
+        user=None, file=file, nb_preds=nb_preds, version=production_version(), send=unsent
+    )
+
+
+def upload(data: bytes, nb_preds: int = 1, name: str = "photo.jpg") -> Prediction:
+    file = ContentFile(data, name=name)
+    return ask(file, nb_preds)
+
+
+def answered(prediction: Prediction) -> Prediction:
+    prediction_infer(prediction_id=prediction.pk)
+    prediction.refresh_from_db()
+    return prediction

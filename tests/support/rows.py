@@ -1,0 +1,88 @@
+"""Stores rows alone, without files or trainings: enough for what only reads the database."""
+
+import hashlib
+
+from django.utils import timezone
+
+from mlmodels.models import ModelVersion
+from predictions.models import Inference, Photo, Prediction
+from supervision.datasets.selectors import LEAST_PHOTOS, evaluation_set_sha256
+from supervision.datasets.services import evaluation_set_freeze
+from supervision.models import Evaluation
+from tests.support.labelled_photos import ten_species
+
+
+def photo_rows(each: int = LEAST_PHOTOS) -> None:
+    """Store training photos of the ten species, as rows alone: enough to ask for a run."""
+    Photo.objects.bulk_create(
+        Photo(
+            sha256=hashlib.sha256(f"{species.name} {number}".encode()).hexdigest(),
+            file=f"{species.pk}-{number}.jpg",
+            bytes=1,
+            width=160,
+            height=120,
+            perceptual_hash=number,
+            label=species,
+            label_source=Photo.LabelSource.IMPORTED,
+            split=Photo.Split.TRAINING,
+            split_at=timezone.now(),
+        )
+        for species in ten_species()
+        for number in range(each)
+    )
+
+
+def version_row(number: int = 1, stage: str = "Production") -> ModelVersion:
+    """Store a version of the ten species as a row alone, without files."""
+    return ModelVersion.objects.create(
+        name="VGG16",
+        version=number,
+        stage=stage,
+        labels=[species.name for species in ten_species()],
+        input_size=224,
+        preprocessing="rgb-squash-bicubic-v1",
+        temperature=1.0,
+        files={"engine.tflite": {"sha256": str(number), "size": 1}},
+        metrics={"evaluation": {"n": 10, "correct": 9, "accuracy": 0.9}},
+        card={},
+    )
+
+
+def evaluation_rows(version: ModelVersion, *, right: int, n: int = 10) -> Evaluation:
+    """Store evaluation photos as rows alone, and how many of them a version had right."""
+    photo_rows(1)
+    Photo.objects.update(split=Photo.Split.EVALUATION)
+    evaluation_set_freeze(by=None, reason="test")
+    named = evaluation_set_sha256(version.labels)
+    assert named is not None
+    metrics = {
+        "n": n,
+        "accuracy": right / n,
+        "ci95": [0.12345, 0.98765],
+        "per_species": [
+            {"species": "Aleuria aurantia", "n": 3, "accuracy": 2 / 3},
+            {"species": "Amanita muscaria", "n": 0, "accuracy": None},
+        ],
+        "evaluation_set": named[0],
+    }
+    return Evaluation.objects.create(
+        model_version=version,
+        evaluation_set=named[0],
+        accuracy=right / n,
+        n=n,
+        metrics=metrics,
+    )
+
+
+def answered_prediction(score: float, version: ModelVersion, **more) -> Prediction:
+    photo, _ = Photo.objects.get_or_create(
+        sha256=f"{score:064}",
+        defaults={"file": "a", "bytes": 1, "width": 9, "height": 9, "perceptual_hash": 0},
+    )
+    inference, _ = Inference.objects.get_or_create(
+        photo=photo,
+        model_version=version,
+        defaults={"scores": [100 - score, score, 0, 0, 0, 0, 0, 0, 0, 0], "duration_ms": 1},
+    )
+    fields = {"file": "a.jpg", "is_upload": True, "status": "done", "inference": inference}
+    return Prediction.objects.create(**fields | more)

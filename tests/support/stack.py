@@ -1,0 +1,87 @@
+"""`./champipy` run for real, on a home of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from champipy_site.stack.environment import PROJECT
+from champipy_site.stack.ports import choose_port
+from champipy_site.stack.state import Home, read_state
+
+
+class Stack:
+    """`./champipy` on a home of its own."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.home = Home(folder / "a home")
+        self.welcome = ""
+        self.port = choose_port()
+        ours = ("DATABASE_URL", "REDIS_URL", "CHAMPIPY_HOME", "CHAMPIPY_PROCESS")
+        self.environment = {name: os.environ[name] for name in os.environ if name not in ours}
+        # Set and empty: no .env of the project leads this stack to a database in use.
+        self.environment |= {"DATABASE_URL": "", "REDIS_URL": ""}
+        self.environment |= {"CHAMPIPY_HOME": str(self.home.path), "PYTHONPATH": str(PROJECT)}
+        self.environment |= settings
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-P", "-m", "champipy_site.stack", *arguments]
+        return subprocess.run(
+            command,
+            check=False,
+            env=self.environment,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def up(self) -> subprocess.CompletedProcess[str]:
+        return self("up", "--detach", "--port", str(self.port))
+
+    def processes(self) -> list[psutil.Process]:
+        """All that runs for this home: by environment, by command line, by state."""
+        known = {kept.pid for kept in read_state(self.home).processes.values() if kept.is_alive()}
+        found = []
+        for process in psutil.process_iter():
+            try:
+                is_ours = process.environ().get("CHAMPIPY_HOME") == str(self.home.path)
+                names_it = any(str(self.home.path) in word for word in process.cmdline())
+                is_dead = process.status() == psutil.STATUS_ZOMBIE
+            except psutil.Error:
+                continue
+            if (is_ours or names_it or process.pid in known) and not is_dead:
+                found.append(process)
+        return found
+
+    def status_code(self) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/status") as answer:
+            return answer.status
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 90) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (holds := condition()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return holds
+
+
+@contextmanager
+def stack_in_a_folder(**settings: str) -> Iterator[Stack]:
+    # Not tmp_path: its parents are closed to the user as whom root's PostgreSQL runs.
+    folder = Path(tempfile.mkdtemp(prefix="champipy stack "))
+    folder.chmod(0o711)
+    stack = Stack(folder, **settings)
+    yield stack
+    stack("down")
+    for process in stack.processes():
+        process.kill()
+    shutil.rmtree(folder, ignore_errors=True)
