@@ -56,11 +56,11 @@ def _cached_seconds(dataset: Any, parameters: Any, backbone: Any) -> tuple[float
     """Seconds for the features, and for the epochs on them."""
     from mlmodels.ml.network import set_weights
     from mlmodels.ml.training import prepare
-    from mlmodels.ml.training_session import TrainingRun
+    from mlmodels.ml.training_session import TrainingSession
 
-    def run(views: int) -> TrainingRun:
+    def run(views: int) -> TrainingSession:
         chosen = replace(parameters, views=views, minutes=600)
-        return TrainingRun(dataset, chosen, lambda _: None, lambda: False, time.monotonic)
+        return TrainingSession(dataset, chosen, lambda _: None, lambda: False, time.monotonic)
 
     with tempfile.TemporaryDirectory() as folder:
         # The stem is made once for all time, whatever the photos are: not counted.
@@ -68,12 +68,12 @@ def _cached_seconds(dataset: Any, parameters: Any, backbone: Any) -> tuple[float
         views = parameters.views
         ours = run(views)
         started = time.perf_counter()
-        bench = prepare(ours, backbone, Path(folder), None)
+        setup = prepare(ours, backbone, Path(folder), None)
         features = (time.perf_counter() - started) * views / (views - 1)
-        head = ours.fit_head(ours.embeddings(bench.tail, bench.cache, bench.views))
-        set_weights(bench.tail, {**backbone, **head})
+        head = ours.fit_head(ours.embeddings(setup.tail, setup.cache, setup.views))
+        set_weights(setup.tail, {**backbone, **head})
         started = time.perf_counter()
-        ours.fit_layers(bench.tail, bench.cache, bench.views)
+        ours.fit_layers(setup.tail, setup.cache, setup.views)
         return features, time.perf_counter() - started
 
 

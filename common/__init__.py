@@ -1,0 +1,1 @@
+"""What several apps use: the broker, Valkey, files, pieces of APIs and of admin pages."""

@@ -66,7 +66,7 @@ class TrainingRun(models.Model):
     attempt = models.PositiveSmallIntegerField(
         default=0, help_text="How many workers have taken it up."
     )
-    losses = models.PositiveSmallIntegerField(
+    lost_workers = models.PositiveSmallIntegerField(
         default=0, help_text="How many of them ended without a word."
     )
     heartbeat_at = models.DateTimeField(null=True, blank=True)

@@ -31,10 +31,10 @@ Result = TypeVar("Result")
 
 LOST_AFTER = timedelta(seconds=60)
 """A run whose heartbeat is older than this, by the database's clock, has lost its process."""
-MOST_LOSSES: Final = 2
-PATIENCE_S: Final = 300.0
+MAX_LOST_WORKERS: Final = 2
+RETRY_FOR_S: Final = 300.0
 """For how long a write that must not be lost is tried again."""
-RETRY_S: Final = 2.0
+RETRY_PAUSE_S: Final = 2.0
 
 
 class RunLost(Exception):  # noqa: N818 - a state of affairs
@@ -116,13 +116,13 @@ def run_update(*, run: TrainingRun, **values: Any) -> None:
         setattr(run, field, value)
 
 
-def run_beat(*, run: TrainingRun) -> None:
+def run_heartbeat(*, run: TrainingRun) -> None:
     """Say that the process that holds the run is alive. Raises RunLost."""
     if not _held(run).update(heartbeat_at=Now()):
         raise RunLost(f"Run {run.pk} is not this process's any more.")
 
 
-def run_hold(*, run: TrainingRun) -> None:
+def run_lock(*, run: TrainingRun) -> None:
     """Keep the run from being cancelled or taken until this transaction ends. Raises RunLost.
 
     What registers a version calls it first: a run that was cancelled never leaves a version.
@@ -134,16 +134,16 @@ def run_hold(*, run: TrainingRun) -> None:
 def run_finish(*, run: TrainingRun, error: str = "") -> None:
     """End a run that this process holds: succeeded, or failed with an error for people to read.
 
-    Tried for PATIENCE_S where the database is away. Raises RunLost.
+    Tried for RETRY_FOR_S where the database is away. Raises RunLost.
     """
 
     def finish() -> None:
         with transaction.atomic():
-            run_hold(run=run)
+            run_lock(run=run)
             progress = TrainingRun.objects.values_list("progress", flat=True).get(pk=run.pk)
             _end(run, Status.FAILED if error else Status.SUCCEEDED, progress, error)
 
-    patiently(finish)
+    retry_database(finish)
 
 
 def run_cancel(*, run: TrainingRun) -> TrainingRun:
@@ -177,11 +177,11 @@ def runs_recover() -> list[TrainingRun]:
         for run in lost:
             if ModelVersion.objects.filter(run=run).exists():
                 _end(run, Status.SUCCEEDED, run.progress, "")
-            elif run.losses + 1 < MOST_LOSSES:
-                _requeue(run, losses=run.losses + 1)
+            elif run.lost_workers + 1 < MAX_LOST_WORKERS:
+                _requeue(run, lost_workers=run.lost_workers + 1)
             else:
                 error = (
-                    f"Its process ended without a word, {MOST_LOSSES} times, last in stage "
+                    f"Its process ended without a word, {MAX_LOST_WORKERS} times, last in stage "
                     f"{run.progress['stage']!r}. Most often the system ended it for want of memory:"
                     " ask for fewer variables, or give the training worker more memory."
                 )
@@ -199,13 +199,13 @@ def run_release() -> None:
     with transaction.atomic():
         for run in TrainingRun.objects.select_for_update().filter(status=Status.RUNNING):
             if not ModelVersion.objects.filter(run=run).exists():
-                _requeue(run, losses=run.losses)
+                _requeue(run, lost_workers=run.lost_workers)
                 logger.info("Run %s waits until a training worker is there again", run.pk)
 
 
-def _requeue(run: TrainingRun, *, losses: int) -> None:
-    run.status, run.progress, run.losses = Status.QUEUED, progress_at("queued"), losses
-    run.save(update_fields=["status", "progress", "losses"])
+def _requeue(run: TrainingRun, *, lost_workers: int) -> None:
+    run.status, run.progress, run.lost_workers = Status.QUEUED, progress_at("queued"), lost_workers
+    run.save(update_fields=["status", "progress", "lost_workers"])
 
 
 def _locked(run: TrainingRun) -> TrainingRun:
@@ -224,12 +224,12 @@ def _end(run: TrainingRun, status: str, progress: Mapping[str, Any], error: str)
     run.refresh_from_db(fields=["finished_at"])
 
 
-def patiently(write: Callable[[], Result]) -> Result:
-    """Return what `write` gives, trying again for PATIENCE_S while the database is away.
+def retry_database(write: Callable[[], Result]) -> Result:
+    """Return what `write` gives, trying again for RETRY_FOR_S while the database is away.
 
     `write` must do no harm when it runs twice: a commit may arrive and its answer be lost.
     """
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + RETRY_FOR_S
     while True:
         try:
             return write()
@@ -238,4 +238,4 @@ def patiently(write: Callable[[], Result]) -> Result:
                 raise
             logger.warning("The database does not answer, trying again: %s", error)
             connection.close()
-            time.sleep(RETRY_S)
+            time.sleep(RETRY_PAUSE_S)

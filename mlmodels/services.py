@@ -13,7 +13,7 @@ from accounts.models import User
 from mlmodels.ml.artifact import ArtifactError, read_artifact
 from mlmodels.ml.card import Card
 from mlmodels.models import ModelVersion, Species, StageTransition, TrainingRun
-from mlmodels.run_services import run_hold
+from mlmodels.run_services import run_lock
 from mlmodels.selectors import file_records, version_artifact, version_before_production
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def version_register(
     files = file_records(artifact)
     with transaction.atomic():
         if run is not None:
-            run_hold(run=run)
+            run_lock(run=run)
         _lock_versions()
         version = ModelVersion.objects.filter(files=files).first()
         is_new = version is None

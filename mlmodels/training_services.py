@@ -28,7 +28,7 @@ from mlmodels.ml.training_types import (
     TrainingStopped,
 )
 from mlmodels.models import ModelVersion, TrainingRun
-from mlmodels.run_services import patiently, run_update
+from mlmodels.run_services import retry_database, run_update
 from mlmodels.selectors import version_artifact
 from mlmodels.services import version_register
 
@@ -69,7 +69,7 @@ def version_train(
     begun = time.monotonic()
     minutes = float(run.parameters["minutes"])
     closing = min(CLOSING_MINUTES, CLOSING_SHARE * minutes)
-    patiently(lambda: run_update(run=run, packages=installed_versions()))
+    retry_database(lambda: run_update(run=run, packages=installed_versions()))
     cache = Path(settings.CHAMPIPY_HOME) / "cache"
     weights_file = settings.CHAMPIPY_VGG16_WEIGHTS
     backbone = load_backbone(
@@ -79,7 +79,7 @@ def version_train(
     def minutes_left() -> float:
         return max(0.01, minutes - closing - (time.monotonic() - begun) / 60)
 
-    def tell(stage: str, fraction: float) -> None:
+    def report_stage(stage: str, fraction: float) -> None:
         if should_stop():
             raise TrainingStopped(f"The run was stopped in stage {stage!r}.")
         elapsed = time.monotonic() - begun
@@ -95,7 +95,7 @@ def version_train(
 
         def keep(trial: Trial) -> None:
             trials.append(asdict(trial))
-            patiently(lambda: run_update(run=run, trials=trials))
+            retry_database(lambda: run_update(run=run, trials=trials))
 
         begins_at, cut = SEARCH_SHARE * TRAINED_AT, CUT
         parameters = search(
@@ -115,9 +115,9 @@ def version_train(
         **shared,
     )
     with tempfile.TemporaryDirectory() as scratch:
-        tell("export", TRAINED_AT)
-        engine, metrics = _export(trained, dataset, held_out, Path(scratch), tell)
-        tell("registration", 0.99)
+        report_stage("export", TRAINED_AT)
+        engine, metrics = _export(trained, dataset, held_out, Path(scratch), report_stage)
+        report_stage("registration", 0.99)
         write_artifact(
             Path(scratch) / "version",
             name=MODEL_NAME,
@@ -133,7 +133,7 @@ def version_train(
             metrics=metrics,
             recipe=_recipe(run, trained, dataset, time.monotonic() - begun),
         )
-        version, _ = patiently(
+        version, _ = retry_database(
             lambda: version_register(folder=Path(scratch) / "version", run=run, parent=run.parent)
         )
     return version
@@ -154,14 +154,14 @@ def _starting_point(run: TrainingRun) -> StartingPoint | None:
 def _between(report: Report, begin: float, end: float) -> Report:
     """Return a report for a part of the run: its own 0 to 1 are `begin` to `end` of the whole."""
 
-    def tell(progress: Progress) -> None:
+    def report_part(progress: Progress) -> None:
         eta = progress.eta_seconds
         fraction = begin + (end - begin) * progress.fraction
         if eta is not None and progress.fraction < 1:
             eta *= (1 - fraction) / ((1 - progress.fraction) * (end - begin))
         report(replace(progress, fraction=fraction, eta_seconds=eta))
 
-    return tell
+    return report_part
 
 
 def _export(
@@ -169,7 +169,7 @@ def _export(
     dataset: Dataset,
     held_out: HeldOutPhotos | None,
     folder: Path,
-    tell: Callable[[str, float], None],
+    report_stage: Callable[[str, float], None],
 ) -> tuple[Path, dict[str, Any]]:
     """Write the engine, int8 if that answers as the float network does; return it and figures."""
     size = trained.parameters.input_size
@@ -179,12 +179,12 @@ def _export(
     pixels = calibration_pixels(dataset.training, size, CALIBRATION_PHOTOS)
     export_engine(trained.weights, pixels, size, path)
 
-    tell("evaluation", 0.94)
+    report_stage("evaluation", 0.94)
     logits = engine_logits(
-        LiteRTEngine.load(path, trained.weights), photos, lambda: tell("evaluation", 0.94)
+        LiteRTEngine.load(path, trained.weights), photos, lambda: report_stage("evaluation", 0.94)
     )
     some = photos[:PARITY_PHOTOS]
-    float_logits = _float_logits(trained, some, lambda: tell("parity", 0.96))
+    float_logits = _float_logits(trained, some, lambda: report_stage("parity", 0.96))
     answers, float_answers = logits[: len(some)].argmax(axis=1), float_logits.argmax(axis=1)
     agreement = float(np.mean(answers == float_answers))
     loss = float(np.mean(float_answers == truth[: len(some)])) - float(
@@ -196,7 +196,9 @@ def _export(
         precision = "float16"
         export_float_engine(trained.weights, size, path)
         logits = engine_logits(
-            LiteRTEngine.load(path, trained.weights), photos, lambda: tell("evaluation", 0.98)
+            LiteRTEngine.load(path, trained.weights),
+            photos,
+            lambda: report_stage("evaluation", 0.98),
         )
     metrics: dict[str, Any] = {
         "validation": {

@@ -1,21 +1,20 @@
 """Hands a pending prediction to the worker whose turn it is, and tells of a new version."""
 
-import logging
 from collections.abc import Callable
 
-from celery import current_app
 from django.db import transaction
-from kombu.exceptions import OperationalError
 
+from common.broker import send_task
 from predictions.models import Prediction
-
-logger = logging.getLogger(__name__)
 
 Send = Callable[[Prediction], None]
 
 FETCH_TASK = "predictions.tasks.fetch_prediction"
 INFER_TASK = "predictions.tasks.infer_prediction"
 LOAD_TASK = "predictions.tasks.load_production_engine"
+EXPIRES_S = 120.0
+"""Twice the longest pause after which a prediction is sent again: at most three of its messages
+are in the queue, however long its worker is away."""
 
 
 def send_to_worker(prediction: Prediction) -> None:
@@ -24,7 +23,7 @@ def send_to_worker(prediction: Prediction) -> None:
     A broker that is away is no error: the row waits, and `predictions_resend` sends it later.
     """
     task = INFER_TASK if prediction.sha256 else FETCH_TASK
-    transaction.on_commit(lambda: _send(task, prediction.pk))
+    transaction.on_commit(lambda: send_task(task, prediction.pk, expires_s=EXPIRES_S))
 
 
 def announce_switch() -> None:
@@ -32,11 +31,4 @@ def announce_switch() -> None:
 
     Without this (a broker that is away) the first photo waits for it.
     """
-    transaction.on_commit(lambda: _send(LOAD_TASK))
-
-
-def _send(task: str, *arguments: int) -> None:
-    try:
-        current_app.send_task(task, arguments)
-    except OperationalError as error:
-        logger.warning("%s%s cannot be sent to the broker: %s", task, arguments, error)
+    transaction.on_commit(lambda: send_task(LOAD_TASK, expires_s=EXPIRES_S))

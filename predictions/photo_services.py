@@ -92,7 +92,7 @@ def photo_keep_for_training(*, photo: Photo, species_name: str) -> bool:
     )
 
 
-class Imported(StrEnum):
+class ImportOutcome(StrEnum):
     """What became of a photo that was to be imported."""
 
     NEW = "imported"
@@ -103,10 +103,10 @@ class Imported(StrEnum):
 
 
 @dataclass(frozen=True)
-class PhotoImport:
+class ImportResult:
     """What became of a photo, and which photos of the other split it resembles."""
 
-    outcome: Imported
+    outcome: ImportOutcome
     resembles: tuple[Photo, ...] = ()
     """Each with `distance`, the bits in which the perceptual hashes differ. At most five."""
 
@@ -119,7 +119,7 @@ def photo_import(
     origin: str,
     mushroom_observer_id: int | None,
     allow_resembling: bool = False,
-) -> PhotoImport:
+) -> ImportResult:
     """Bring a labelled photo into a split, once; return what became of it.
 
     A photo is never in both splits. One that resembles a photo of the other split, or shows the
@@ -128,11 +128,11 @@ def photo_import(
     sha256 = hashlib.sha256(data).hexdigest()
     photo = Photo.objects.filter(sha256=sha256).first()
     if photo is not None and photo.excluded:
-        return PhotoImport(Imported.EXCLUDED)
+        return ImportResult(ImportOutcome.EXCLUDED)
     if photo is not None and photo.split not in ("", split):
-        return PhotoImport(Imported.OTHER_SPLIT)
+        return ImportResult(ImportOutcome.OTHER_SPLIT)
     if photo is not None and photo.label_source not in ("", Photo.LabelSource.PREDICTED):
-        return PhotoImport(Imported.KNOWN)
+        return ImportResult(ImportOutcome.KNOWN)
     image = decode_photo(data)
     other = Photo.Split.TRAINING if split == Photo.Split.EVALUATION else Photo.Split.EVALUATION
     resembles = tuple(
@@ -144,7 +144,7 @@ def photo_import(
         )
     )
     if resembles and not allow_resembling:
-        return PhotoImport(Imported.RESEMBLES_OTHER_SPLIT, resembles)
+        return ImportResult(ImportOutcome.RESEMBLES_OTHER_SPLIT, resembles)
     photo = photo_store(
         data=data,
         sha256=sha256,
@@ -155,4 +155,4 @@ def photo_import(
     photo.label, photo.label_source = label, Photo.LabelSource.IMPORTED
     photo.split, photo.split_at = split, timezone.now()
     photo.save(update_fields=["label", "label_source", "split", "split_at"])
-    return PhotoImport(Imported.NEW, resembles)
+    return ImportResult(ImportOutcome.NEW, resembles)

@@ -34,17 +34,17 @@ from predictions.selectors import (
     source_key,
     stored_inference,
 )
-from predictions.wakeup import LOOK_ANYWAY_S, announce_answer, wait_for_answer
+from predictions.wakeup import MAX_WAKEUP_WAIT_S, announce_answer, wait_for_answer
 
 logger = logging.getLogger(__name__)
 
 FETCH_DEADLINE_S = 10.0
-RESEND_FETCH_S = 15.0
+FETCH_RESEND_PAUSE_S = 15.0
 """After this long without an answer a fetch is sent anew: its deadline, and some queueing."""
-RESEND_INFERENCE_S = 5.0
+INFERENCE_RESEND_PAUSE_S = 5.0
 """The same for scoring, which takes a tenth of a second and is cut off after fifteen."""
-RESEND_AT_MOST_S = 60.0
-MOST_ATTEMPTS = 3
+MAX_RESEND_PAUSE_S = 60.0
+MAX_ATTEMPTS = 3
 """A photo that ended three workers is not given a fourth."""
 
 
@@ -111,8 +111,8 @@ def _upload_sha256(upload: File) -> str:
 
 
 def _schedule_resend(prediction: Prediction) -> None:
-    pause = RESEND_INFERENCE_S if prediction.sha256 else RESEND_FETCH_S
-    pause = min(pause * 2 ** min(prediction.sends, 10), RESEND_AT_MOST_S)
+    pause = INFERENCE_RESEND_PAUSE_S if prediction.sha256 else FETCH_RESEND_PAUSE_S
+    pause = min(pause * 2 ** min(prediction.sends, 10), MAX_RESEND_PAUSE_S)
     prediction.sends = min(prediction.sends + 1, 1000)
     prediction.next_send_at = timezone.now() + timedelta(seconds=pause)
 
@@ -155,7 +155,7 @@ def prediction_fetch(*, prediction_id: int, send: Send = send_to_worker) -> None
 def prediction_infer(*, prediction_id: int) -> None:
     """Score the photo of a pending prediction with the model in production, and answer."""
     begun = Prediction.objects.filter(
-        pk=prediction_id, status=Prediction.Status.PENDING, attempts__lt=MOST_ATTEMPTS
+        pk=prediction_id, status=Prediction.Status.PENDING, attempts__lt=MAX_ATTEMPTS
     ).update(attempts=F("attempts") + 1)
     prediction = Prediction.objects.filter(pk=prediction_id).first()
     if prediction is None or prediction.status != Prediction.Status.PENDING:
@@ -258,7 +258,7 @@ def prediction_wait(*, prediction: Prediction, timeout_s: float) -> Prediction:
         left = deadline - time.monotonic()
         if left <= 0:
             break
-        wait_for_answer(prediction.pk, min(left, LOOK_ANYWAY_S))
+        wait_for_answer(prediction.pk, min(left, MAX_WAKEUP_WAIT_S))
         prediction = answered_predictions().get(pk=prediction.pk)
     return prediction
 

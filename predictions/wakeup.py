@@ -1,23 +1,16 @@
 """Tells a waiting request that its prediction was answered. A hint only: the row is the truth."""
 
-import functools
 import logging
 import time
 
 import redis
-from django.conf import settings
+
+from common.valkey import valkey_client
 
 logger = logging.getLogger(__name__)
 
-LOOK_ANYWAY_S = 1.0
+MAX_WAKEUP_WAIT_S = 1.0
 """How long a waiter trusts in being told before it looks at the row itself."""
-
-
-@functools.cache
-def _client() -> redis.Redis:
-    return redis.Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=LOOK_ANYWAY_S + 2
-    )
 
 
 def _key(prediction_id: int) -> str:
@@ -27,7 +20,7 @@ def _key(prediction_id: int) -> str:
 def announce_answer(prediction_id: int) -> None:
     """Wake whoever waits for this prediction, now or within the next minute."""
     try:
-        with _client().pipeline(transaction=False) as pipeline:
+        with valkey_client(MAX_WAKEUP_WAIT_S + 2).pipeline(transaction=False) as pipeline:
             pipeline.rpush(_key(prediction_id), 1)
             pipeline.expire(_key(prediction_id), 60)
             pipeline.execute()
@@ -41,6 +34,8 @@ def wait_for_answer(prediction_id: int, timeout_s: float) -> None:
     With Redis away this is a short sleep, so that the caller can poll.
     """
     try:
-        _client().blpop([_key(prediction_id)], timeout=max(timeout_s, 0.01))
+        valkey_client(MAX_WAKEUP_WAIT_S + 2).blpop(
+            [_key(prediction_id)], timeout=max(timeout_s, 0.01)
+        )
     except redis.RedisError:
         time.sleep(min(timeout_s, 0.25))

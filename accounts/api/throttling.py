@@ -1,21 +1,16 @@
 """Rate limits that count in Redis, atomically, so that requests at once cannot slip past."""
 
-import functools
 import logging
 import time
 
 import redis
-from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
+from common.valkey import valkey_client
+
 logger = logging.getLogger(__name__)
-
-
-@functools.cache
-def _client() -> redis.Redis:
-    return redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=2)
 
 
 class FixedWindowThrottle(SimpleRateThrottle):
@@ -39,7 +34,7 @@ class FixedWindowThrottle(SimpleRateThrottle):
         self.window_ends = self.duration - elapsed
         key = f"champipy:{self.get_cache_key(request, view)}:{int(window)}"
         try:
-            with _client().pipeline(transaction=False) as pipeline:
+            with valkey_client().pipeline(transaction=False) as pipeline:
                 pipeline.incr(key)
                 pipeline.expire(key, self.duration)
                 count, _ = pipeline.execute()

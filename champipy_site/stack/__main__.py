@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from champipy_site.stack import borrowed, commands, logs
+from champipy_site.stack import commands, logs, one_off
 from champipy_site.stack.environment import home_from_environment, load_dotenv
 from champipy_site.stack.state import StackError
 
@@ -36,11 +36,11 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Carry out one command and return the exit code."""
     if arguments[0] == "test":
-        return borrowed.test(arguments[1:])
+        return one_off.test(arguments[1:])
     load_dotenv()
     home = home_from_environment()
     if arguments[0] not in ("up", "down", "status", "logs"):
-        return borrowed.manage(home, arguments)
+        return one_off.manage(home, arguments)
     options = make_parser().parse_args(arguments)
     if options.command == "up":
         return commands.up(

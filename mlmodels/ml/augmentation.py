@@ -18,7 +18,7 @@ CROP_AREA = (0.45, 1.0)
 CROP_ASPECT = (0.75, 1.33)
 ROTATION_DEGREES = 20.0
 COLOUR_STRENGTH = 0.25
-SHORTEST_SIDE_KEPT = 120
+MIN_COARSE_SIDE = 120
 """Some views are made coarser, as half of the photos are small thumbnails; never below this."""
 
 
@@ -42,7 +42,7 @@ def augmented_view(image: Image.Image, sha256: str, view: int) -> Image.Image:
         factor = rng.uniform(1 - COLOUR_STRENGTH, 1 + COLOUR_STRENGTH)
         image = enhancer(image).enhance(factor)
     coarser = rng.uniform(0.5, 1.0)
-    if rng.random() < 1 / 3 and min(image.size) * coarser >= SHORTEST_SIDE_KEPT:
+    if rng.random() < 1 / 3 and min(image.size) * coarser >= MIN_COARSE_SIDE:
         size = (round(image.width * coarser), round(image.height * coarser))
         image = image.resize(size, Image.Resampling.BILINEAR)
     return image

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
+from common.files import write_atomically
 from mlmodels.ml.layers import CONVOLUTIONS, tensor_shapes
 
 Weights = Mapping[str, np.ndarray]
@@ -109,7 +110,7 @@ def load_backbone(
             tried.append(f"{description}: {error}")
             continue
         if description != sources[0][0]:
-            _save(weights, cached)
+            write_atomically(cached, [save(weights)])
         return weights
     raise BackboneUnavailable(
         "VGG16's ImageNet weights are needed for training and could not be had. Tried: "
@@ -131,17 +132,6 @@ def _verified(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             f"not {IMAGENET_DIGEST[:12]}…)"
         )
     return weights
-
-
-def _save(weights: dict[str, np.ndarray], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    os.close(handle)
-    try:
-        save_file(weights, temporary)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def _read_file(path: Path) -> dict[str, np.ndarray]:

@@ -22,12 +22,12 @@ from mlmodels.ml.dataset import Dataset, LabelledPhoto
 from mlmodels.ml.layers import frozen_convolutions
 from mlmodels.ml.network import set_weights
 from mlmodels.ml.training import prepare
-from mlmodels.ml.training_session import TrainingRun
+from mlmodels.ml.training_session import TrainingSession
 from mlmodels.ml.training_types import Progress, TrainingParameters
 
-MOST_VARIABLES = 4
+MAX_VARIABLES = 4
 """More layers would need other features than the trials share, and more time than they have."""
-CUT = frozen_convolutions(MOST_VARIABLES)
+CUT = frozen_convolutions(MAX_VARIABLES)
 TRIAL_EPOCHS = 3
 SEARCHED = (
     "variables",
@@ -96,7 +96,7 @@ def search(
         minutes = parameters.minutes - (started - begun) / 60 if number else parameters.minutes
         chosen = replace(chosen, epochs=TRIAL_EPOCHS, minutes=max(minutes, 0.01))
 
-        def tell(inner: Progress) -> None:
+        def report_trial(inner: Progress) -> None:
             share = max((clock() - begun) / budget, number / trials)
             progress(
                 replace(
@@ -109,19 +109,19 @@ def search(
                 if trial.should_prune():
                     raise optuna.TrialPruned
 
-        run = TrainingRun(dataset, chosen, tell, should_stop, clock)
+        session = TrainingSession(dataset, chosen, report_trial, should_stop, clock)
         state = "pruned"
         try:
-            bench = prepare(run, backbone, cache_dir, CUT)
+            setup = prepare(session, backbone, cache_dir, CUT)
             if not first_head:  # nothing that is searched for changes it
-                embeddings = run.embeddings(bench.tail, bench.cache, bench.views)
-                first_head.update(run.fit_head(embeddings))
-            set_weights(bench.tail, {**backbone, **first_head})
-            run.fit_layers(bench.tail, bench.cache, bench.views, refits=False)
-            state = "out of time" if run.out_of_time else "complete"
+                embeddings = session.embeddings(setup.tail, setup.cache, setup.views)
+                first_head.update(session.fit_head(embeddings))
+            set_weights(setup.tail, {**backbone, **first_head})
+            session.fit_layers(setup.tail, setup.cache, setup.views, refits=False)
+            state = "out of time" if session.out_of_time else "complete"
         finally:
-            if run.history and run.history[-1].epoch:
-                last = run.history[-1]
+            if session.history and session.history[-1].epoch:
+                last = session.history[-1]
                 on_trial(
                     Trial(
                         number=number,
@@ -136,7 +136,7 @@ def search(
         if state != "complete" and number:
             # Its rate had no time to fall: no match for those that were finished.
             raise optuna.TrialPruned
-        return run.history[-1].nll
+        return session.history[-1].nll
 
     for _ in range(trials):
         study.optimize(one_trial, n_trials=1)
@@ -156,7 +156,7 @@ def _with_half_the_training_photos(dataset: Dataset, seed: int) -> Dataset:
 
 def _suggest(trial: optuna.Trial, views: int) -> dict[str, Any]:
     return {
-        "variables": trial.suggest_int("variables", 1, MOST_VARIABLES),
+        "variables": trial.suggest_int("variables", 1, MAX_VARIABLES),
         "views": trial.suggest_int("views", 1, views),
         "learning_rate": trial.suggest_float("learning_rate", 3e-5, 5e-4, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 0.005, 0.2, log=True),

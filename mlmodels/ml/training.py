@@ -27,7 +27,7 @@ from mlmodels.ml.layers import CONVOLUTIONS, HEAD, frozen_convolutions, trained_
 from mlmodels.ml.metrics import evaluate
 from mlmodels.ml.network import build_tail, set_weights
 from mlmodels.ml.optimisation import supports_bfloat16
-from mlmodels.ml.training_session import TrainingRun
+from mlmodels.ml.training_session import TrainingSession
 from mlmodels.ml.training_types import (
     EpochRecord,
     Progress,
@@ -85,29 +85,31 @@ def train(
     floats up in no fixed order), as long as the budget is not reached and `cache_dir` holds the
     same stem. TensorFlow is switched to deterministic operations in the whole process.
     """
-    run = TrainingRun(dataset, parameters, progress, should_stop, clock)
+    session = TrainingSession(dataset, parameters, progress, should_stop, clock)
     initial = start.weights if start else {}
     weights = {**backbone, **initial}
-    bench = prepare(run, weights, cache_dir, cut)
+    setup = prepare(session, weights, cache_dir, cut)
     head, ratio = {}, 1.0
     if not initial:
-        embeddings = run.embeddings(bench.tail, bench.cache, bench.views)
-        head, ratio = run.fit_head(embeddings), run.temperature_ratio(embeddings)
-    set_weights(bench.tail, {**weights, **head})
+        embeddings = session.embeddings(setup.tail, setup.cache, setup.views)
+        head, ratio = session.fit_head(embeddings), session.temperature_ratio(embeddings)
+    set_weights(setup.tail, {**weights, **head})
     measures = dataset.validation_is_new
-    best = run.fit_layers(bench.tail, bench.cache, bench.views, measures=measures, refits=measures)
+    best = session.fit_layers(
+        setup.tail, setup.cache, setup.views, measures=measures, refits=measures
+    )
     trained, refitted = best.weights, False
-    if measures and best.epoch and run.has_time_to_refit(best.epoch):
-        set_weights(bench.tail, {**weights, **head})
-        again = run.refit_layers(bench.tail, bench.cache, bench.views, best.epoch)
+    if measures and best.epoch and session.has_time_to_refit(best.epoch):
+        set_weights(setup.tail, {**weights, **head})
+        again = session.refit_layers(setup.tail, setup.cache, setup.views, best.epoch)
         if again is not None:
             trained, refitted = again, True
 
-    run.report("calibration", 0.99)
+    session.report("calibration", 0.99)
     if start and not measures:
         temperature = start.temperature
     else:
-        temperature = ratio * fit_temperature(best.logits, run.validation_labels)
+        temperature = ratio * fit_temperature(best.logits, session.validation_labels)
     changed = {name.split("/")[0] for name in initial} | set(trained_layers(parameters.variables))
     return TrainedNetwork(
         labels=dataset.labels,
@@ -118,19 +120,19 @@ def train(
         ),
         temperature=temperature,
         temperature_ratio=ratio,
-        validation=evaluate(best.logits, run.validation_labels, dataset.labels, temperature),
+        validation=evaluate(best.logits, session.validation_labels, dataset.labels, temperature),
         validation_logits=best.logits,
-        history=tuple(run.history),
+        history=tuple(session.history),
         best_epoch=best.epoch,
         refitted=refitted,
-        views=bench.views,
-        out_of_time=run.out_of_time,
-        seconds=run.elapsed(),
+        views=setup.views,
+        out_of_time=session.out_of_time,
+        seconds=session.elapsed(),
     )
 
 
 @dataclass(frozen=True)
-class Bench:
+class TrainingSetup:
     """What is trained, and the features that it is trained on."""
 
     tail: keras.Model
@@ -139,13 +141,13 @@ class Bench:
 
 
 def prepare(
-    run: TrainingRun, weights: Mapping[str, np.ndarray], cache_dir: Path, cut: int | None
-) -> Bench:
+    session: TrainingSession, weights: Mapping[str, np.ndarray], cache_dir: Path, cut: int | None
+) -> TrainingSetup:
     """Compute the features that are not cached yet, and build the layers above the cut.
 
     They have the backbone's weights and those of the head in `weights`, or else a blank head.
     """
-    parameters, dataset = run.parameters, run.dataset
+    parameters, dataset = session.parameters, session.dataset
     frozen = frozen_convolutions(parameters.variables)
     cut = frozen if cut is None else cut
     keras.utils.set_random_seed(parameters.seed)
@@ -153,7 +155,7 @@ def prepare(
     cache = open_cache(
         cache_dir, weights, dataset.training, cut=cut, input_size=parameters.input_size
     )
-    views = run.extract(cache, cut)
+    views = session.extract(cache, cut)
     prune_cache(cache_dir, cache)
     in_bfloat16 = supports_bfloat16()
     tail = build_tail(
@@ -167,4 +169,4 @@ def prepare(
         winograd=not in_bfloat16,
     )
     set_weights(tail, {**blank_head(len(dataset.labels)), **weights})
-    return Bench(tail, cache, views)
+    return TrainingSetup(tail, cache, views)

@@ -38,7 +38,7 @@ class Candidate:
     accuracy: float
 
 
-class TrainingRun:
+class TrainingSession:
     """The state of one call of `train`."""
 
     def __init__(

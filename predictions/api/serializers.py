@@ -1,22 +1,11 @@
-import re
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from predictions.errors import FAILURES
+from common.api import WholeNumberField
 from predictions.models import Prediction
-
-
-class WholeNumberField(serializers.IntegerField):
-    """An integer, or its digits as a form sends them; no float, no boolean, no other notation."""
-
-    def to_internal_value(self, data: Any) -> int:
-        is_int = isinstance(data, int) and not isinstance(data, bool)
-        if not is_int and not (isinstance(data, str) and re.fullmatch(r"[0-9]{1,9}", data)):
-            self.fail("invalid")
-        return int(super().to_internal_value(data))
 
 
 class UrlOrUploadField(serializers.Field):
@@ -132,16 +121,3 @@ class PredictionSerializer(serializers.ModelSerializer):
         if not prediction.error_code:
             return None
         return {"code": prediction.error_code, "detail": prediction.error_detail}
-
-
-class PhotoErrorSerializer(serializers.Serializer):
-    code = serializers.ChoiceField(choices=list(FAILURES))
-    detail = serializers.CharField()
-    attr = serializers.CharField(allow_null=True)
-
-
-class PhotoErrorResponseSerializer(serializers.Serializer):
-    """The schema of an answer to a photo that cannot be used."""
-
-    type = serializers.CharField(help_text="`client_error` or `server_error`.")
-    errors = PhotoErrorSerializer(many=True)  # type: ignore[assignment]

@@ -17,11 +17,11 @@ from rest_framework.response import Response
 
 from accounts.api.throttling import PredictionThrottle
 from accounts.models import User
+from common.api import error_response
+from common.prefer import PREFER, wait_preferred
 from mlmodels.models import Species
 from mlmodels.selectors import production_version
-from predictions.api.prefer import PREFER, wait_preferred
 from predictions.api.serializers import (
-    PhotoErrorResponseSerializer,
     PredictionJsonRequest,
     PredictionRequestSerializer,
     PredictionSerializer,
@@ -32,7 +32,7 @@ from predictions.models import Prediction
 from predictions.selectors import predictions_visible_to
 from predictions.services import prediction_create, prediction_wait
 
-LARGEST_BODY = 50_000_000
+MAX_BODY_BYTES = 50_000_000
 """Bytes. A photo over the limit is read up to here, so that its sender gets the answer."""
 
 _waiting = threading.BoundedSemaphore(settings.CHAMPIPY_WAITING_REQUESTS)
@@ -49,11 +49,8 @@ class PredictionFailed(APIException):
 def _error_responses() -> dict[int, Any]:
     codes: dict[int, list[str]] = {}
     for code, failure in FAILURES.items():
-        codes.setdefault(failure.status, []).append(f"`{code}`")
-    return {
-        http_status: OpenApiResponse(PhotoErrorResponseSerializer, description=", ".join(names))
-        for http_status, names in codes.items()
-    }
+        codes.setdefault(failure.status, []).append(code)
+    return {status: error_response(f"Photo{status}", names) for status, names in codes.items()}
 
 
 @extend_schema_view(
@@ -88,7 +85,7 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         },
     )
     def create(self, request: Request) -> Response:
-        if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
+        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
             raise PredictionFailed("image_too_large", FAILURES["image_too_large"].detail)
         version = production_version()
         species_count = len(version.labels) if version else Species.objects.count()

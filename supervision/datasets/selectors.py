@@ -22,7 +22,7 @@ RECENT_PHOTOS = 1000
 """How many of the most recent training photos a training takes."""
 VALIDATION_SHARE = 0.2
 REVIEWED = (Photo.LabelSource.CONFIRMED, Photo.LabelSource.CORRECTED)
-LEAST_PHOTOS = 10
+MIN_PHOTOS = 10
 """Photos of a species, at the least: fewer cannot be split into training and validation."""
 
 
@@ -41,7 +41,7 @@ def training_dataset(
     photos. `is_seen` tells by a photo's SHA-256 whether the version to go on from was trained on
     it: where there are others enough, validation is made of those alone; else of any, and
     `Dataset.validation_is_new` is False.
-    Raises TooFewPhotos where a species has fewer than LEAST_PHOTOS in all.
+    Raises TooFewPhotos where a species has fewer than MIN_PHOTOS in all.
     """
     labels = species_names()
     check_enough_photos()
@@ -49,7 +49,7 @@ def training_dataset(
     recent = _photos(Photo.Split.TRAINING).order_by(reviewed_first, "-split_at", "-pk")
     chosen = list(recent[:limit])
     for name in labels:
-        missing = LEAST_PHOTOS - sum(photo.species == name for photo in chosen)
+        missing = MIN_PHOTOS - sum(photo.species == name for photo in chosen)
         if missing > 0:
             known = {photo.pk for photo in chosen}
             chosen += recent.filter(species=name).exclude(pk__in=known)[:missing]
@@ -61,7 +61,7 @@ def training_dataset(
     }
     new = [i for i, group in enumerate(groups) if group not in seen_groups]
     counts = Counter(indices[i] for i in new)
-    are_enough = all(counts[label] >= LEAST_PHOTOS for label in range(len(labels)))
+    are_enough = all(counts[label] >= MIN_PHOTOS for label in range(len(labels)))
     candidates = new if are_enough else range(len(chosen))
     _, held = split_by_group(
         [indices[i] for i in candidates],
@@ -93,13 +93,13 @@ def species_names() -> tuple[str, ...]:
 
 
 def check_enough_photos() -> None:
-    """Raise TooFewPhotos unless there are LEAST_PHOTOS training photos of every species."""
+    """Raise TooFewPhotos unless there are MIN_PHOTOS training photos of every species."""
     in_training = Count("photo", filter=Q(photo__split=Photo.Split.TRAINING))
     counts = Species.objects.annotate(n=in_training).order_by("name").values_list("name", "n")
-    missing = [f"{name} ({n})" for name, n in counts if n < LEAST_PHOTOS]
+    missing = [f"{name} ({n})" for name, n in counts if n < MIN_PHOTOS]
     if missing:
         raise TooFewPhotos(
-            f"A training needs at least {LEAST_PHOTOS} training photos of every species. "
+            f"A training needs at least {MIN_PHOTOS} training photos of every species. "
             f"Too few are there of: {', '.join(missing)}. Import some with import_photos."
         )
 

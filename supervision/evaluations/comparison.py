@@ -1,15 +1,12 @@
-"""How good versions are, and how two of them compare on the same photos."""
+"""How two versions compare, photo by photo, on the photos that both were evaluated on."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from django.db.models import QuerySet
 
 from mlmodels.models import ModelVersion
 from predictions.models import Photo
-from supervision.datasets.selectors import evaluation_set_sha256
+from supervision.evaluations.selectors import VersionFigures
 from supervision.models import Evaluation
 
 SIGNIFICANT = 0.05
@@ -17,47 +14,7 @@ SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What is known of how good a version is: measured here, or as its card says."""
-
-    version: ModelVersion
-    metrics: Mapping[str, Any] | None
-    """As Evaluation.metrics; None: neither measured here nor told by the card."""
-    evaluation: Evaluation | None
-    """None: the figures are the card's, or there are none."""
-
-    @property
-    def source(self) -> str:
-        if self.evaluation is not None:
-            return "measured here"
-        return "by its card" if self.metrics else "not measured"
-
-    @property
-    def near_training(self) -> int:
-        """How many of the evaluation photos resembled a training photo when it was measured."""
-        if self.metrics is None:
-            return 0
-        return self.metrics["n"] - self.metrics.get("without_near_training", {"n": 0})["n"]
-
-
-def version_measured(version: ModelVersion) -> Measured:
-    """Return a version's figures on the present evaluation set; where there is none, its card's."""
-    named = evaluation_set_sha256(version.labels)
-    if named is None:
-        return Measured(version, version.metrics.get("evaluation"), None)
-    evaluation = Evaluation.objects.filter(model_version=version, evaluation_set=named[0]).first()
-    return Measured(version, evaluation.metrics if evaluation else None, evaluation)
-
-
-def present_evaluations(versions: QuerySet[ModelVersion]) -> QuerySet[Evaluation]:
-    """Return the evaluations of versions on the evaluation set that there is for their labels."""
-    labels = {tuple(sorted(labels)) for labels in versions.values_list("labels", flat=True)}
-    named = [evaluation_set_sha256(each) for each in labels]
-    return Evaluation.objects.filter(evaluation_set__in=[pair[0] for pair in named if pair])
-
-
-@dataclass(frozen=True)
-class Paired:
+class PairedComparison:
     """Two versions on the same photos, photo by photo: counts of photos."""
 
     both_right: int
@@ -126,7 +83,7 @@ def _answers(evaluation: Evaluation) -> dict[str, tuple[str, str, float]]:
 
 def compare_answers(
     candidate: Evaluation, current: Evaluation
-) -> tuple[Paired, Sequence[Disagreement]]:
+) -> tuple[PairedComparison, Sequence[Disagreement]]:
     """Compare two evaluations photo by photo, on the photos that both have.
 
     The photos on which they disagree come with the surest answers first.
@@ -143,7 +100,7 @@ def compare_answers(
                 Disagreement(sha256, species, (ours_best, our_score), (theirs_best, their_score))
             )
     disagreements.sort(key=lambda photo: -max(photo.candidate[1], photo.current[1]))
-    paired = Paired(
+    paired = PairedComparison(
         both_right=counts[True, True],
         only_candidate=counts[True, False],
         only_current=counts[False, True],
@@ -168,7 +125,7 @@ class SpeciesRow:
         return self.candidate - self.current
 
 
-def species_rows(candidate: Measured, current: Measured | None) -> list[SpeciesRow]:
+def species_rows(candidate: VersionFigures, current: VersionFigures | None) -> list[SpeciesRow]:
     """Return the candidate's species with its accuracy, and the current version's beside it."""
     if candidate.metrics is None:
         return []

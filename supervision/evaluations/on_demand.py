@@ -1,19 +1,20 @@
-"""Has versions evaluated by a worker, one at a time and each once, and tells how far it is.
+"""Has a worker evaluate versions, one at a time and each once, and says how far it is.
 
-The stored Evaluation is the truth. A key in Redis says meanwhile who is at work and how far; it
-lapses when its worker dies, and whoever asks next has the evaluation begun anew.
+The stored Evaluation is the truth. Meanwhile a lock in Valkey keeps other workers away, and a key
+beside it holds the number of photos scored. Both expire when their worker dies; whoever asks next
+starts the evaluation again.
 """
 
-import functools
+import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import redis
-from celery import current_app
-from django.conf import settings
-from kombu.exceptions import OperationalError
 
+from common.broker import send_task
+from common.valkey import valkey_client
 from mlmodels.models import ModelVersion
 from supervision.datasets.selectors import evaluation_set, evaluation_set_sha256
 from supervision.evaluations.services import version_evaluate
@@ -22,34 +23,29 @@ from supervision.models import Evaluation
 logger = logging.getLogger(__name__)
 
 EVALUATE_TASK = "supervision.evaluations.tasks.evaluate_version"
-_UNDER_WAY = "champipy:evaluation"
-_LAPSES_S = 30
-"""A worker that has not finished one more photo within this time is taken for dead."""
-_FAILED_S = 60
-"""For how long a failure is told before the evaluation is tried again."""
+POLL_INTERVAL_S = 1.0
+LOCK_KEY = "champipy:evaluation"
+LOCK_EXPIRES_S = 30
+"""A worker that scores no further photo within this time has died."""
+FAILURE_EXPIRES_S = 60
+"""How long a failure is reported before the evaluation is tried again."""
 
 
 @dataclass(frozen=True)
-class Evaluating:
-    """How far the evaluation of some versions is: photos done, of all; or why it failed."""
+class EvaluationProgress:
+    """How far the evaluation of some versions is, in photos."""
 
     done: int
     total: int
     error: str = ""
+    """Why it failed; empty while it goes on."""
 
 
-@functools.cache
-def _client() -> redis.Redis:
-    return redis.Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=2, decode_responses=True
-    )
+def evaluations_request(*, versions: Sequence[ModelVersion]) -> EvaluationProgress | None:
+    """Have a worker evaluate those of `versions` that lack an Evaluation on the present set.
 
-
-def evaluations_ask(*, versions: Sequence[ModelVersion]) -> Evaluating | None:
-    """Have a worker evaluate those versions that are not yet, on the present evaluation set.
-
-    Returns None when nothing is missing (every version has its Evaluation, or there are no
-    evaluation photos); else how far it is: ask again in a second or two.
+    Returns None when none is missing (each has its Evaluation, or there are no evaluation photos),
+    else how far it is: call it again after a second or two.
     """
     done = total = 0
     missing = []
@@ -66,48 +62,78 @@ def evaluations_ask(*, versions: Sequence[ModelVersion]) -> Evaluating | None:
     if not missing:
         return None
     try:
+        valkey = valkey_client()
         for version in missing:
-            if error := _client().get(_failure_key(version)):
-                return Evaluating(done, total, str(error))
-        under_way = _client().get(_UNDER_WAY)
-        if under_way is None:
-            current_app.send_task(EVALUATE_TASK, (missing[0].pk,), expires=_LAPSES_S)
-            return Evaluating(done, total)
-    except (redis.RedisError, OperationalError) as error:
-        logger.warning("%s cannot be evaluated now: %s", missing[0], error)
-        return Evaluating(done, total, f"{missing[0]} waits for the broker, which does not answer.")
-    pk, photos_done = under_way.split()
-    if int(pk) in {version.pk for version in missing}:
-        done += int(photos_done)
-    return Evaluating(done, total)
+            if error := valkey.get(_failure_key(version)):
+                return EvaluationProgress(done, total, str(error))
+        done += sum(int(str(valkey.get(_progress_key(version)) or 0)) for version in missing)
+        is_under_way = bool(valkey.exists(LOCK_KEY))
+    except redis.RedisError as error:
+        logger.warning("%s is not evaluated: %s", missing[0], error)
+        is_sent = False
+    else:
+        is_sent = is_under_way or send_task(EVALUATE_TASK, missing[0].pk, expires_s=LOCK_EXPIRES_S)
+    if not is_sent:
+        return EvaluationProgress(
+            done, total, f"{missing[0]} cannot be evaluated: the broker does not answer."
+        )
+    return EvaluationProgress(done, total)
 
 
-def evaluation_make(*, version_id: int) -> None:
-    """Evaluate a version on the present evaluation set, unless an evaluation is under way.
+def evaluation_wait(*, version: ModelVersion, timeout_s: float) -> EvaluationProgress | None:
+    """Have a worker evaluate a version, and wait for it for at most `timeout_s` seconds.
 
-    What goes wrong is kept for a minute, for whoever asked, and raised.
+    Returns None once its Evaluation is stored, else how far it is.
+    """
+    deadline = time.monotonic() + timeout_s
+    while (progress := evaluations_request(versions=[version])) is not None:
+        left = deadline - time.monotonic()
+        if progress.error or left <= 0:
+            break
+        time.sleep(min(POLL_INTERVAL_S, left))
+    return progress
+
+
+def evaluation_run(*, version_id: int) -> None:
+    """Evaluate a version on the present evaluation set, unless another evaluation is under way.
+
+    A failure is reported by `evaluations_request` for a minute, and raised. A Valkey that is away
+    meanwhile stops nothing.
     """
     version = ModelVersion.objects.filter(pk=version_id).first()
-    if version is None or not _client().set(_UNDER_WAY, f"{version.pk} 0", nx=True, ex=_LAPSES_S):
+    if version is None:
+        return
+    valkey = valkey_client()
+    lock = valkey.lock(LOCK_KEY, timeout=LOCK_EXPIRES_S)
+    if not lock.acquire(blocking=False):
         return
     done = 0
 
-    def on_photo() -> None:
+    def count_photo() -> None:
         nonlocal done
         done += 1
-        _client().set(_UNDER_WAY, f"{version_id} {done}", ex=_LAPSES_S)
+        with contextlib.suppress(redis.RedisError):
+            lock.reacquire()  # sets its expiry anew
+            valkey.set(_progress_key(version), done, ex=LOCK_EXPIRES_S)
 
     try:
         held_out = evaluation_set(version.labels)
         if held_out is not None:
-            version_evaluate(version=version, held_out=held_out, on_photo=on_photo)
+            version_evaluate(version=version, held_out=held_out, on_photo=count_photo)
     except Exception as error:
         message = f"The evaluation of {version} failed: {error}"
-        _client().set(_failure_key(version), message, ex=_FAILED_S)
+        with contextlib.suppress(redis.RedisError):
+            valkey.set(_failure_key(version), message, ex=FAILURE_EXPIRES_S)
         raise
     finally:
-        _client().delete(_UNDER_WAY)
+        with contextlib.suppress(redis.RedisError):
+            valkey.delete(_progress_key(version))
+            lock.release()  # only if it is still ours
+
+
+def _progress_key(version: ModelVersion) -> str:
+    return f"{LOCK_KEY}:progress:{version.pk}"
 
 
 def _failure_key(version: ModelVersion) -> str:
-    return f"{_UNDER_WAY}:failure:{version.pk}"
+    return f"{LOCK_KEY}:failure:{version.pk}"

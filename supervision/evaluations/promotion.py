@@ -13,8 +13,9 @@ from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version, version_artifact
 from mlmodels.services import NothingToRollBackTo, version_promote, version_rollback
 from predictions.dispatch import announce_switch
-from supervision.evaluations.comparison import Measured, compare_answers, version_measured
-from supervision.evaluations.on_demand import Evaluating, evaluations_ask
+from supervision.evaluations.comparison import compare_answers
+from supervision.evaluations.on_demand import EvaluationProgress, evaluations_request
+from supervision.evaluations.selectors import VersionFigures, version_figures
 
 HOW_TO_OVERRIDE = "Send `override` with a reason to promote it all the same."
 
@@ -75,11 +76,11 @@ def _drawn_pixels(size: int) -> np.ndarray:
 
 
 def promotion_checks(
-    version: ModelVersion, current: ModelVersion | None, evaluating: Evaluating | None
+    version: ModelVersion, current: ModelVersion | None, evaluating: EvaluationProgress | None
 ) -> list[GateCheck]:
     """Return what the gate says of putting `version` in the place of `current`.
 
-    `evaluating` is what `evaluations_ask` said of both.
+    `evaluating` is what `evaluations_request` said of both.
     """
     if evaluating is not None:
         why = evaluating.error or (
@@ -87,15 +88,15 @@ def promotion_checks(
         )
         measured = [GateCheck("target_reached", False, why), GateCheck("not_worse", False, why)]
     else:
-        candidate = version_measured(version)
+        candidate = version_figures(version)
         measured = [
             _target_reached(candidate),
-            _not_worse(candidate, version_measured(current) if current else None),
+            _not_worse(candidate, version_figures(current) if current else None),
         ]
     return [*measured, *version_checks(version)]
 
 
-def _target_reached(candidate: Measured) -> GateCheck:
+def _target_reached(candidate: VersionFigures) -> GateCheck:
     target = settings.CHAMPIPY_TARGET_ACCURACY
     if candidate.metrics is None:
         detail = f"{candidate.version} was never measured. Import evaluation photos."
@@ -109,7 +110,7 @@ def _target_reached(candidate: Measured) -> GateCheck:
     return GateCheck("target_reached", accuracy >= target, detail)
 
 
-def _not_worse(candidate: Measured, current: Measured | None) -> GateCheck:
+def _not_worse(candidate: VersionFigures, current: VersionFigures | None) -> GateCheck:
     name = "not_worse"
     if current is None:
         return GateCheck(name, True, "No version is in production.")
@@ -142,7 +143,7 @@ def gate_record(checks: list[GateCheck], *, overridden: bool) -> dict[str, Any]:
     }
 
 
-def promotion_make(*, version: ModelVersion, by: User, reason: str, override: bool) -> None:
+def promotion_request(*, version: ModelVersion, by: User, reason: str, override: bool) -> None:
     """Put a version into production if the gate lets it, or if `override` and only opinions differ.
 
     One that is there already stays, and nothing is recorded. Raises PromotionRefused:
@@ -152,7 +153,7 @@ def promotion_make(*, version: ModelVersion, by: User, reason: str, override: bo
     current = production_version()
     if version == current:
         return
-    evaluating = evaluations_ask(versions=[version, *([current] if current else [])])
+    evaluating = evaluations_request(versions=[version, *([current] if current else [])])
     if evaluating is not None and not evaluating.error:
         raise PromotionRefused(
             "being_measured",
@@ -167,7 +168,7 @@ def promotion_make(*, version: ModelVersion, by: User, reason: str, override: bo
     announce_switch()
 
 
-def promotion_rollback(*, leaving: ModelVersion | None, by: User, reason: str = "") -> None:
+def rollback_request(*, leaving: ModelVersion | None, by: User, reason: str = "") -> None:
     """Put back the version before `leaving`, the one in production, if it can answer.
 
     Raises PromotionRefused: `nothing_to_roll_back_to`, or `gate_failed` where that version's files

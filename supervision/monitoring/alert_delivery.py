@@ -21,7 +21,7 @@ from supervision.monitoring.alert_texts import alert_report, alert_summary
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE = timedelta(minutes=1)
-LONGEST_PAUSE = timedelta(hours=1)
+MAX_PAUSE = timedelta(hours=1)
 
 
 class NotDelivered(Exception):  # noqa: N818 - a state of affairs
@@ -63,7 +63,7 @@ def _deliver(pk: int) -> bool:
             raise
         except Exception as error:
             logger.warning("%s was not delivered: %s", message, error)
-            pause = min(FIRST_PAUSE * 2 ** min(message.attempts, 10), LONGEST_PAUSE)
+            pause = min(FIRST_PAUSE * 2 ** min(message.attempts, 10), MAX_PAUSE)
             message.attempts += 1
             message.error = f"{type(error).__name__}: {error}"
             message.next_attempt_at = timezone.now() + pause

@@ -61,7 +61,7 @@ def alerts_resolve(*, kind: str, version: ModelVersion | None = None) -> int:
     return _resolve(Alert.objects.filter(kind=kind, model_version=version))
 
 
-def alerts_resolve_of_others(*, version: ModelVersion | None) -> int:
+def alerts_resolve_of_other_versions(*, version: ModelVersion | None) -> int:
     """Resolve the alerts about models other than `version`, the one in production."""
     others = Alert.objects.filter(model_version__isnull=False)
     return _resolve(others if version is None else others.exclude(model_version=version))

@@ -8,15 +8,14 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
-from kombu.exceptions import OperationalError as BrokerError
 
+from common.broker import send_task
 from mlmodels.models import TrainingRun
-from mlmodels.run_services import patiently
+from mlmodels.run_services import retry_database
 from mlmodels.selectors import production_version
 from supervision.datasets.selectors import TooFewPhotos, evaluation_set
 from supervision.evaluations.services import version_evaluate
@@ -25,7 +24,7 @@ from supervision.monitoring.alert_delivery import messages_deliver
 from supervision.monitoring.alert_services import (
     alert_raise,
     alerts_resolve,
-    alerts_resolve_of_others,
+    alerts_resolve_of_other_versions,
 )
 from supervision.monitoring.selectors import new_photo_count, stage_since, unanswered_since
 from supervision.trainings.services import run_request
@@ -33,9 +32,10 @@ from supervision.trainings.services import run_request
 logger = logging.getLogger(__name__)
 
 CHECK_TASK = "supervision.monitoring.tasks.run_check"
+CHECK_EXPIRES_S = 3600
 REPEAT_AFTER = timedelta(minutes=10)
 """A check that has not ended by then has lost its process: it takes a minute."""
-MOST_ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 NO_MODEL = "No model is in production, so there was nothing to check."
 
 _FAILED = {
@@ -44,14 +44,9 @@ _FAILED = {
 }
 
 
-def check_ask(*, kind: str) -> bool:
+def check_request(*, kind: str) -> bool:
     """Have a worker carry out a check; return False where the broker does not answer."""
-    try:
-        current_app.send_task(CHECK_TASK, (str(kind),), expires=3600)
-    except BrokerError as error:
-        logger.warning("The check of %s was not asked for: %s", kind, error)
-        return False
-    return True
+    return send_task(CHECK_TASK, str(kind), expires_s=CHECK_EXPIRES_S)
 
 
 def check_run(*, kind: str) -> Check:
@@ -60,15 +55,15 @@ def check_run(*, kind: str) -> Check:
     A failure is no exception: it stands in the row, and is an alert itself. A database that
     restarts meanwhile is waited for.
     """
-    patiently(lambda: _begin(kind))
+    retry_database(lambda: _begin(kind))
     try:
-        result = patiently(_CHECKS[Check.Kind(kind)])
+        result = retry_database(_CHECKS[Check.Kind(kind)])
     except Exception as error:
         logger.exception("The check of %s failed", kind)
         message = f"{type(error).__name__}: {error}"
-        patiently(lambda: _end(kind, error=message))
+        retry_database(lambda: _end(kind, error=message))
     else:
-        patiently(lambda: _end(kind, result=result))
+        retry_database(lambda: _end(kind, result=result))
     messages_deliver()
     return Check.objects.get(kind=kind)
 
@@ -97,7 +92,7 @@ def _end(kind: str, *, result: str = "", error: str = "") -> None:
 def _check_accuracy() -> str:
     """Compare the accuracy on the evaluation set, measured once, with the target."""
     version = production_version()
-    alerts_resolve_of_others(version=version)
+    alerts_resolve_of_other_versions(version=version)
     if version is None:
         return NO_MODEL
     held_out = evaluation_set(version.labels)
@@ -120,7 +115,7 @@ def _check_accuracy() -> str:
 def _check_new_photos() -> str:
     """Compare the training photos since the model went into production with the threshold."""
     version = production_version()
-    alerts_resolve_of_others(version=version)
+    alerts_resolve_of_other_versions(version=version)
     if version is None:
         return NO_MODEL
     since = stage_since(version)
@@ -162,7 +157,7 @@ _CHECKS: dict[Check.Kind, Callable[[], str]] = {
 
 def watch() -> None:
     """Look at what cannot wait a week: alerts that are over, predictions, checks cut off."""
-    alerts_resolve_of_others(version=production_version())
+    alerts_resolve_of_other_versions(version=production_version())
     _watch_predictions()
     _repeat_checks()
 
@@ -185,8 +180,8 @@ def _repeat_checks() -> None:
     """Ask anew for checks whose process died; give one up that ended its process three times."""
     lost = Check.objects.filter(finished_at=None, begun_at__lt=timezone.now() - REPEAT_AFTER)
     for check in lost:
-        if check.attempts < MOST_ATTEMPTS:
-            check_ask(kind=check.kind)
+        if check.attempts < MAX_ATTEMPTS:
+            check_request(kind=check.kind)
         else:
             error = (
                 f"Its process ended {check.attempts} times without a word. Most often the system "

@@ -32,7 +32,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class Reign:
+class ProductionPeriod:
     """A version's time in production."""
 
     version: ModelVersion
@@ -42,7 +42,7 @@ class Reign:
     """Oldest first; none where the version was never measured."""
 
 
-def reigns() -> list[Reign]:
+def production_periods() -> list[ProductionPeriod]:
     """Return which version was in production when, oldest first, with what was measured of it.
 
     Two queries. The last one still is in production, if any is.
@@ -61,7 +61,7 @@ def reigns() -> list[Reign]:
     )
     ends = [*(promotion.created_at for promotion in promotions), timezone.now()][1:]
     return [
-        Reign(
+        ProductionPeriod(
             version=promotion.model_version,
             began=promotion.created_at,
             measured=_measured(promotion, end, evaluations),

@@ -7,7 +7,7 @@ from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
 from mlmodels.models import ModelVersion, StageTransition
 from predictions.models import Photo, Prediction
-from supervision.models import Alert, Evaluation
+from supervision.models import Alert
 
 FAULTS_OF_OURS = ("no_active_model", "prediction_failed")
 """Codes of predictions that failed for want of a working service, whatever the photo was."""
@@ -62,11 +62,6 @@ def alerts_listed() -> QuerySet[Alert]:
 def open_alerts() -> QuerySet[Alert]:
     """Return the alerts that nobody has acknowledged, newest first."""
     return alerts_listed().filter(status=Alert.Status.OPEN)
-
-
-def evaluation_stored(version: ModelVersion, evaluation_set: str) -> Evaluation | None:
-    """Return a version's evaluation on the set with this hash, if it was made."""
-    return Evaluation.objects.filter(model_version=version, evaluation_set=evaluation_set).first()
 
 
 def channels_configured() -> str:

@@ -13,7 +13,7 @@ from predictions.selectors import evaluation_photos_like
 from supervision.datasets.selectors import REVIEWED
 
 
-def photo_name(*, photo: Photo, species: Species, by: User) -> Photo:
+def photo_label(*, photo: Photo, species: Species, by: User) -> Photo:
     """Record which species a photo shows, as an administrator says; return the photo as it is then.
 
     It was confirmed where that is what was believed of it (its label, else the newest answer of a
@@ -40,7 +40,7 @@ def photo_name(*, photo: Photo, species: Species, by: User) -> Photo:
 def photo_exclude(*, photo: Photo, by: User) -> Photo:
     """Keep a photo out of training for good, and an evaluation photo out of the next frozen set.
 
-    An evaluation photo stays on its side: it never becomes a training photo. `photo_name` takes it
+    An evaluation photo stays on its side: it never becomes a training photo. `photo_label` takes it
     back. Returns the photo as it is then.
     """
     with transaction.atomic():

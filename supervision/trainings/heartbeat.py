@@ -10,7 +10,7 @@ from typing import Final
 from django.db import DatabaseError, InterfaceError, connection
 
 from mlmodels.models import TrainingRun
-from mlmodels.run_services import RunLost, run_beat, run_finish
+from mlmodels.run_services import RunLost, run_finish, run_heartbeat
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ OVERTIME_MINUTES: Final = 15.0
 EXIT_CODE: Final = 3
 
 
-class RunWatch:
+class RunHeartbeat:
     """A thread that writes the heartbeat of a run, and asks with each whether it is still ours.
 
     Once it is not, `is_over` is True and the main thread has GRACE_S to leave the `with` block. One
@@ -43,7 +43,7 @@ class RunWatch:
         """Tell whether the run was cancelled or taken away: stop, and write nothing."""
         return self._over.is_set()
 
-    def __enter__(self) -> "RunWatch":
+    def __enter__(self) -> "RunHeartbeat":
         self._thread.start()
         return self
 
@@ -77,7 +77,7 @@ class RunWatch:
                     "into the training worker's log.",
                 )
             else:
-                run_beat(run=self._run)
+                run_heartbeat(run=self._run)
         except RunLost:
             self._over.set()
         except (DatabaseError, InterfaceError) as error:

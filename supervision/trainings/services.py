@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from celery import current_app
 from django.conf import settings
 from django.db import (
     InterfaceError,
@@ -20,9 +19,9 @@ from django.db import (
     connection,
     transaction,
 )
-from kombu.exceptions import OperationalError as BrokerError
 
 from accounts.models import User
+from common.broker import send_task
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.ml.backbone import BackboneUnavailable
 from mlmodels.ml.preprocessing import PhotoError
@@ -30,8 +29,8 @@ from mlmodels.ml.training_types import Progress, TrainingStopped
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import (
     RunLost,
-    patiently,
     progress_at,
+    retry_database,
     run_claim,
     run_create,
     run_finish,
@@ -49,13 +48,13 @@ from supervision.datasets.selectors import (
     species_names,
     training_dataset,
 )
-from supervision.trainings.heartbeat import RunWatch
+from supervision.trainings.heartbeat import RunHeartbeat
 
 logger = logging.getLogger(__name__)
 
-MOST_EPOCHS: Final = 500
-MOST_TRIALS: Final = 200
-MOST_SEED: Final = 2**31 - 1
+MAX_EPOCHS: Final = 500
+MAX_TRIALS: Final = 200
+MAX_SEED: Final = 2**31 - 1
 WORK_TASK = "supervision.trainings.tasks.work_next_run"
 WAKE_EXPIRES_S = 20.0
 """A wake-up that nobody heard by then is forgotten: `watch_runs` sends another one."""
@@ -134,10 +133,7 @@ def _check_labels(parent: ModelVersion) -> None:
 
 def wake_training() -> None:
     """Tell the training worker to look into the queue. A broker that is away is no error."""
-    try:
-        current_app.send_task(WORK_TASK, expires=WAKE_EXPIRES_S)
-    except BrokerError as error:
-        logger.warning("The training worker was not woken, it will be soon: %s", error)
+    send_task(WORK_TASK, expires_s=WAKE_EXPIRES_S)
 
 
 def runs_watch() -> None:
@@ -168,7 +164,7 @@ def run_work(*, run: TrainingRun, report: Callable[[Progress], None] = lambda _:
     """
     begun = time.monotonic()
     logger.info("%s begins, attempt %s", run, run.attempt)
-    with scratch_folder(), RunWatch(run, minutes=run.parameters["minutes"]) as watch:
+    with scratch_folder(), RunHeartbeat(run, minutes=run.parameters["minutes"]) as watch:
         try:
             _train(run, watch, report)
             run_finish(run=run)
@@ -198,26 +194,32 @@ def scratch_folder() -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _train(run: TrainingRun, watch: RunWatch, report: Callable[[Progress], None]) -> None:
+def _train(run: TrainingRun, watch: RunHeartbeat, report: Callable[[Progress], None]) -> None:
     seed = run.parameters["seed"]
-    is_seen = patiently(lambda: _seen_by(run.parent))
-    dataset = patiently(lambda: training_dataset(limit=RECENT_PHOTOS, seed=seed, is_seen=is_seen))
-    held_out = patiently(lambda: evaluation_set(dataset.labels))
+    is_seen = retry_database(lambda: _seen_by(run.parent))
+    dataset = retry_database(
+        lambda: training_dataset(limit=RECENT_PHOTOS, seed=seed, is_seen=is_seen)
+    )
+    held_out = retry_database(lambda: evaluation_set(dataset.labels))
     manifest = dataset_manifest(dataset)
-    patiently(
+    retry_database(
         lambda: run_update(run=run, dataset=manifest, dataset_sha256=manifest_sha256(manifest))
     )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from mlmodels.training_services import version_train  # loads TensorFlow
 
-    diary = _Diary(run)
+    writer = _ProgressWriter(run)
 
-    def tell(progress: Progress) -> None:
-        diary.note(progress)
+    def report_progress(progress: Progress) -> None:
+        writer.write(progress)
         report(progress)
 
     version_train(
-        run=run, dataset=dataset, held_out=held_out, report=tell, should_stop=watch.is_over
+        run=run,
+        dataset=dataset,
+        held_out=held_out,
+        report=report_progress,
+        should_stop=watch.is_over,
     )
 
 
@@ -227,7 +229,7 @@ def _seen_by(parent: ModelVersion | None) -> Callable[[str], bool]:
     return seen.__contains__ if seen is not None else lambda _: True
 
 
-class _Diary:
+class _ProgressWriter:
     """Writes a run's progress, about once a second, and its history, at the end of each epoch.
 
     What cannot be written, the database being away, is written along with the next.
@@ -239,7 +241,7 @@ class _Diary:
         self._is_behind = False
         self._written_at = 0.0
 
-    def note(self, progress: Progress) -> None:
+    def write(self, progress: Progress) -> None:
         if progress.record is not None:
             self._history.append(asdict(progress.record))
             self._is_behind = True

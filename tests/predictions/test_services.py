@@ -190,7 +190,7 @@ def test_a_photo_of_an_evaluation_observation_is_kept_out_of_training(production
 
 def test_a_photo_that_ends_its_worker_is_given_up(production) -> None:
     prediction = upload(drawn_photo(12))
-    Prediction.objects.update(attempts=services.MOST_ATTEMPTS)
+    Prediction.objects.update(attempts=services.MAX_ATTEMPTS)
     assert answered(prediction).error_code == "prediction_failed"
     assert incoming_files() == []
 

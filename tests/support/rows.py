@@ -6,13 +6,13 @@ from django.utils import timezone
 
 from mlmodels.models import ModelVersion
 from predictions.models import Inference, Photo, Prediction
-from supervision.datasets.selectors import LEAST_PHOTOS, evaluation_set_sha256
+from supervision.datasets.selectors import MIN_PHOTOS, evaluation_set_sha256
 from supervision.datasets.services import evaluation_set_freeze
 from supervision.models import Evaluation
 from tests.support.labelled_photos import ten_species
 
 
-def photo_rows(each: int = LEAST_PHOTOS) -> None:
+def photo_rows(each: int = MIN_PHOTOS) -> None:
     """Store training photos of the ten species, as rows alone: enough to ask for a run."""
     Photo.objects.bulk_create(
         Photo(

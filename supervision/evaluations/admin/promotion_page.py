@@ -11,15 +11,10 @@ from django.shortcuts import redirect, render
 from accounts.models import User
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version
-from supervision.evaluations.comparison import (
-    Measured,
-    compare_answers,
-    photos_by_sha256,
-    species_rows,
-    version_measured,
-)
-from supervision.evaluations.on_demand import evaluations_ask
-from supervision.evaluations.promotion import PromotionRefused, promotion_checks, promotion_make
+from supervision.evaluations.comparison import compare_answers, photos_by_sha256, species_rows
+from supervision.evaluations.on_demand import evaluations_request
+from supervision.evaluations.promotion import PromotionRefused, promotion_checks, promotion_request
+from supervision.evaluations.selectors import VersionFigures, version_figures
 
 SHOWN_DISAGREEMENTS = 36
 
@@ -40,7 +35,7 @@ def promotion_page(
     form = PromotionForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            promotion_make(version=version, by=cast(User, request.user), **form.cleaned_data)
+            promotion_request(version=version, by=cast(User, request.user), **form.cleaned_data)
         except PromotionRefused as refused:
             messages.error(request, refused.detail)
         else:
@@ -55,11 +50,11 @@ def promotion_page(
 
 def _comparison(version: ModelVersion, current: ModelVersion | None) -> dict[str, Any]:
     """Return what the page shows of both; while they are measured, how far that is."""
-    evaluating = evaluations_ask(versions=[version, *([current] if current else [])])
+    evaluating = evaluations_request(versions=[version, *([current] if current else [])])
     if evaluating is not None and not evaluating.error:
         return {"evaluating": evaluating}
-    ours = version_measured(version)
-    theirs = version_measured(current) if current else None
+    ours = version_figures(version)
+    theirs = version_figures(current) if current else None
     checks = promotion_checks(version, current, evaluating)
     failed = [check for check in checks if not check.passed]
     shown: dict[str, Any] = {
@@ -93,11 +88,11 @@ def _accuracy(metrics: dict[str, Any] | None) -> str:
     return f"{share}, {metrics['correct']} of {metrics['n']}"
 
 
-def _of_metrics(text: Callable[[dict[str, Any]], str]) -> Callable[[Measured], str]:
+def _of_metrics(text: Callable[[dict[str, Any]], str]) -> Callable[[VersionFigures], str]:
     return lambda measured: text(dict(measured.metrics)) if measured.metrics else "not measured"
 
 
-FIGURES: list[tuple[str, Callable[[Measured], str]]] = [
+FIGURES: list[tuple[str, Callable[[VersionFigures], str]]] = [
     ("accuracy (95 % interval)", _of_metrics(_accuracy)),
     (
         "without photos near training photos",

@@ -18,8 +18,8 @@ from common.admin import ReadOnlyAdmin
 from mlmodels.models import ModelVersion, StageTransition
 from mlmodels.selectors import production_version, version_before_production
 from supervision.evaluations.admin.promotion_page import promotion_page
-from supervision.evaluations.comparison import present_evaluations, version_measured
-from supervision.evaluations.promotion import PromotionRefused, promotion_rollback
+from supervision.evaluations.promotion import PromotionRefused, rollback_request
+from supervision.evaluations.selectors import present_evaluations, version_figures
 
 NOT_MEASURED = "not measured"
 
@@ -124,7 +124,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     def confusion(self, version: ModelVersion) -> str:
         from supervision.pictures.charts import confusion_matrix_svg
 
-        measured = version_measured(version)
+        measured = version_figures(version)
         metrics = measured.metrics or version.metrics.get("evaluation")
         if not metrics:
             return NOT_MEASURED
@@ -202,7 +202,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             messages.warning(request, f"Nothing was changed: {leaving} is in production by now.")
             return redirect("admin:mlmodels_modelversion_changelist")
         try:
-            promotion_rollback(leaving=leaving, by=cast(User, request.user))
+            rollback_request(leaving=leaving, by=cast(User, request.user))
         except PromotionRefused as refused:
             messages.error(request, refused.detail)
         else:

@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException
@@ -12,10 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import User
+from common.api import error_response
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version
-from supervision.evaluations.comparison import present_evaluations
-from supervision.evaluations.promotion import PromotionRefused, promotion_make, promotion_rollback
+from supervision.evaluations.promotion import PromotionRefused, promotion_request, rollback_request
+from supervision.evaluations.selectors import present_evaluations
 
 REFUSALS = ("being_measured", "gate_failed", "nothing_to_roll_back_to")
 
@@ -96,22 +97,7 @@ class RollbackRequestSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=2000, default="", allow_blank=True)
 
 
-class RefusalSerializer(serializers.Serializer):
-    code = serializers.ChoiceField(REFUSALS)
-    detail = serializers.CharField()
-    attr = serializers.CharField(allow_null=True)
-
-
-class RefusalResponseSerializer(serializers.Serializer):
-    """The schema of an answer to a promotion that was refused: nothing was switched."""
-
-    type = serializers.CharField(help_text="`client_error`.")
-    errors = RefusalSerializer(many=True)  # type: ignore[assignment]
-
-
-REFUSED = OpenApiResponse(
-    RefusalResponseSerializer, description=", ".join(f"`{code}`" for code in REFUSALS)
-)
+REFUSED = error_response("Promotion", REFUSALS)
 
 
 @extend_schema(tags=["models"])
@@ -146,7 +132,7 @@ class ModelViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
         asked = PromotionRequestSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         try:
-            promotion_make(version=version, by=cast(User, request.user), **asked.validated_data)
+            promotion_request(version=version, by=cast(User, request.user), **asked.validated_data)
         except PromotionRefused as refused:
             raise NotPromoted(refused) from refused
         version.refresh_from_db()
@@ -163,7 +149,7 @@ class ModelViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
         asked = RollbackRequestSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         try:
-            promotion_rollback(
+            rollback_request(
                 leaving=production_version(),
                 by=cast(User, request.user),
                 **asked.validated_data,

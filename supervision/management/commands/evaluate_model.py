@@ -9,7 +9,8 @@ from mlmodels.ml.artifact import ArtifactError
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version
 from supervision.datasets.selectors import evaluation_set
-from supervision.evaluations.services import evaluation_report, version_evaluate
+from supervision.evaluations.report import evaluation_report
+from supervision.evaluations.services import version_evaluate
 
 
 class Command(BaseCommand):

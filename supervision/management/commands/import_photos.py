@@ -10,7 +10,7 @@ from tqdm import tqdm
 from mlmodels.ml.preprocessing import MAX_BYTES, NEAR_DUPLICATE_BITS, PhotoError
 from mlmodels.models import Species
 from predictions.models import Photo
-from predictions.photo_services import Imported, PhotoImport, photo_import
+from predictions.photo_services import ImportOutcome, ImportResult, photo_import
 from supervision.datasets.selectors import current_evaluation_set
 from supervision.datasets.services import evaluation_set_freeze
 
@@ -57,9 +57,9 @@ class Command(BaseCommand):
                 told["broken, skipped"].append(f"{path}: {error}")
             else:
                 outcome = photo.outcome
-                if outcome == Imported.NEW and photo.resembles:
+                if outcome == ImportOutcome.NEW and photo.resembles:
                     told["imported, though near the other split"].append(_resembling(path, photo))
-                elif outcome not in (Imported.NEW, Imported.KNOWN):
+                elif outcome not in (ImportOutcome.NEW, ImportOutcome.KNOWN):
                     told[f"{outcome}, skipped"].append(_resembling(path, photo))
             outcomes[outcome] += 1
         for heading, lines in told.items():
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         summary = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
         in_split = Photo.objects.filter(split=split).count()
         self.stdout.write(f"{summary}. There are {in_split} {split} photos now.")
-        if Imported.RESEMBLES_OTHER_SPLIT in outcomes:
+        if ImportOutcome.RESEMBLES_OTHER_SPLIT in outcomes:
             version = " (with --new-version: the others are frozen now)" if is_evaluation else ""
             self.stdout.write(
                 f"--allow-resembling imports those that resemble the other split, too{version}."
@@ -115,7 +115,7 @@ class Command(BaseCommand):
         return files
 
 
-def _import(path: Path, label: Species, split: str, allow_resembling: bool) -> PhotoImport:
+def _import(path: Path, label: Species, split: str, allow_resembling: bool) -> ImportResult:
     if path.stat().st_size > MAX_BYTES:
         raise PhotoError("image_too_large", "It is over 10 MB.")
     return photo_import(
@@ -128,7 +128,7 @@ def _import(path: Path, label: Species, split: str, allow_resembling: bool) -> P
     )
 
 
-def _resembling(path: Path, photo: PhotoImport) -> str:
+def _resembling(path: Path, photo: ImportResult) -> str:
     """Say which photos of the other split this one resembles, and how."""
     if not photo.resembles:
         return str(path)

@@ -12,14 +12,14 @@ from mlmodels.ml.training_types import Progress
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
 from supervision.datasets.selectors import TooFewPhotos
-from supervision.evaluations.services import evaluation_report
-from supervision.trainings.services import MOST_EPOCHS, MOST_SEED, RunUnderWay, run_begin, run_work
+from supervision.evaluations.report import evaluation_report
+from supervision.trainings.services import MAX_EPOCHS, MAX_SEED, RunUnderWay, run_begin, run_work
 
 BOUNDS = {
     "variables": (1, TRAINABLE_LAYERS),
-    "epochs": (1, MOST_EPOCHS),
+    "epochs": (1, MAX_EPOCHS),
     "views": (1, 50),
-    "seed": (0, MOST_SEED),
+    "seed": (0, MAX_SEED),
     "minutes": (1, settings.CHAMPIPY_TRAINING_MINUTES),
 }
 
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         run.refresh_from_db()
         if run.status != TrainingRun.Status.SUCCEEDED:
             raise CommandError(f"Run {run.pk} has {run.status}. {run.error}".rstrip())
-        self._tell(run.model_version)
+        self._print_result(run.model_version)
 
     def _work(self, run: TrainingRun) -> None:
         bar = tqdm(total=100, file=sys.stderr, disable=None, bar_format="{desc} {bar} {n:.0f} %")
@@ -83,7 +83,7 @@ class Command(BaseCommand):
         with bar:
             run_work(run=run, report=report)
 
-    def _tell(self, version: ModelVersion) -> None:
+    def _print_result(self, version: ModelVersion) -> None:
         folder = shlex.quote(str(version.folder))
         self.stdout.write(f"{version} is in Staging. To put it into service:")
         self.stdout.write(f"  ./champipy register_model {folder} --promote")

@@ -14,7 +14,7 @@ from common.admin import ReadOnlyAdmin
 from supervision.models import Alert, AlertMessage, Check
 from supervision.monitoring.alert_services import alert_acknowledge
 from supervision.monitoring.alert_texts import alert_advice, alert_summary
-from supervision.monitoring.check_services import check_ask
+from supervision.monitoring.check_services import check_request
 from supervision.monitoring.selectors import alerts_listed, channels_configured
 
 
@@ -94,7 +94,7 @@ class AlertAdmin(ReadOnlyAdmin):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         self._check_may_see(request)
-        if all(check_ask(kind=kind) for kind in Check.Kind):
+        if all(check_request(kind=kind) for kind in Check.Kind):
             messages.success(
                 request,
                 "A worker checks now. Reload this page to see what it found: where the model has "

@@ -9,7 +9,12 @@ from django.contrib import admin
 from django.utils import timezone
 
 from common.wording import bytes_in_words
-from supervision.monitoring.dashboard import Reign, home_bytes, predictions_by_day, reigns
+from supervision.monitoring.dashboard import (
+    ProductionPeriod,
+    home_bytes,
+    predictions_by_day,
+    production_periods,
+)
 from supervision.monitoring.selectors import mean_best_score, new_photo_count
 from supervision.pictures.charts import (
     AccuracyPoint,
@@ -28,7 +33,7 @@ admin.site.index_template = "admin/supervision/dashboard.html"
 
 def dashboard_context() -> dict[str, Any]:
     """Return everything that the page shows."""
-    past = reigns()
+    past = production_periods()
     current = past[-1] if past else None
     mean_score, counted = mean_best_score(LAST_PREDICTIONS)
     days = predictions_by_day(DAYS)
@@ -50,7 +55,7 @@ def dashboard_context() -> dict[str, Any]:
     }
 
 
-def _measured(current: Reign | None) -> dict[str, Any] | None:
+def _measured(current: ProductionPeriod | None) -> dict[str, Any] | None:
     """Return the newest accuracy of the version in production, in percent."""
     if current is None or not current.measured:
         return None
@@ -66,17 +71,17 @@ def _measured(current: Reign | None) -> dict[str, Any] | None:
     }
 
 
-def _accuracy_picture(past: list[Reign]) -> str:
+def _accuracy_picture(past: list[ProductionPeriod]) -> str:
     """Return the accuracy over time, or nothing where none was measured.
 
     It ends with today, so that it stays the same, and need not be drawn again, until tomorrow.
     """
     points = [
         AccuracyPoint(at=one.at, accuracy=one.accuracy, low=one.low, high=one.high)
-        for reign in past
-        for one in reign.measured
+        for period in past
+        for one in period.measured
     ]
-    changes = [VersionChange(at=reign.began, version=str(reign.version)) for reign in past]
+    changes = [VersionChange(at=period.began, version=str(period.version)) for period in past]
     if not points:
         return ""
     today = timezone.localtime().combine(timezone.localdate(), time.max)

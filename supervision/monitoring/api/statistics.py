@@ -14,23 +14,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from common.api import WholeNumberField, error_response
+from common.prefer import PREFER, wait_preferred
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version, stages_in_use, version_in_stage
-from predictions.api.prefer import PREFER, wait_preferred
-from predictions.api.serializers import ModelNameSerializer, WholeNumberField
+from predictions.api.serializers import ModelNameSerializer
 from predictions.errors import FAILURES
 from supervision.datasets.selectors import evaluation_set_sha256
-from supervision.evaluations.accuracy_services import accuracy_wait
-from supervision.evaluations.on_demand import Evaluating
+from supervision.evaluations.on_demand import EvaluationProgress, evaluation_wait
+from supervision.evaluations.selectors import evaluation_stored
 from supervision.models import Evaluation
-from supervision.monitoring.selectors import (
-    evaluation_stored,
-    mean_best_score,
-    new_photo_count,
-    stage_since,
-)
+from supervision.monitoring.selectors import mean_best_score, new_photo_count, stage_since
 
-MOST_PREDICTIONS = 1000
+MAX_PREDICTIONS = 1000
 RETRY_AFTER_S = 5
 _waiting = threading.BoundedSemaphore(4)
 """How many requests may wait for an evaluation: web's other threads are for predictions."""
@@ -85,19 +81,6 @@ class EvaluatingSerializer(serializers.Serializer):
     total = serializers.IntegerField()
 
 
-class MissingSerializer(serializers.Serializer):
-    code = serializers.CharField()
-    detail = serializers.CharField()
-    attr = serializers.CharField(allow_null=True)
-
-
-class MissingResponseSerializer(serializers.Serializer):
-    """The schema of an answer that there cannot be, because something is missing."""
-
-    type = serializers.CharField(help_text="`client_error` or `server_error`.")
-    errors = MissingSerializer(many=True)  # type: ignore[assignment]
-
-
 def _percent(share: float) -> float:
     return round(100 * share, 2)
 
@@ -114,10 +97,8 @@ class AccuracyView(APIView):
             202: OpenApiResponse(
                 EvaluatingSerializer, description="A worker evaluates it: ask again at `Location`."
             ),
-            404: OpenApiResponse(MissingResponseSerializer, description="`no_evaluation_set`."),
-            503: OpenApiResponse(
-                MissingResponseSerializer, description="`no_active_model`, `evaluation_failed`."
-            ),
+            404: error_response("NoEvaluationSet", ["no_evaluation_set"]),
+            503: error_response("NoAccuracy", ["no_active_model", "evaluation_failed"]),
         },
     )
     def get(self, request: Request) -> Response:
@@ -133,16 +114,16 @@ class AccuracyView(APIView):
         wait_s = wait_preferred(request.headers.get("Prefer", ""))
         is_waiting = bool(wait_s) and _waiting.acquire(blocking=False)
         try:
-            under_way = accuracy_wait(version=version, timeout_s=wait_s if is_waiting else 0)
+            under_way = evaluation_wait(version=version, timeout_s=wait_s if is_waiting else 0)
         finally:
             if is_waiting:
                 _waiting.release()
         evaluation = evaluation_stored(version, named[0])
         if evaluation is None:
-            return self._evaluating(under_way or Evaluating(done=0, total=named[1]))
+            return self._evaluating(under_way or EvaluationProgress(done=0, total=named[1]))
         return Response(self._here(version, evaluation))
 
-    def _evaluating(self, under_way: Evaluating) -> Response:
+    def _evaluating(self, under_way: EvaluationProgress) -> Response:
         if under_way.error:
             raise EvaluationFailed(under_way.error)
         headers = {"Location": reverse("accuracy"), "Retry-After": str(RETRY_AFTER_S)}
@@ -190,8 +171,8 @@ class LastPredictionsQuery(serializers.Serializer):
     nb_last_preds = WholeNumberField(
         default=10,
         min_value=1,
-        max_value=MOST_PREDICTIONS,
-        help_text=f"From 1 to {MOST_PREDICTIONS}; how many of the last answered ones count.",
+        max_value=MAX_PREDICTIONS,
+        help_text=f"From 1 to {MAX_PREDICTIONS}; how many of the last answered ones count.",
     )
 
 

@@ -13,7 +13,7 @@ from django.http import QueryDict
 from accounts.models import User
 from mlmodels.models import Species
 from predictions.models import Photo
-from supervision.review.services import photo_exclude, photo_name
+from supervision.review.services import photo_exclude, photo_label
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Verdict:
         return [
             photo_exclude(photo=photo, by=by)
             if species is None
-            else photo_name(photo=photo, species=species, by=by)
+            else photo_label(photo=photo, species=species, by=by)
             for photo, species in self.photos
         ]
 

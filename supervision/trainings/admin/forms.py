@@ -9,7 +9,7 @@ from mlmodels.ml.layers import TRAINABLE_LAYERS
 from mlmodels.ml.training_types import TrainingParameters
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.selectors import production_version
-from supervision.trainings.services import MOST_EPOCHS, MOST_TRIALS
+from supervision.trainings.services import MAX_EPOCHS, MAX_TRIALS
 
 Kind = TrainingRun.Kind
 RECIPE = TrainingParameters()
@@ -42,9 +42,9 @@ class VariablesForm(RunForm):
         f"{TRAINABLE_LAYERS}.",
     )  # fmt: skip
     epochs = forms.IntegerField(
-        min_value=1, max_value=MOST_EPOCHS, initial=RECIPE.epochs, label="Epochs",
+        min_value=1, max_value=MAX_EPOCHS, initial=RECIPE.epochs, label="Epochs",
         help_text="How often it goes through the photos. When the time runs short it ends sooner, "
-        f"on the best weights so far. 1 to {MOST_EPOCHS}.",
+        f"on the best weights so far. 1 to {MAX_EPOCHS}.",
     )  # fmt: skip
 
 
@@ -89,9 +89,9 @@ class SearchForm(RunForm):
         "layers and views, keeps every trial, and trains a new version with the best."
     )
     trials = forms.IntegerField(
-        min_value=1, max_value=MOST_TRIALS, initial=20, label="Trials",
+        min_value=1, max_value=MAX_TRIALS, initial=20, label="Trials",
         help_text="How many settings are tried, at the most: as many as fit into the time. "
-        f"1 to {MOST_TRIALS}.",
+        f"1 to {MAX_TRIALS}.",
     )  # fmt: skip
     minutes = forms.IntegerField(
         min_value=1, max_value=MINUTES, initial=MINUTES, label="Minutes",

@@ -4,10 +4,10 @@ from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from common.api import WholeNumberField
 from mlmodels.ml.layers import TRAINABLE_LAYERS
 from mlmodels.models import ModelVersion, TrainingRun
-from predictions.api.serializers import WholeNumberField
-from supervision.trainings.services import MOST_EPOCHS, MOST_SEED, MOST_TRIALS
+from supervision.trainings.services import MAX_EPOCHS, MAX_SEED, MAX_TRIALS
 
 
 def whole_number(least: int, most: int, **options: Any) -> WholeNumberField:
@@ -28,14 +28,14 @@ def variables_field(**options: Any) -> WholeNumberField:
 
 
 class SeedRequest(serializers.Serializer):
-    seed = whole_number(0, MOST_SEED, default=0, help_text="The same seed, the same result.")
+    seed = whole_number(0, MAX_SEED, default=0, help_text="The same seed, the same result.")
 
 
 class TrainRequest(SeedRequest):
     """Everything has a default: an empty body will do."""
 
     variables = variables_field(required=False)
-    epochs = whole_number(1, MOST_EPOCHS, required=False)
+    epochs = whole_number(1, MAX_EPOCHS, required=False)
 
 
 class FinetuneRequest(SeedRequest):
@@ -44,11 +44,11 @@ class FinetuneRequest(SeedRequest):
         help_text="`Production`, `Staging`, `Archived` or `None`: the newest version in it."
     )
     variables = variables_field()
-    epochs = whole_number(1, MOST_EPOCHS)
+    epochs = whole_number(1, MAX_EPOCHS)
 
 
 class SearchRequest(SeedRequest):
-    trials = whole_number(1, MOST_TRIALS, default=20)
+    trials = whole_number(1, MAX_TRIALS, default=20)
     minutes = whole_number(
         1, settings.CHAMPIPY_TRAINING_MINUTES, default=settings.CHAMPIPY_TRAINING_MINUTES
     )
@@ -125,16 +125,3 @@ class RunSerializer(serializers.ModelSerializer):
 
     def get_requested_by(self, run: TrainingRun) -> str | None:
         return run.requested_by.username if run.requested_by else None
-
-
-class ConflictSerializer(serializers.Serializer):
-    code = serializers.ChoiceField(choices=["too_few_photos", "labels_differ", "run_ended"])
-    detail = serializers.CharField()
-    attr = serializers.CharField(allow_null=True)
-
-
-class ConflictResponseSerializer(serializers.Serializer):
-    """The schema of an answer to what cannot be done as things stand."""
-
-    type = serializers.CharField(help_text="`client_error`.")
-    errors = ConflictSerializer(many=True)  # type: ignore[assignment]

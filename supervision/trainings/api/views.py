@@ -13,12 +13,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import User
+from common.api import error_response
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
 from mlmodels.selectors import stages_in_use, training_runs, version_in_stage
 from supervision.datasets.selectors import TooFewPhotos
 from supervision.trainings.api.serializers import (
-    ConflictResponseSerializer,
     FinetuneRequest,
     RunSerializer,
     SearchRequest,
@@ -36,7 +36,7 @@ class Conflict(APIException):
 
 
 QUEUED = OpenApiResponse(RunSerializer, description="Queued: watch it at `Location`.")
-REFUSED = OpenApiResponse(ConflictResponseSerializer, description="`too_few_photos`.")
+REFUSED = error_response("Training", ["too_few_photos"])
 
 
 @extend_schema_view(
@@ -65,9 +65,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         request=FinetuneRequest,
         responses={
             202: QUEUED,
-            409: OpenApiResponse(
-                ConflictResponseSerializer, description="`too_few_photos`, `labels_differ`."
-            ),
+            409: error_response("Finetuning", ["too_few_photos", "labels_differ"]),
         },
     )
     def finetune(self, request: Request) -> Response:
@@ -92,7 +90,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         request=None,
         responses={
             200: RunSerializer,
-            409: OpenApiResponse(ConflictResponseSerializer, description="`run_ended`."),
+            409: error_response("RunCancel", ["run_ended"]),
         },
     )
     @action(detail=True, methods=["post"])

@@ -21,7 +21,7 @@ from tests.support.stack import Stack, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-MOST_MEMORY = 250_000_000
+MAX_MEMORY = 250_000_000
 
 
 class Client:
@@ -81,7 +81,7 @@ def test_web_and_inference_stay_small_and_load_no_tensorflow(running_stack: Stac
     for seed in range(300, 320):
         client.predict(drawn_photo(seed))
     for name in ("web", "inference"):
-        assert memory_of(running_stack, name) < MOST_MEMORY, name
+        assert memory_of(running_stack, name) < MAX_MEMORY, name
         process = psutil.Process(read_state(running_stack.home).processes[name].pid)
         for each in [process, *process.children(recursive=True)]:
             assert not [m.path for m in each.memory_maps() if "tensorflow" in m.path]

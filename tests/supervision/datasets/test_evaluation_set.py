@@ -19,7 +19,7 @@ from supervision.datasets.selectors import (
 )
 from supervision.datasets.services import evaluation_set_changes, evaluation_set_freeze
 from supervision.models import EvaluationSet
-from supervision.review.services import photo_exclude, photo_name
+from supervision.review.services import photo_exclude, photo_label
 from tests.support.labelled_photos import ten_species
 from tests.support.photos import drawn_photo
 from tests.support.rows import photo_rows
@@ -58,7 +58,7 @@ def test_review_changes_nothing_in_a_frozen_set(users) -> None:
     assert (before.sha256, len(before.photos)) == (frozen.sha256, 10)
     relabelled, excluded = Photo.objects.order_by("pk")[:2]
     other = Species.objects.exclude(name=relabelled.label.name).first()
-    photo_name(photo=relabelled, species=other, by=users["bob"])
+    photo_label(photo=relabelled, species=other, by=users["bob"])
     photo_exclude(photo=excluded, by=users["bob"])
     after = evaluation_set(labels)
     assert evaluation_set_sha256(labels) == (after.sha256, 10) == (before.sha256, 10)

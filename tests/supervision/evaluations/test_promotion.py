@@ -18,14 +18,15 @@ from predictions.services import prediction_create, prediction_infer
 from predictions.tasks import load_production_engine
 from supervision.datasets.selectors import evaluation_set, evaluation_set_sha256
 from supervision.datasets.services import evaluation_set_freeze
-from supervision.evaluations.comparison import Paired, compare_answers, version_measured
-from supervision.evaluations.on_demand import evaluation_make, evaluations_ask
+from supervision.evaluations.comparison import PairedComparison, compare_answers
+from supervision.evaluations.on_demand import evaluation_run, evaluations_request
 from supervision.evaluations.promotion import (
     PromotionRefused,
-    promotion_make,
-    promotion_rollback,
+    promotion_request,
+    rollback_request,
     version_checks,
 )
+from supervision.evaluations.selectors import version_figures
 from supervision.evaluations.services import version_evaluate
 from supervision.models import Evaluation
 from tests.support.photos import drawn_photo
@@ -83,7 +84,7 @@ def checks_of(transition: StageTransition) -> dict[str, bool]:
 def test_mcnemar_tells_worse_from_unlucky(
     only_candidate: int, only_current: int, p_value: float, is_worse: bool
 ) -> None:
-    paired = Paired(100, only_candidate, only_current, 10)
+    paired = PairedComparison(100, only_candidate, only_current, 10)
     assert paired.p_value == pytest.approx(p_value)
     assert paired.is_worse is is_worse
     assert paired.n == 110 + only_candidate + only_current
@@ -108,7 +109,7 @@ def test_answers_are_compared_by_species_whatever_the_order_of_the_labels(produc
         answers={"a": [0, 0, 60.0], "b": [1, 1, 65.0], "c": [2, 0, 99.0]},
     )
     paired, disagreements = compare_answers(ours, theirs)
-    assert paired == Paired(both_right=1, only_candidate=1, only_current=1, both_wrong=0)
+    assert paired == PairedComparison(both_right=1, only_candidate=1, only_current=1, both_wrong=0)
     assert [(d.sha256, d.species, d.candidate, d.current) for d in disagreements] == [
         ("c", third, (third, 70.0), (first, 99.0)),
         ("b", second, (third, 80.0), (second, 65.0)),
@@ -132,16 +133,16 @@ def test_an_evaluation_keeps_every_answer_and_the_speed(production, evaluation_p
 def test_a_worker_evaluates_what_is_missing_and_nothing_twice(
     production, evaluation_photos
 ) -> None:
-    evaluation_make(version_id=production.pk)
+    evaluation_run(version_id=production.pk)
     made = Evaluation.objects.get()
-    assert evaluations_ask(versions=[production]) is None
-    evaluation_make(version_id=production.pk)
+    assert evaluations_request(versions=[production]) is None
+    evaluation_run(version_id=production.pk)
     assert Evaluation.objects.get() == made
     evaluation_photos[0].file.storage.delete(evaluation_photos[0].file.name)
     other = another_version(temperature=0.5)
     with pytest.raises(FileNotFoundError):
-        evaluation_make(version_id=other.pk)
-    asked = evaluations_ask(versions=[other, production])
+        evaluation_run(version_id=other.pk)
+    asked = evaluations_request(versions=[other, production])
     assert (asked.done, asked.total) == (PHOTOS, 2 * PHOTOS)
     assert f"The evaluation of {other} failed" in asked.error
 
@@ -153,7 +154,7 @@ def test_a_good_version_passes_and_the_history_says_with_what_numbers(
     successor = another_version(temperature=0.5)
     for version in (production, successor):
         evaluated(version)
-    promotion_make(version=successor, by=users["bob"], reason="sharper", override=False)
+    promotion_request(version=successor, by=users["bob"], reason="sharper", override=False)
     assert production_version() == successor
     transition = StageTransition.objects.first()
     assert (transition.reason, transition.by) == ("sharper", users["bob"])
@@ -167,7 +168,7 @@ def test_a_good_version_passes_and_the_history_says_with_what_numbers(
     details = " ".join(check["detail"] for check in transition.gate["checks"])
     assert "100.0 % of 8 evaluation photos, measured here" in details
     assert "Of 8 photos, 0 are right with VGG16 2 only, 0 with VGG16 1 only" in details
-    promotion_make(version=successor, by=users["bob"], reason="again", override=False)
+    promotion_request(version=successor, by=users["bob"], reason="again", override=False)
     assert StageTransition.objects.first() == transition, "it is there already: nothing changes"
 
 
@@ -186,14 +187,14 @@ def test_a_switch_has_the_new_engine_loaded_before_a_photo_asks(
     before_task_publish.connect(note)
     try:
         with django_capture_on_commit_callbacks(execute=True):
-            promotion_make(version=successor, by=users["bob"], reason="sharper", override=False)
+            promotion_request(version=successor, by=users["bob"], reason="sharper", override=False)
         with django_capture_on_commit_callbacks(execute=True):
-            promotion_rollback(leaving=successor, by=users["bob"])
+            rollback_request(leaving=successor, by=users["bob"])
     finally:
         before_task_publish.disconnect(note)
     assert published == 2 * [("predictions.tasks.load_production_engine", "inference")]
 
-    promotion_make(version=successor, by=users["bob"], reason="again", override=False)
+    promotion_request(version=successor, by=users["bob"], reason="again", override=False)
     load_production_engine()
     (successor.folder / "engine.tflite").unlink()  # it is in memory
     assert score_image(successor, decode_photo(drawn_photo(1)))
@@ -208,13 +209,13 @@ def test_a_worse_version_needs_an_override_which_is_recorded(
         evaluated(version)
     before = history()
     with pytest.raises(PromotionRefused) as refused:
-        promotion_make(version=worse, by=users["bob"], reason="try", override=False)
+        promotion_request(version=worse, by=users["bob"], reason="try", override=False)
     assert refused.value.code == "gate_failed"
     for said in ("target_reached: 0.0 % of 8", "not_worse", "8 with VGG16 1 only", "p = 0.008"):
         assert said in refused.value.detail
     assert "files_intact" not in refused.value.detail, "only what failed"
     assert (production_version(), history()) == (production, before)
-    promotion_make(version=worse, by=users["bob"], reason="for a demonstration", override=True)
+    promotion_request(version=worse, by=users["bob"], reason="for a demonstration", override=True)
     assert production_version() == worse
     gate = StageTransition.objects.first().gate
     assert (gate["passed"], gate["overridden"]) == (False, True)
@@ -228,7 +229,7 @@ def test_nothing_overrides_damaged_files(production, evaluation_photos, users) -
     (damaged.folder / "engine.tflite").unlink()
     before = history()
     with pytest.raises(PromotionRefused, match=r"files_intact.*cannot be overridden") as refused:
-        promotion_make(version=damaged, by=users["bob"], reason="please", override=True)
+        promotion_request(version=damaged, by=users["bob"], reason="please", override=True)
     assert refused.value.code == "gate_failed"
     assert (production_version(), history()) == (production, before)
 
@@ -247,8 +248,8 @@ def test_a_smoke_prediction_finds_labels_and_scores_that_do_not_fit(production) 
 @pytest.mark.django_db
 def test_without_evaluation_photos_the_cards_speak(production, users) -> None:
     successor = another_version(temperature=0.5)
-    assert version_measured(successor).source == "by its card"
-    promotion_make(version=successor, by=users["bob"], reason="first", override=False)
+    assert version_figures(successor).source == "by its card"
+    promotion_request(version=successor, by=users["bob"], reason="first", override=False)
     details = [check["detail"] for check in StageTransition.objects.first().gate["checks"]]
     card = production.metrics["evaluation"]
     accuracy = f"{100 * card['accuracy']:.1f} % of {card['n']} evaluation photos, by its card"
@@ -262,12 +263,12 @@ def test_versions_measured_on_other_photos_cannot_be_compared(production, users)
     stranger.metrics["evaluation"]["evaluation_set"] = "0" * 64
     stranger.save()
     with pytest.raises(PromotionRefused, match=r"not_worse: .* not measured on the same photos"):
-        promotion_make(version=stranger, by=users["bob"], reason="first", override=False)
+        promotion_request(version=stranger, by=users["bob"], reason="first", override=False)
     unmeasured = another_version(temperature=0.4)
     unmeasured.metrics = {}
     unmeasured.save()
     with pytest.raises(PromotionRefused, match=r"target_reached: .* was never measured"):
-        promotion_make(version=unmeasured, by=users["bob"], reason="first", override=False)
+        promotion_request(version=unmeasured, by=users["bob"], reason="first", override=False)
     assert production_version() == production
 
 
@@ -296,22 +297,22 @@ def test_rollbacks_go_further_back_and_never_to_what_was_taken_out(production, u
     for version in versions[1:]:
         version_promote(version=version, by=None, reason="next")
     bob = users["bob"]
-    promotion_rollback(leaving=versions[2], by=bob)
+    rollback_request(leaving=versions[2], by=bob)
     assert production_version() == versions[1]
     newest = StageTransition.objects.first()
     assert (newest.reason, newest.gate["rollback"]) == (f"Rollback of {versions[2]}", True)
     assert checks_of(newest) == {"files_intact": True, "smoke_prediction": True}
-    promotion_rollback(leaving=versions[2], by=bob)
+    rollback_request(leaving=versions[2], by=bob)
     assert production_version() == versions[1], "the button was clicked twice"
-    promotion_rollback(leaving=versions[1], by=bob, reason="worse still")
+    rollback_request(leaving=versions[1], by=bob, reason="worse still")
     assert production_version() == production
     before = history()
     with pytest.raises(PromotionRefused) as refused:
-        promotion_rollback(leaving=production, by=bob)
+        rollback_request(leaving=production, by=bob)
     assert refused.value.code == "nothing_to_roll_back_to"
     assert (production_version(), history()) == (production, before)
     version_promote(version=versions[2], by=None, reason="after all")
-    promotion_rollback(leaving=versions[2], by=bob)
+    rollback_request(leaving=versions[2], by=bob)
     assert production_version() == production
 
 
@@ -322,7 +323,7 @@ def test_a_rollback_to_damaged_files_is_refused(production, users) -> None:
     (production.folder / "engine.tflite").unlink()
     before = history()
     with pytest.raises(PromotionRefused, match="files_intact"):
-        promotion_rollback(leaving=successor, by=users["bob"])
+        rollback_request(leaving=successor, by=users["bob"])
     assert (production_version(), history()) == (successor, before)
 
 

@@ -13,7 +13,7 @@ from supervision.monitoring.alert_services import (
     alert_acknowledge,
     alert_raise,
     alerts_resolve,
-    alerts_resolve_of_others,
+    alerts_resolve_of_other_versions,
 )
 from tests.support.rows import version_row
 
@@ -76,7 +76,7 @@ def test_resolving_is_for_one_kind_and_model() -> None:
     for version in (first, second):
         low_accuracy(version)
     unanswered = alert_raise(kind=Alert.Kind.UNANSWERED, value=10, threshold=10)
-    alerts_resolve_of_others(version=first)
+    alerts_resolve_of_other_versions(version=first)
     assert [
         alert.model_version for alert in Alert.objects.filter(status="open").order_by("id")
     ] == [
@@ -88,7 +88,7 @@ def test_resolving_is_for_one_kind_and_model() -> None:
     alerts_resolve(kind=Alert.Kind.UNANSWERED)
     unanswered.refresh_from_db()
     assert unanswered.resolved_at is not None
-    alerts_resolve_of_others(version=None)
+    alerts_resolve_of_other_versions(version=None)
     assert not Alert.objects.exclude(status="resolved").exists()
 
 

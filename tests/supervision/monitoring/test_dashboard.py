@@ -11,7 +11,7 @@ from accounts.models import User
 from mlmodels.models import ModelVersion, StageTransition, TrainingRun
 from predictions.models import Inference, Photo, Prediction
 from supervision.models import Alert, Evaluation
-from supervision.monitoring.dashboard import predictions_by_day, reigns
+from supervision.monitoring.dashboard import predictions_by_day, production_periods
 
 pytestmark = pytest.mark.django_db
 
@@ -174,7 +174,7 @@ def test_reigns_tell_which_version_was_how_good_when(production) -> None:
     evaluation(production, 0.1, "b" * 64, now - timedelta(days=2))  # in the archive by then
     evaluation(other, 0.8, "a" * 64, now - timedelta(days=5))  # before its time began
     evaluation(other, 0.9, "b" * 64, now - timedelta(days=1))
-    first, second = reigns()
+    first, second = production_periods()
     assert (first.version, second.version) == (production, other)
     assert [(one.accuracy, one.is_by_card) for one in first.measured] == [
         (production.metrics["evaluation"]["accuracy"], True),
@@ -188,7 +188,7 @@ def test_reigns_tell_which_version_was_how_good_when(production) -> None:
 
 def test_version_that_was_never_measured_has_a_reign_without_figures(production) -> None:
     ModelVersion.objects.update(metrics={})
-    assert [reign.measured for reign in reigns()] == [()]
+    assert [period.measured for period in production_periods()] == [()]
 
 
 def test_predictions_by_day_leaves_no_day_out(production) -> None:

@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from mlmodels.models import ModelVersion, Species
 from predictions.models import Inference, Photo, Prediction
-from predictions.photo_services import Imported, photo_import, photo_keep_for_training
+from predictions.photo_services import ImportOutcome, photo_import, photo_keep_for_training
 from supervision.datasets.selectors import training_dataset
 from supervision.models import LabelDoubt
-from supervision.review.services import photo_exclude, photo_name
+from supervision.review.services import photo_exclude, photo_label
 from tests.support.labelled_photos import SPECIES
 from tests.support.photos import drawn_photo
 from tests.support.rows import photo_rows, version_row
@@ -82,14 +82,14 @@ def test_confirming_and_correcting_record_who_and_when_and_make_training_photos(
     bob = users["bob"]
     low = answered_photo(1, FLY_AGARIC, 40, version)
     wrong = answered_photo(2, FLY_AGARIC, 40, version)
-    photo_name(photo=low, species=species(FLY_AGARIC), by=bob)
-    photo_name(photo=wrong, species=species(INK_CAP), by=bob)
+    photo_label(photo=low, species=species(FLY_AGARIC), by=bob)
+    photo_label(photo=wrong, species=species(INK_CAP), by=bob)
     assert state(low) == (FLY_AGARIC, "confirmed", "training", False)
     assert state(wrong) == (INK_CAP, "corrected", "training", False)
     assert low.reviewed_by == wrong.reviewed_by == bob
     # Again, by somebody else: nothing changes.
     before = Photo.objects.values().get(pk=wrong.pk)
-    photo_name(photo=wrong, species=species(INK_CAP), by=users["admin"])
+    photo_label(photo=wrong, species=species(INK_CAP), by=users["admin"])
     assert Photo.objects.values().get(pk=wrong.pk) == before
 
 
@@ -104,17 +104,17 @@ def test_an_excluded_photo_stays_out_until_it_is_named(users, version) -> None:
     before = Photo.objects.values().get(pk=photo.pk)
     photo_exclude(photo=photo, by=users["admin"])
     assert Photo.objects.values().get(pk=photo.pk) == before
-    photo_name(photo=photo, species=species(FLY_AGARIC), by=bob)
+    photo_label(photo=photo, species=species(FLY_AGARIC), by=bob)
     assert state(photo) == (FLY_AGARIC, "confirmed", "training", False)
 
 
 def test_an_excluded_photo_is_neither_kept_nor_imported(users, version) -> None:
     data = drawn_photo(920)
     given = {"label": species(FLY_AGARIC), "split": "training", "mushroom_observer_id": None}
-    assert photo_import(data=data, origin="a", **given).outcome == Imported.NEW
+    assert photo_import(data=data, origin="a", **given).outcome == ImportOutcome.NEW
     photo = Photo.objects.get()
     photo_exclude(photo=photo, by=users["bob"])
-    assert photo_import(data=data, origin="a", **given).outcome == Imported.EXCLUDED
+    assert photo_import(data=data, origin="a", **given).outcome == ImportOutcome.EXCLUDED
     flower = answered_photo(4, FLY_AGARIC, 60, version)  # of no label, and of no species of ours
     photo_exclude(photo=flower, by=users["bob"])
     flower.refresh_from_db()
@@ -130,19 +130,19 @@ def test_a_photo_like_an_evaluation_photo_is_named_but_not_trained_on(users, ver
     )  # fmt: skip
     alike = answered_photo(6, FLY_AGARIC, 60, version)
     Photo.objects.filter(pk=alike.pk).update(perceptual_hash=evaluation.perceptual_hash)
-    photo_name(photo=alike, species=species(FLY_AGARIC), by=bob)
+    photo_label(photo=alike, species=species(FLY_AGARIC), by=bob)
     assert state(alike) == (FLY_AGARIC, "confirmed", "", False)
     # A training photo that the correction makes the same find as an evaluation photo.
     find = answered_photo(
         7, INK_CAP, 90, version, label=species(INK_CAP), label_source="predicted",
         split="training", split_at=timezone.now(), mushroom_observer_id=5002,
     )  # fmt: skip
-    photo_name(photo=find, species=species(FLY_AGARIC), by=bob)
+    photo_label(photo=find, species=species(FLY_AGARIC), by=bob)
     assert state(find) == (FLY_AGARIC, "corrected", "", False)
     # The evaluation photo itself never crosses over.
     photo_exclude(photo=evaluation, by=bob)
     assert state(evaluation) == (FLY_AGARIC, "imported", "evaluation", True)
-    photo_name(photo=evaluation, species=species(INK_CAP), by=bob)
+    photo_label(photo=evaluation, species=species(INK_CAP), by=bob)
     assert state(evaluation) == (INK_CAP, "corrected", "evaluation", False)
 
 
@@ -164,7 +164,7 @@ def test_what_was_reviewed_comes_before_what_is_more_recent(users) -> None:
 
     assert everything <= chosen()
     assert oldest.sha256 not in chosen()
-    photo_name(photo=oldest, species=species(FLY_AGARIC), by=users["bob"])
+    photo_label(photo=oldest, species=species(FLY_AGARIC), by=users["bob"])
     assert oldest.sha256 in chosen()
     assert chosen() == chosen()
 
@@ -221,8 +221,8 @@ def test_doubted_labels_are_listed_until_somebody_looks(admin, users, version) -
     # The third is the ink cap itself.
     LabelDoubt.objects.filter(photo=some[2]).update(likelier=species(FLY_AGARIC))
     assert listed(admin, "doubt=label") == [some[1].pk, some[0].pk, some[2].pk]
-    photo_name(photo=some[1], species=some[1].label, by=users["bob"])
-    photo_name(photo=some[0], species=species(INK_CAP), by=users["bob"])
+    photo_label(photo=some[1], species=some[1].label, by=users["bob"])
+    photo_label(photo=some[0], species=species(INK_CAP), by=users["bob"])
     assert listed(admin, "doubt=label") == [some[2].pk]
 
 

@@ -22,20 +22,20 @@ from mlmodels.ml.preprocessing import PhotoError
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import (
     LOST_AFTER,
-    MOST_LOSSES,
+    MAX_LOST_WORKERS,
     RunLost,
-    patiently,
-    run_beat,
+    retry_database,
     run_cancel,
     run_claim,
     run_create,
     run_finish,
-    run_hold,
+    run_heartbeat,
+    run_lock,
     run_update,
     runs_recover,
 )
 from predictions.models import Photo
-from supervision.trainings.heartbeat import EXIT_CODE, RunWatch
+from supervision.trainings.heartbeat import EXIT_CODE, RunHeartbeat
 from supervision.trainings.services import run_work, runs_watch
 from supervision.trainings.tasks import hand_run_back
 from tests.support.labelled_photos import draw_labelled, import_all
@@ -95,11 +95,11 @@ def test_of_many_that_claim_at_once_one_gets_a_run() -> None:
 
 
 WRITES: dict[str, Callable[[TrainingRun], object]] = {
-    "beat": lambda run: run_beat(run=run),
+    "beat": lambda run: run_heartbeat(run=run),
     "update": lambda run: run_update(run=run, progress={"percent": 99}),
     "finish": lambda run: run_finish(run=run),
     "fail": lambda run: run_finish(run=run, error="mine"),
-    "hold": lambda run: run_hold(run=run),
+    "hold": lambda run: run_lock(run=run),
 }
 
 
@@ -131,7 +131,7 @@ def test_a_run_is_lost_by_its_heartbeat_alone() -> None:
     )
     assert runs_recover() == []
     lose(run)
-    run_beat(run=run)
+    run_heartbeat(run=run)
     assert runs_recover() == []
 
 
@@ -159,14 +159,14 @@ def test_a_lost_run_is_queued_again_once_then_fails_and_the_next_begins() -> Non
 @pytest.mark.django_db
 def test_a_run_whose_worker_is_told_to_stop_waits_however_often_that_happens() -> None:
     queued_run()
-    for _ in range(MOST_LOSSES + 1):
+    for _ in range(MAX_LOST_WORKERS + 1):
         run = run_claim()
         hand_run_back(sender="inference@host")
         assert row(run)["status"] == "running"
         hand_run_back(sender="training@host")
         assert row(run)["status"] == "queued"
         with pytest.raises(RunLost):
-            run_beat(run=run)
+            run_heartbeat(run=run)
 
 
 @pytest.mark.django_db
@@ -209,7 +209,7 @@ def test_a_write_that_must_not_be_lost_outlives_its_connection() -> None:
     run_finish(run=run)
     assert row(run)["status"] == "succeeded"
     with pytest.raises(RunLost):
-        patiently(lambda: run_beat(run=run))
+        retry_database(lambda: run_heartbeat(run=run))
 
 
 def end_connections() -> None:
@@ -233,7 +233,7 @@ def test_the_heartbeat_goes_on_after_its_connection_was_cut() -> None:
             lambda: TrainingRun.objects.filter(pk=run.pk, heartbeat_at__gt=moment).exists(), 30
         )
 
-    with RunWatch(run, minutes=30) as watch:
+    with RunHeartbeat(run, minutes=30) as watch:
         assert beats_after(run.started_at)
         end_connections()
         connection.close()
@@ -257,8 +257,8 @@ DEAF = """
 import sys, time, django
 django.setup()
 from mlmodels.run_services import run_claim
-from supervision.trainings.heartbeat import RunWatch
-with RunWatch(run_claim(), minutes=float(sys.argv[1])):
+from supervision.trainings.heartbeat import RunHeartbeat
+with RunHeartbeat(run_claim(), minutes=float(sys.argv[1])):
     print("holds it", flush=True)
     time.sleep(300)
 """

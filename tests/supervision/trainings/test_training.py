@@ -13,7 +13,7 @@ from mlmodels.models import ModelVersion, Species, TrainingRun
 from mlmodels.services import version_promote
 from predictions.models import Photo
 from supervision.datasets.selectors import (
-    LEAST_PHOTOS,
+    MIN_PHOTOS,
     TooFewPhotos,
     dataset_manifest,
     evaluation_set,
@@ -47,7 +47,7 @@ def test_dataset_splits_by_group_and_takes_the_most_recent(labelled) -> None:
     # Fewer: a species that the most recent ones lack is topped up with its own.
     fewer = training_dataset(limit=30, seed=0)
     counts = np.bincount([photo.label for photo in (*fewer.training, *fewer.validation)])
-    assert counts.min() == LEAST_PHOTOS
+    assert counts.min() == MIN_PHOTOS
 
 
 @pytest.mark.django_db

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from champipy_site.stack.commands import borrowed_message
+from champipy_site.stack.commands import in_use_message
 from champipy_site.stack.environment import PROJECT, PYTHON, project_environment
 from champipy_site.stack.postgresql import database_is_empty
 from champipy_site.stack.process import Child, kill_leftovers, stop_children
@@ -52,7 +52,7 @@ def manage(home: Home, arguments: list[str]) -> int:
                     return code
             return run(command, environment)
     except LockedError as error:
-        raise StackError(borrowed_message(home, read_state(home))) from error
+        raise StackError(in_use_message(home, read_state(home))) from error
 
 
 def test(arguments: list[str]) -> int:
@@ -84,7 +84,7 @@ def servers(home: Home, given: dict[str, str], *, name: str) -> Iterator[dict[st
         signal.signal(signum, lambda received, _: sys.exit(128 + received))
     state = read_state(home)
     kill_leftovers(home, state)
-    state.take_over(phase="borrowed", command=name)
+    state.take_over(phase="one-off", command=name)
     write_state(home, state)
     children: list[Child] = []
     try:
