@@ -13,7 +13,7 @@ RUN useradd --system --uid 10001 --create-home champipy \
 
 WORKDIR /app
 COPY requirements.txt .
-RUN pip install -r requirements.txt
+RUN pip install --require-hashes -r requirements.txt
 COPY . .
 
 USER champipy

@@ -1,7 +1,7 @@
-"""Make `.venv` and install a requirements file into it; run by `./champipy`, before anything else.
+"""Make `.venv` and install a requirements file into it.
 
-Only the standard library is there at this point, and this file is run by its path. Two at once
-take turns by a lock on the project's folder, which ends with the process that holds it.
+`./champipy` runs this file by its path before anything else, so it uses only the standard library.
+A lock on the project's folder keeps two runs apart; it ends with the process that holds it.
 """
 
 import fcntl
@@ -17,12 +17,12 @@ PYTHON = VENV / "bin" / "python"
 
 
 def say(text: str) -> None:
-    """Say it on stderr: stdout is for what the command itself prints."""
+    """Print a message to stderr; stdout is for the output of the command itself."""
     print(text, file=sys.stderr, flush=True)
 
 
 def venv_works() -> bool:
-    """Tell whether `.venv` has a Python that starts and has pip."""
+    """Return whether `.venv` has pip and a Python 3.11 or later that starts."""
     try:
         check = [str(PYTHON), "-c", "import sys, pip; sys.exit(sys.version_info < (3, 11))"]
         return subprocess.run(check, capture_output=True, check=False).returncode == 0
@@ -31,31 +31,31 @@ def venv_works() -> bool:
 
 
 def make_venv() -> None:
-    """Make `.venv` anew with the Python that runs this file."""
+    """Delete `.venv` and make it again with the Python that runs this file."""
     say(f"Making {VENV} with Python {sys.version.split()[0]} …")
     shutil.rmtree(VENV, ignore_errors=True)
     made = subprocess.run([sys.executable, "-m", "venv", VENV], stdout=sys.stderr, check=False)
     if made.returncode != 0:
         shutil.rmtree(VENV, ignore_errors=True)
         sys.exit(
-            f"{sys.executable} could not make {VENV} (its message is above). On Debian and Ubuntu: "
-            "apt install python3-venv. Then run this command again."
+            f"{sys.executable} could not make {VENV} (see its message above). On Debian or "
+            "Ubuntu, run: apt install python3-venv. Then run this command again."
         )
 
 
 def install(requirements: Path) -> None:
-    """Install the file with pip, then leave a copy of it in `.venv` as the sign that it is done.
+    """Install a requirements file with pip, then copy it into `.venv` to mark it as installed.
 
-    requirements-dev.txt names all that requirements.txt does: with it, both are installed.
+    requirements-dev.txt contains every line of requirements.txt, so it marks both as installed.
     """
-    say(f"Installing {requirements.name}: a minute or two the first time …")
+    say(f"Installing {requirements.name}. The first time takes a minute or two …")
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
-    command += ["-r", str(requirements)]
+    command += ["--require-hashes", "-r", str(requirements)]
     content = requirements.read_bytes()
     if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
         sys.exit(
-            f"pip could not install {requirements} (its message is above). "
-            "Once that is mended, run this command again: it goes on where it stopped."
+            f"pip could not install {requirements} (see its message above). "
+            "Fix the cause and run this command again; it continues where it stopped."
         )
     main_file = PROJECT / "requirements.txt"
     if set(main_file.read_bytes().splitlines()) <= set(content.splitlines()):
@@ -64,23 +64,26 @@ def install(requirements: Path) -> None:
 
 
 def leave_stamp(name: str, content: bytes) -> None:
-    """Write the sign whole or not at all."""
+    """Write the copy that marks a requirements file as installed, completely or not at all."""
     stamp = VENV / f"installed-{name}"
-    fresh = stamp.with_suffix(".new")
-    fresh.write_bytes(content)
-    fresh.replace(stamp)
+    temporary = stamp.with_suffix(".new")
+    temporary.write_bytes(content)
+    temporary.replace(stamp)
 
 
 def main() -> None:
-    """Install the named file of the project unless another process has just done so."""
+    """Install the requirements file named on the command line if it has changed."""
     requirements = PROJECT / sys.argv[1]
     if not os.access(PROJECT, os.W_OK):
-        sys.exit(f"{PROJECT} is not writable for this user: .venv cannot be made there.")
+        sys.exit(
+            f"This user cannot write to {PROJECT}, so .venv cannot be made there. "
+            "Run this command as the owner of the folder."
+        )
     folder = os.open(PROJECT, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        say("Another ./champipy is installing: waiting for it …")
+        say("Waiting for another ./champipy that is installing …")
         fcntl.flock(folder, fcntl.LOCK_EX)
     if not venv_works():
         make_venv()
@@ -93,4 +96,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("Stopped before the installation was complete. Run the same command to go on.")
+        sys.exit("The installation was interrupted. Run the same command again to continue it.")
