@@ -1,4 +1,4 @@
-# One image for web, the workers, beat and setup: docker-compose.yml says which process it runs.
+# One image for web, the workers, beat and setup; docker-compose.yml chooses the process.
 FROM python:3.12-slim
 
 ENV PYTHONUNBUFFERED=1 \
@@ -7,7 +7,7 @@ ENV PYTHONUNBUFFERED=1 \
     TF_CPP_MIN_LOG_LEVEL=2 \
     CHAMPIPY_HOME=/var/lib/champipy
 
-# Its own user; the home is made here so that a new volume over it belongs to that user.
+# ChampiPy's own user. The home is made here so that a new volume at it belongs to that user.
 RUN useradd --system --uid 10001 --create-home champipy \
     && install --directory --owner=champipy --group=champipy --mode=0750 /var/lib/champipy
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line on the settings of this project."""
+"""Django's command line with the settings of this project."""
 
 import os
 import sys

@@ -6,7 +6,7 @@ from accounts.models import User
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):
-    """Who may log in, and who is an administrator (`staff`)."""
+    """Users, and whether they are administrators (`is_staff`)."""
 
     list_display = ("username", "email", "is_staff", "is_active", "last_login", "date_joined")
     list_filter = ("is_staff", "is_active")

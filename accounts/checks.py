@@ -1,4 +1,4 @@
-"""What has to change before others can reach the service (`manage.py check --deploy`)."""
+"""System checks for a service that others can reach (`manage.py check --deploy`)."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from accounts.services import PUBLISHED_PASSWORDS
 
 @register(Tags.security, deploy=True)
 def published_passwords(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Refuse the seeded logins' published passwords where DEBUG is off."""
+    """Return an error if a seeded login still has its published password and DEBUG is off."""
     if settings.DEBUG:
         return []
     try:
@@ -30,17 +30,18 @@ def published_passwords(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="champipy.W001",
             )
         ]
-    known = sorted(
+    unchanged = sorted(
         name
         for name, encoded in hashes.items()
         if check_password(PUBLISHED_PASSWORDS[name], encoded)
     )
-    if not known:
+    if not unchanged:
         return []
     return [
         Error(
-            f"These logins still have the password that ChampiPy publishes: {', '.join(known)}.",
-            hint="Give each a new one with `./champipy changepassword NAME`, "
+            "These logins still have the password from ChampiPy's documentation: "
+            f"{', '.join(unchanged)}.",
+            hint="Give each login a new password with `./champipy changepassword NAME`, "
             "or deactivate it in the admin.",
             id="champipy.E001",
         )
@@ -49,12 +50,12 @@ def published_passwords(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Say which settings are right at home only."""
+    """Return a message for each setting that is unsafe or unusable outside development."""
     messages: list[CheckMessage] = []
     if settings.DEBUG:
         messages.append(
             Error(
-                "DEBUG is on: errors would show settings and source to everyone.",
+                "DEBUG is on: error pages would show settings and source code to everyone.",
                 hint="Remove DEBUG from the environment and from .env.",
                 id="champipy.E002",
             )
@@ -62,15 +63,15 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if set(settings.ALLOWED_HOSTS) <= {"localhost", "127.0.0.1", "[::1]"}:
         messages.append(
             Warning(
-                "ALLOWED_HOSTS names this machine only; requests by any other name get a 400.",
-                hint="Set ALLOWED_HOSTS to the names that users will type.",
+                "ALLOWED_HOSTS contains only this machine; requests to other host names get a 400.",
+                hint="Set ALLOWED_HOSTS to the host names that users will type.",
                 id="champipy.W002",
             )
         )
     if settings.CHAMPIPY_FETCH_ALLOW:
         messages.append(
             Warning(
-                "CHAMPIPY_FETCH_ALLOW opens private addresses to users' URLs: "
+                "CHAMPIPY_FETCH_ALLOW lets users' URLs reach private addresses: "
                 + ", ".join(sorted(settings.CHAMPIPY_FETCH_ALLOW)),
                 hint="Leave it empty unless these addresses serve photos to everyone.",
                 id="champipy.W003",

@@ -1,4 +1,4 @@
-"""Users. Tokens are knox's, lockouts are axes'."""
+"""Users. Tokens are stored by knox, lockouts by axes."""
 
 from django.contrib.auth.models import AbstractUser
 

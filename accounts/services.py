@@ -1,4 +1,4 @@
-"""Writes on accounts: the seeded logins, and tokens."""
+"""Writes on accounts: seeded logins and tokens."""
 
 from datetime import datetime
 
@@ -28,14 +28,14 @@ class LoginLocked(APIException):
     default_code = "login_locked"
     default_detail = (
         "Too many wrong passwords for this name from this address. Try again later, "
-        "or ask an administrator to lift the lock (Access attempts in the admin)."
+        "or ask an administrator to remove the lock (Access attempts in the admin)."
     )
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return the address that a request comes from, as the rate limits see it.
+    """Return the client's address, as the rate limits see it.
 
-    X-Forwarded-For counts for as many proxies as TRUSTED_PROXIES says; what a client adds does not.
+    Only the last TRUSTED_PROXIES entries of X-Forwarded-For are trusted; a client can't forge them.
     """
     return BaseThrottle().get_ident(Request(request))
 
@@ -43,7 +43,7 @@ def client_address(request: HttpRequest) -> str:
 def login_locked_response(
     request: HttpRequest, response: HttpResponse, credentials: dict | None
 ) -> HttpResponse:
-    """Leave the API's own 429 as it is; give the admin's login page the same in plain text."""
+    """Return the API's own 429 unchanged; for the admin's login page, the same in plain text."""
     if response.status_code == LoginLocked.status_code:
         return response
     return HttpResponse(
@@ -52,9 +52,9 @@ def login_locked_response(
 
 
 def logins_seed() -> list[str]:
-    """Create the specification's four logins where they are missing; return the created names.
+    """Create the missing ones of the specification's four logins; return the created names.
 
-    An existing login is left as it is, whatever its password has become.
+    An existing login keeps its password.
     """
     created = []
     for username, password in PUBLISHED_PASSWORDS.items():
@@ -62,7 +62,7 @@ def logins_seed() -> list[str]:
         user, is_new = User.objects.get_or_create(
             username=username, defaults={"is_staff": is_admin, "is_superuser": is_admin}
         )
-        if is_new or not user.password:  # no password: a seed that was cut off between the two
+        if is_new or not user.password:  # no password: an earlier seed was interrupted here
             user.set_password(password)
             user.save(update_fields=["password"])
             created.append(username)
@@ -70,9 +70,9 @@ def logins_seed() -> list[str]:
 
 
 def token_create(*, request: HttpRequest, username: str, password: str) -> tuple[str, datetime]:
-    """Check a password and return a new token and when it expires; only its hash is stored.
+    """Check a password; return a new token and when it expires. Only the token's hash is stored.
 
-    Raises LoginLocked after too many failures, AuthenticationFailed on a wrong name or password.
+    Raises LoginLocked after too many failures, AuthenticationFailed for a wrong name or password.
     """
     user = authenticate(request, username=username, password=password)
     if getattr(request, "axes_locked_out", False):
@@ -84,5 +84,5 @@ def token_create(*, request: HttpRequest, username: str, password: str) -> tuple
 
 
 def expired_tokens_delete() -> int:
-    """Delete the tokens that are no longer valid; return how many there were."""
+    """Delete the expired tokens; return how many were deleted."""
     return int(get_token_model().objects.filter(expiry__lt=timezone.now()).delete()[0])

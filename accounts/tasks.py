@@ -5,5 +5,5 @@ from accounts.services import expired_tokens_delete
 
 @shared_task
 def delete_expired_tokens() -> None:
-    """Beat, daily."""
+    """Delete expired tokens. Beat sends this daily."""
     expired_tokens_delete()

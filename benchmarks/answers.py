@@ -1,6 +1,8 @@
-"""How fast a running stack answers new photos, one a second: beside a training, and without.
+"""Measures how fast a running stack answers new photos, sent one second apart.
 
-.venv/bin/python -m benchmarks.answers --port 8000
+    .venv/bin/python -m benchmarks.answers --port 8000
+
+Run it once during a training and once without, to compare.
 """
 
 import argparse
@@ -11,6 +13,7 @@ from benchmarks.service import Client, new_photo
 
 
 def main() -> None:
+    """Print the median and the longest time for an answer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--photos", type=int, default=40)
@@ -24,7 +27,7 @@ def main() -> None:
         times.append(1000 * (time.perf_counter() - started))
         time.sleep(1)
     print(
-        f"{len(times)} new photos, all answered: median {statistics.median(times):.0f} ms, "
+        f"All {len(times)} new photos were answered: median {statistics.median(times):.0f} ms, "
         f"longest {max(times):.0f} ms"
     )
 

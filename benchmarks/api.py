@@ -1,8 +1,9 @@
-"""The whole API beside the bare engine, in one run on the same cores, on a stack of its own.
+"""Compares the whole API with the engine alone, in one run on the same cores.
 
     .venv/bin/python -m benchmarks.api
 
-Photos are drawn, each another one, 320 x 240 pixels as most of Mushroom Observer's thumbnails are.
+It starts its own stack. The photos are drawn, all different, of 320 x 240 pixels, like most
+thumbnails of Mushroom Observer.
 """
 
 import argparse
@@ -19,21 +20,21 @@ from mlmodels.ml.preprocessing import decode_photo, to_input
 
 
 def throughput(base: str, clients: int, seconds: float) -> float:
-    """Return the new photos a second that so many clients at once get answered."""
+    """Return how many new photos per second are answered to `clients` clients at once."""
     counts = [0] * clients
     users = [Client(base) for _ in range(clients)]
     photos = [[new_photo() for _ in range(int(seconds * 10))] for _ in range(clients)]
-    stop = time.perf_counter() + seconds
+    deadline = time.perf_counter() + seconds
 
-    def work(index: int) -> None:
+    def send_photos(index: int) -> None:
         for photo in photos[index]:
-            if time.perf_counter() > stop:
+            if time.perf_counter() > deadline:
                 return
             users[index].predict(photo)
             counts[index] += 1
-        raise RuntimeError("More photos were answered than were drawn: draw more.")
+        raise RuntimeError("All drawn photos were sent before the time was over: draw more.")
 
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(clients)]
+    threads = [threading.Thread(target=send_photos, args=(index,)) for index in range(clients)]
     started = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -43,27 +44,30 @@ def throughput(base: str, clients: int, seconds: float) -> float:
 
 
 def measure(base: str, repeats: int, seconds: float) -> None:
-    """Print the figures, each beside its target."""
+    """Print each measured value with its target."""
     artifact = read_artifact(PRETRAINED)
     engine = artifact.load_engine(os.cpu_count() or 1)
     pixels = to_input(decode_photo(new_photo()), artifact.card.input_size)
     score = partial(engine.score, pixels)
     client = Client(base)
-    known, *new = [new_photo() for _ in range(repeats + 4)]
-    before = median_ms([score] * repeats)
+    reused, *new = [new_photo() for _ in range(repeats + 4)]
+    engine_ms_before = median_ms([score] * repeats)
     new_ms = median_ms([partial(client.predict, photo) for photo in new])
-    client.predict(known)
-    reused_ms = median_ms([partial(client.predict, known)] * repeats)
+    client.predict(reused)
+    reused_ms = median_ms([partial(client.predict, reused)] * repeats)
     rate = throughput(base, 8, seconds)
-    bare = statistics.mean([before, median_ms([score] * repeats)])
-    print(f"bare engine, one photo:          {bare:7.1f} ms  ({1000 / bare:.1f} photos/s)")
-    print(f"new photo through the API:       {new_ms:7.1f} ms  (target {1.6 * bare + 25:.1f})")
+    engine_ms = statistics.mean([engine_ms_before, median_ms([score] * repeats)])
+    print(
+        f"engine alone, one photo:         {engine_ms:7.1f} ms  ({1000 / engine_ms:.1f} photos/s)"
+    )
+    print(f"new photo through the API:       {new_ms:7.1f} ms  (target {1.6 * engine_ms + 25:.1f})")
     print(f"reused photo through the API:    {reused_ms:7.1f} ms  (target 15.0)")
-    share = rate * bare / 1000
+    share = rate * engine_ms / 1000
     print(f"eight clients with new photos:   {rate:7.1f} photos/s, {share:.0%} (target 60 %)")
 
 
 def main() -> None:
+    """Start a stack and measure it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8765)
     parser.add_argument("--repeats", type=int, default=60)

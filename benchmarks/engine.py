@@ -1,8 +1,8 @@
-"""One photo through the int8 engine, beside `model.predict` of the same network in Keras.
+"""Compares the int8 engine with Keras's `model.predict` of the same network, on one photo.
 
     .venv/bin/python -m benchmarks.engine
 
-Needs VGG16's weights (from `--weights`, Keras or the package index), to build the float network.
+To build the float network, it needs VGG16's weights, from `--weights`, Keras or the package index.
 """
 
 import argparse
@@ -23,8 +23,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
+    """Print the median time per photo for Keras and for the engine with one and all threads."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, help="a file with VGG16's weights")
+    parser.add_argument("--weights", type=Path, help="file with VGG16's weights")
     parser.add_argument("--repeats", type=int, default=30)
     options = parser.parse_args()
     artifact = read_artifact(PROJECT / "mlmodels" / "pretrained")

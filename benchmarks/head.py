@@ -1,9 +1,9 @@
-"""What should the dense layer be given? Cross-validation on the imported training photos.
+"""Compares inputs for the dense layer, by cross-validation on the imported training photos.
 
     ./champipy shell --verbosity 0 -c "from benchmarks.head import main; main()"
 
-Logistic regression on the pooled features of VGG16's frozen convolutions, 5 folds split by find,
-two seeds. The dense layer alone: what it does to a network whose block5 was trained is not told.
+Each head is a logistic regression on the pooled features of VGG16's frozen convolutions, with 5
+folds split by find and two seeds. The result does not cover networks with a trained block5.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,14 @@ from mlmodels.ml.network import build_network
 from mlmodels.ml.training_types import TrainingParameters
 from supervision.datasets.selectors import RECENT_PHOTOS, training_dataset
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+INVERSE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 def standardised(features: np.ndarray) -> np.ndarray:
-    """Return each feature with mean 0 and deviation 1; one that hardly varies is not blown up."""
+    """Return the features with mean 0 and standard deviation 1, shape (photos, features).
+
+    Features that hardly vary get a smaller deviation, so that their noise is not amplified.
+    """
     deviation = features.std(axis=0)
     return (features - features.mean(axis=0)) / np.maximum(deviation, 0.05 * deviation.mean())
 
@@ -38,7 +41,7 @@ HEADS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def main() -> None:
-    """Print the share of right answers for each head and strength of regularisation."""
+    """Print the accuracy for each head and inverse regularisation strength C."""
     dataset = training_dataset(limit=RECENT_PHOTOS, seed=0)
     photos = dataset.photos
     labels = np.array([photo.label for photo in photos])
@@ -58,10 +61,10 @@ def main() -> None:
     ]
     for name, transform in HEADS.items():
         features = transform(pooled)
-        for strength in STRENGTHS:
-            right = 0
+        for c in INVERSE_STRENGTHS:
+            correct = 0
             for train, test in folds:
-                head = LogisticRegression(C=strength, max_iter=3000)
+                head = LogisticRegression(C=c, max_iter=3000)
                 head.fit(features[train], labels[train])
-                right += int((head.predict(features[test]) == labels[test]).sum())
-            print(f"{name:<28} C {strength:<7g} {right / len(labels) / 2:.1%}", flush=True)
+                correct += int((head.predict(features[test]) == labels[test]).sum())
+            print(f"{name:<28} C {c:<7g} {correct / len(labels) / 2:.1%}", flush=True)

@@ -1,9 +1,10 @@
-"""Many clients at once for a while, with a worker killed in the middle if wanted.
+"""Sends photos from many clients at once to a new stack; can kill a process halfway.
 
     .venv/bin/python -m benchmarks.load --clients 32 --seconds 120 --kill inference
 
-Each client sends new photos, and every third time one that was sent before. Afterwards the rows
-are counted: one prediction a request, one inference a photo, none pending, no file left behind.
+Each client sends new photos, and every third time one of twenty known photos. Afterwards it prints
+how many rows there are: one prediction per request, one inference per photo, none pending, and no
+incoming file.
 """
 
 import argparse
@@ -36,20 +37,23 @@ print(json.dumps({
 
 
 class Load:
-    """What the clients saw."""
+    """The clients, and what they measured: status codes, seconds per request, photos sent."""
 
     def __init__(self, base: str, clients: int, seconds: float) -> None:
-        self.stop = time.monotonic() + seconds
+        self.deadline = time.monotonic() + seconds
         self.codes: Counter[int] = Counter()
         self.times: list[float] = []
         self.sent: set[bytes] = set()
         self.known = [new_photo() for _ in range(20)]
         self.users = [Client(base) for _ in range(clients)]
-        self.threads = [threading.Thread(target=self.work, args=(user,)) for user in self.users]
+        self.threads = [
+            threading.Thread(target=self.send_photos, args=(user,)) for user in self.users
+        ]
 
-    def work(self, user: Client) -> None:
+    def send_photos(self, user: Client) -> None:
+        """Send photos as one user until the time is over."""
         count = 0
-        while time.monotonic() < self.stop:
+        while time.monotonic() < self.deadline:
             count += 1
             photo = random.choice(self.known) if count % 3 == 0 else new_photo()  # noqa: S311
             started = time.monotonic()
@@ -59,7 +63,7 @@ class Load:
 
 
 def kill(home: Path, name: str) -> None:
-    """End a process and its children with SIGKILL."""
+    """Kill a process of the stack and its children with SIGKILL."""
     process = psutil.Process(
         json.loads((home / "stack.json").read_text())["processes"][name]["pid"]
     )
@@ -69,10 +73,11 @@ def kill(home: Path, name: str) -> None:
 
 
 def main() -> None:
+    """Start a stack, run the clients, and print the answers and the number of rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=120)
-    parser.add_argument("--kill", help="a process to kill in the middle: inference, fetch, web, …")
+    parser.add_argument("--kill", help="process to kill halfway: inference, fetch, web, …")
     parser.add_argument("--port", type=int, default=8766)
     options = parser.parse_args()
     with stack(options.port) as (base, home):
@@ -84,7 +89,7 @@ def main() -> None:
             kill(home, options.kill)
         for thread in load.threads:
             thread.join()
-        print(f"answers by status: {dict(load.codes)}; photos sent: {len(load.sent)}")
+        print(f"responses by status code: {dict(load.codes)}; photos sent: {len(load.sent)}")
         times = sorted(load.times)
         print(f"median {times[len(times) // 2]:.2f} s, longest {times[-1]:.2f} s")
         environment = os.environ | {"CHAMPIPY_HOME": str(home)}

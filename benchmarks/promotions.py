@@ -1,9 +1,10 @@
-"""Predictions a second apart over three promotions and a rollback, on a stack of its own.
+"""Requests predictions one second apart during three promotions and a rollback.
 
     .venv/bin/python -m benchmarks.promotions
 
-Tells whether any failed, how long the first one after each switch took beside the others, and
-whether each was answered by the version in production, with that version's scores.
+It starts its own stack. It prints how many requests failed, how long the first one after each
+switch took compared with the others, and whether each answer named the version in production and
+had that version's scores.
 """
 
 import argparse
@@ -23,11 +24,11 @@ from mlmodels.ml.calibration import softmax
 from mlmodels.ml.preprocessing import decode_photo, to_input
 
 TEMPERATURES = {2: 0.3, 3: 1.5}
-"""By version: the shipped one again, with another temperature, so that scores tell them apart."""
+"""By version: the shipped version with another temperature, so that its scores differ."""
 
 
 def register(home: Path) -> None:
-    """Register the further versions with the running stack."""
+    """Register versions 2 and 3 with the running stack."""
     environment = os.environ | {"CHAMPIPY_HOME": str(home)}
     with tempfile.TemporaryDirectory() as scratch:
         for number, temperature in TEMPERATURES.items():
@@ -38,10 +39,11 @@ def register(home: Path) -> None:
 
 
 def write_rescaled(folder: Path, temperature: float) -> None:
-    """Write the shipped version once more, with another temperature."""
+    """Write a copy of the shipped version with another temperature."""
     shipped = read_artifact(PRETRAINED)
     card, weights = shipped.card, shipped.load_weights()
-    weights["head/bias"] = weights["head/bias"] + temperature  # other bytes: another version
+    # Other bytes make it another version.
+    weights["head/bias"] = weights["head/bias"] + temperature
     write_artifact(
         folder,
         name=card.name,
@@ -60,7 +62,7 @@ def write_rescaled(folder: Path, temperature: float) -> None:
 
 
 class Administrator(Client):
-    """Bob, who switches."""
+    """Bob, who promotes and rolls back versions."""
 
     def __init__(self, base: str) -> None:
         super().__init__(base, BOB)
@@ -68,28 +70,31 @@ class Administrator(Client):
         self.ids = {version["version"]: version["id"] for version in listed}
 
     def promote(self, number: int) -> int:
-        """Promote a version; return its number."""
+        """Promote a version and return its number."""
         body = {"reason": "benchmarks.promotions"}
         path = f"{self.base}/models/{self.ids[number]}/promote"
-        return self._switched(self.session.post(path, json=body, timeout=30))
+        return self._production_version(self.session.post(path, json=body, timeout=30))
 
     def rollback(self) -> int:
-        """Roll back; return the number of the version that is in production then."""
-        return self._switched(self.session.post(f"{self.base}/models/rollback", timeout=30))
+        """Roll back and return the number of the version that is now in production."""
+        return self._production_version(
+            self.session.post(f"{self.base}/models/rollback", timeout=30)
+        )
 
-    def _switched(self, response: requests.Response) -> int:
+    def _production_version(self, response: requests.Response) -> int:
         response.raise_for_status()
         return response.json()["version"]
 
 
 class Expected:
-    """What each version has to answer, by the engine itself."""
+    """The scores that each version must return, computed with the engine itself."""
 
     def __init__(self) -> None:
         self.artifact: Artifact = read_artifact(PRETRAINED)
         self.engine = self.artifact.load_engine()
 
     def differs(self, answer: dict[str, Any], photo: bytes, number: int) -> bool:
+        """Return whether the best score is not that of version `number`, within 0.02 points."""
         card = self.artifact.card
         logits = self.engine.score(to_input(decode_photo(photo), card.input_size)).logits
         scores = 100 * softmax(logits, TEMPERATURES.get(number, card.temperature))
@@ -99,7 +104,7 @@ class Expected:
 
 
 def run(base: str, requests_count: int, pause: float) -> None:
-    """Send the requests, switch at every fifth of them, and print what happened."""
+    """Send the requests, switch the version after each fifth of them, and print the results."""
     alice, bob, expected = Client(base), Administrator(base), Expected()
     switches = {
         requests_count * place // 5: switch
@@ -108,16 +113,16 @@ def run(base: str, requests_count: int, pause: float) -> None:
             start=1,
         )
     }
-    number, failed, mixed, wrong = 1, 0, 0, 0
+    number, failed, wrong_scores, wrong_version = 1, 0, 0, 0
     first: list[float] = []
     others: list[float] = []
-    alice.predict(new_photo())  # the first of all loads the first engine
+    alice.predict(new_photo())  # the first request loads the first engine
     for index in range(requests_count):
         is_first = index in switches
         if is_first:
             number = switches[index]()
             print(f"request {index}: version {number} is in production")
-            time.sleep(pause / 2)  # the next user comes, on average, so much later
+            time.sleep(pause / 2)  # on average, the next request comes this much later
         photo = new_photo()
         started = time.perf_counter()
         response = alice.post(photo)
@@ -126,16 +131,17 @@ def run(base: str, requests_count: int, pause: float) -> None:
             failed += 1
             print(f"request {index}: {response.status_code} {response.text[:200]}")
         else:
-            wrong += response.json()["model"]["version"] != number
-            mixed += expected.differs(response.json(), photo, number)
+            wrong_version += response.json()["model"]["version"] != number
+            wrong_scores += expected.differs(response.json(), photo, number)
         time.sleep(pause)
-    print(f"{requests_count} requests: {failed} failed, {wrong} named another version than the one")
-    print(f"in production, {mixed} had scores that were not that version's")
+    print(f"{requests_count} requests: {failed} failed, {wrong_version} named a version that")
+    print(f"was not in production, {wrong_scores} did not have the production version's scores")
     print(f"median {statistics.median(others):.0f} ms, slowest {max(others):.0f} ms")
     print("first after each switch:", ", ".join(f"{each:.0f} ms" for each in first))
 
 
 def main() -> None:
+    """Start a stack, register the versions and send the requests."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--pause", type=float, default=1, help="seconds between requests")

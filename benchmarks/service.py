@@ -1,4 +1,4 @@
-"""A stack of its own for a benchmark, its users, and photos that nobody has sent before."""
+"""Helpers for benchmarks: a temporary stack, its users, and new photos."""
 
 import io
 import itertools
@@ -21,7 +21,7 @@ _numbers = itertools.count(time.time_ns() % 10**9)
 
 
 def new_photo() -> bytes:
-    """Return the bytes of a JPEG that nobody has sent before."""
+    """Return the bytes of a JPEG of 320 x 240 pixels that has not been sent before."""
     generator = np.random.default_rng(next(_numbers))
     coarse = Image.fromarray(generator.integers(0, 256, (12, 16, 3), dtype=np.uint8))
     data = io.BytesIO()
@@ -30,7 +30,7 @@ def new_photo() -> bytes:
 
 
 class Client:
-    """A user with a token and a kept connection."""
+    """A user with a token and a persistent connection."""
 
     def __init__(self, base: str, user: tuple[str, str] = ALICE) -> None:
         self.base = base
@@ -40,7 +40,7 @@ class Client:
         self.session.headers["Authorization"] = f"Token {token}"
 
     def post(self, photo: bytes) -> requests.Response:
-        """Upload a photo."""
+        """Upload a photo, wait up to 30 s for its prediction, and return the response."""
         return self.session.post(
             f"{self.base}/predictions",
             files={"file": ("photo.jpg", photo)},
@@ -49,14 +49,14 @@ class Client:
         )
 
     def predict(self, photo: bytes) -> dict:
-        """Upload a photo and return its prediction; raises on anything but a 200."""
+        """Upload a photo and return its prediction; raise RuntimeError for any status but 200."""
         response = self.post(photo)
         if response.status_code != 200:
             raise RuntimeError(f"{response.status_code}: {response.text[:200]}")
         return response.json()
 
     def status_of(self, photo: bytes) -> int:
-        """Upload a photo and return the status; 0 where the connection failed."""
+        """Upload a photo and return the status code, or 0 if the connection failed."""
         try:
             return self.post(photo).status_code
         except requests.ConnectionError:
@@ -65,7 +65,7 @@ class Client:
 
 @contextmanager
 def stack(port: int) -> Iterator[tuple[str, Path]]:
-    """Start ChampiPy on a new home; give its API's base and its home, and stop it at the end."""
+    """Start ChampiPy with a new home; yield the base URL of its API and the home, then stop it."""
     with tempfile.TemporaryDirectory(prefix="champipy-benchmark-") as folder:
         Path(folder).chmod(0o711)
         home = Path(folder) / "home"

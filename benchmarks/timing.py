@@ -1,4 +1,4 @@
-"""How a benchmark takes the time."""
+"""Timing for benchmarks."""
 
 import statistics
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 
 def median_ms(calls: Iterable[Callable[[], object]]) -> float:
-    """Return the median time of the calls in milliseconds; the first three don't count."""
+    """Return the median time of the calls in milliseconds, without the first three calls."""
     times = []
     for call in calls:
         started = time.perf_counter()

@@ -1,12 +1,12 @@
-"""A training from cached features, beside Keras's `model.fit` of the same network.
+"""Compares a training from cached features with Keras's `model.fit` of the same network.
 
     ./champipy shell --verbosity 0 -c "from benchmarks.training import main; main()"
 
 Both train the head, or block5 and the head, on the imported training photos with the same augmented
 views, batches and optimiser. `model.fit` decodes, augments and runs the whole network for each
-photo of each epoch, as one would write it first; it does so for PLAIN_PHOTOS photos, which is
-scaled up. What the features cost is given apart: they stay on disk, so a second training (a
-fine-tuning, a search's trials) begins with them.
+photo in each epoch, the simplest way to write it. It does so for PLAIN_PHOTOS photos, and its time
+is scaled up. The time for the features is printed separately: they stay on disk, so a second
+training (a fine-tuning, the trials of a search) starts with them.
 """
 
 import tempfile
@@ -24,20 +24,20 @@ PLAIN_PHOTOS = 64
 
 
 def main() -> None:
-    """Print seconds for PHOTOS photos and EPOCHS epochs, and how many times faster ours is."""
+    """Print the seconds of both for PHOTOS photos and EPOCHS epochs, and their ratio."""
     from mlmodels.ml.backbone import load_backbone
     from mlmodels.ml.dataset import Dataset
     from mlmodels.ml.training_types import TrainingParameters
     from supervision.datasets.selectors import RECENT_PHOTOS, training_dataset
 
-    whole = training_dataset(limit=RECENT_PHOTOS, seed=0)
+    full = training_dataset(limit=RECENT_PHOTOS, seed=0)
     rng = np.random.default_rng(0)
-    some = rng.permutation(len(whole.training))[:PHOTOS]
-    one_of_each = {photo.label: photo for photo in whole.validation}
+    chosen = rng.permutation(len(full.training))[:PHOTOS]
+    one_per_label = {photo.label: photo for photo in full.validation}
     dataset = Dataset(
-        labels=whole.labels,
-        training=tuple(whole.training[i] for i in some),
-        validation=tuple(one_of_each.values()),
+        labels=full.labels,
+        training=tuple(full.training[i] for i in chosen),
+        validation=tuple(one_per_label.values()),
     )
     backbone = load_backbone(Path(settings.CHAMPIPY_HOME) / "cache" / "backbone")
     for variables, name in ((1, "head alone"), (4, "block5 and head")):
@@ -53,32 +53,35 @@ def main() -> None:
 
 
 def _cached_seconds(dataset: Any, parameters: Any, backbone: Any) -> tuple[float, float]:
-    """Seconds for the features, and for the epochs on them."""
+    """Return the seconds for computing the features and for training on them."""
     from mlmodels.ml.network import set_weights
     from mlmodels.ml.training import prepare
     from mlmodels.ml.training_session import TrainingSession
 
-    def run(views: int) -> TrainingSession:
-        chosen = replace(parameters, views=views, minutes=600)
-        return TrainingSession(dataset, chosen, lambda _: None, lambda: False, time.monotonic)
+    def new_session(views: int) -> TrainingSession:
+        changed = replace(parameters, views=views, minutes=600)
+        return TrainingSession(dataset, changed, lambda _: None, lambda: False, time.monotonic)
 
     with tempfile.TemporaryDirectory() as folder:
-        # The stem is made once for all time, whatever the photos are: not counted.
-        prepare(run(views=1), backbone, Path(folder), None)
+        # Makes the stem. It does not depend on the photos and is made only once: not counted.
+        prepare(new_session(views=1), backbone, Path(folder), None)
         views = parameters.views
-        ours = run(views)
+        session = new_session(views)
         started = time.perf_counter()
-        setup = prepare(ours, backbone, Path(folder), None)
+        setup = prepare(session, backbone, Path(folder), None)
         features = (time.perf_counter() - started) * views / (views - 1)
-        head = ours.fit_head(ours.embeddings(setup.tail, setup.cache, setup.views))
+        head = session.fit_head(session.embeddings(setup.tail, setup.cache, setup.views))
         set_weights(setup.tail, {**backbone, **head})
         started = time.perf_counter()
-        ours.fit_layers(setup.tail, setup.cache, setup.views)
+        session.fit_layers(setup.tail, setup.cache, setup.views)
         return features, time.perf_counter() - started
 
 
 def _plain_seconds(dataset: Any, parameters: Any, backbone: Any) -> float:
-    """Seconds that `model.fit` takes for all photos and epochs, from a part of one epoch."""
+    """Return the seconds of `model.fit` for all photos and epochs, estimated from one epoch.
+
+    That epoch has PLAIN_PHOTOS photos.
+    """
     import keras
     import tensorflow as tf
 
@@ -120,7 +123,7 @@ def _plain_seconds(dataset: Any, parameters: Any, backbone: Any) -> float:
         .batch(parameters.batch_size)
         .prefetch(1)
     )
-    model.fit(data.take(1), verbose=0)  # compiles
+    model.fit(data.take(1), verbose=0)  # compiles the model
     started = time.perf_counter()
     model.fit(data, verbose=0)
     return (time.perf_counter() - started) * EPOCHS * len(dataset.training) / len(photos)

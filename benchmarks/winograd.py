@@ -1,4 +1,4 @@
-"""Winograd's convolution beside TensorFlow's own, forward and backward, as a training uses them.
+"""Compares Winograd's convolution with TensorFlow's, forward and backward, as in training.
 
 .venv/bin/python -m benchmarks.winograd
 """
@@ -16,7 +16,7 @@ REPEATS = 10
 
 
 def main() -> None:
-    """Print ms for a batch through one layer of each block that training may compute so."""
+    """Print the milliseconds per batch for one layer of each block that training can speed up."""
     rng = np.random.default_rng(0)
     for block, size in (("block4", 28), ("block5", 14)):
         maps = tf.constant(rng.normal(size=(BATCH, size, size, 512)).astype(np.float32))
@@ -24,15 +24,17 @@ def main() -> None:
         conv2d = _step(lambda x, k: tf.nn.conv2d(x, k, 1, "SAME"), maps, kernel)
         winograd = _step(convolve, maps, kernel)
         for step in (conv2d, winograd):
-            step()  # traced
-        theirs, ours = (median_ms([step] * REPEATS) for step in (conv2d, winograd))
-        print(f"{block}, {BATCH} photos: conv2d {theirs:.0f} ms, Winograd {ours:.0f} ms, "
-              f"{theirs / ours:.2f} times faster")  # fmt: skip
+            step()  # traces the function
+        conv2d_ms, winograd_ms = (median_ms([step] * REPEATS) for step in (conv2d, winograd))
+        print(f"{block}, {BATCH} photos: conv2d {conv2d_ms:.0f} ms, Winograd {winograd_ms:.0f} ms, "
+              f"{conv2d_ms / winograd_ms:.2f} times faster")  # fmt: skip
 
 
 def _step(
     convolution: Callable[[tf.Tensor, tf.Variable], tf.Tensor], maps: tf.Tensor, kernel: tf.Variable
 ) -> Callable[[], object]:
+    """Return a function that computes the gradients for the kernel and the maps once."""
+
     @tf.function
     def gradients() -> list[tf.Tensor]:
         with tf.GradientTape() as tape:

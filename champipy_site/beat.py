@@ -1,4 +1,4 @@
-"""Beat, one at a time: whoever holds an advisory lock of PostgreSQL sends, others stand by."""
+"""Celery beat with standby: only the process that holds a PostgreSQL advisory lock sends tasks."""
 
 import contextlib
 import logging
@@ -11,25 +11,29 @@ from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 logger = logging.getLogger(__name__)
 
-LOCK = 0x6368616D_70695079  # "champiPy"; advisory locks are the database's own, so any number does
+# "champiPy" in ASCII. Any number will do: each database has its own advisory locks.
+LOCK = 0x6368616D_70695079
 STANDBY_SECONDS = 5.0
 
 
 class AdvisoryLock:
-    """A lock that lasts as long as a connection of its own, so it cannot be left behind.
+    """A PostgreSQL advisory lock on its own connection; it ends when that connection ends.
 
-    Not for use through a pooler that shares connections between transactions.
+    It does not work through a pooler that shares connections between transactions.
     """
 
     def __init__(self, number: int) -> None:
         self._number = number
-        # A copy is not among Django's connections: nobody closes it after a request or a task.
+        # Django does not know this copy, so it does not close it after a request or a task.
         self._connection = connection.copy("default")
         self._connection.settings_dict["CONN_MAX_AGE"] = None
         self._is_held = False
 
     def acquire(self) -> bool:
-        """Tell whether the lock is ours now, trying for it once; a lost connection loses it."""
+        """Return whether this process holds the lock, after one attempt to get it if it does not.
+
+        A lost connection loses the lock.
+        """
         try:
             with self._connection.cursor() as cursor:
                 if self._is_held:
@@ -38,13 +42,13 @@ class AdvisoryLock:
                     cursor.execute("SELECT pg_try_advisory_lock(%s)", [self._number])
                     self._is_held = cursor.fetchone()[0]
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("The connection that holds beat's lock is lost: %s", error)
+            logger.warning("The database connection that held beat's lock was lost: %s", error)
             self._is_held = False
             self._connection.close()
         return self._is_held
 
     def release(self) -> None:
-        """Give the lock up, and its connection: closing alone lets go of it only a moment later."""
+        """Unlock, then close the connection, as closing alone frees the lock a moment later."""
         if self._is_held:
             self._is_held = False
             with (
@@ -56,7 +60,10 @@ class AdvisoryLock:
 
 
 class SingleScheduler(DatabaseScheduler):
-    """The database's schedule, sent only while this process holds the lock, and nothing twice."""
+    """Sends the tasks of the database schedule only while this process holds the lock.
+
+    No task is sent twice.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -64,35 +71,39 @@ class SingleScheduler(DatabaseScheduler):
         self._is_active = False
 
     def setup_schedule(self) -> None:
-        """Add the entries of CELERY_BEAT_SCHEDULE that the database lacks, and change no others.
+        """Add the entries of CELERY_BEAT_SCHEDULE that the database lacks.
 
-        What an administrator set in the admin stays as it is. An entry whose task is gone from the
-        code is switched off: no worker would know what to do with it.
+        What an administrator changed in the admin stays. An entry whose task is no longer in the
+        code is switched off, as no worker could run it.
         """
-        self.app.loader.import_default_modules()  # else there would seem to be no tasks
+        self.app.loader.import_default_modules()  # otherwise app.tasks would be empty
         for row in PeriodicTask.objects.filter(enabled=True).exclude(task__in=list(self.app.tasks)):
-            logger.warning("%s is switched off: there is no task %s any more.", row.name, row.task)
+            logger.warning("%s was switched off: its task %s no longer exists.", row.name, row.task)
             row.enabled = False
             row.save()
         known = set(PeriodicTask.objects.values_list("name", flat=True))
-        ours = self.app.conf.beat_schedule
-        self.update_from_dict({name: entry for name, entry in ours.items() if name not in known})
+        default = self.app.conf.beat_schedule
+        self.update_from_dict({name: entry for name, entry in default.items() if name not in known})
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Send what is due if the lock is ours; return the seconds until the next look."""
+        """Send the due tasks if this process holds the lock; return seconds until the next tick."""
         was_active, self._is_active = self._is_active, self._lock.acquire()
         if not self._is_active:
             if was_active:
-                logger.warning("beat stands by: another one may be sending.")
+                logger.warning(
+                    "beat is on standby: it lost the lock, so another beat may be sending tasks."
+                )
             return STANDBY_SECONDS
         if not was_active:
-            logger.info("beat holds the lock and sends what is due.")
-            # When each task ran last may be news from the beat before us.
+            logger.info("beat holds the lock and sends the due tasks.")
+            # The previous beat may have sent tasks since this one read the schedule.
             self._read_again()
         try:
             return float(super().tick(*args, **kwargs))
         except (DatabaseError, InterfaceError, SchedulingError) as error:
-            logger.warning("Something that is due waits %s s: %s", STANDBY_SECONDS, error)
+            logger.warning(
+                "A due task could not be sent. Next attempt in %s s: %s", STANDBY_SECONDS, error
+            )
             self._read_again()
             return STANDBY_SECONDS
 
@@ -102,10 +113,10 @@ class SingleScheduler(DatabaseScheduler):
         self._heap = None
 
     def apply_entry(self, entry: ModelEntry, producer: Any = None) -> None:
-        """Write down that an entry was sent, then send it; what cannot be sent stays due.
+        """Record that an entry was sent, then send it; an entry that cannot be sent stays due.
 
-        In this order, so that a beat that is killed in between sends it a period later, not twice.
-        Celery's own would write it minutes later, and forget an entry that the broker did not take.
+        In this order, a beat that is killed in between sends the task one period later, not twice.
+        Celery's method would record it minutes later and drop a task that the broker refused.
         """
         entry.save()
         try:
@@ -117,6 +128,6 @@ class SingleScheduler(DatabaseScheduler):
             raise
 
     def close(self) -> None:
-        """Give the lock up at the end, so that another beat can go on at once."""
+        """Release the lock at the end, so that another beat can take over at once."""
         super().close()
         self._lock.release()

@@ -1,4 +1,4 @@
-"""The Celery application: its settings are the CELERY_… names of settings.py."""
+"""The Celery application, configured by the CELERY_… settings."""
 
 import os
 import sys
@@ -14,15 +14,19 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()  # of the installed apps
 app.autodiscover_tasks(f"supervision.{name}" for name in ("evaluations", "trainings", "monitoring"))
 
-# Celery would open a new database connection for each task, a twentieth of the time that scoring a
-# photo takes. Here tasks keep theirs as requests do: looked at before each, replaced when dead.
+# By default Celery opens a new database connection for each task, which takes a twentieth of the
+# time for scoring a photo. Here tasks keep their connection, as requests do: it is checked before
+# each task and replaced when dead.
 app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize
 
 
 @task_prerun.connect
 @task_postrun.connect
-def look_at_database_connections(**kwargs: Any) -> None:
-    """Close what is dead or older than CONN_MAX_AGE; the next query opens a new one."""
+def close_old_database_connections(**kwargs: Any) -> None:
+    """Close database connections that are dead or older than CONN_MAX_AGE.
+
+    The next query opens a new one.
+    """
     from django.db import close_old_connections
 
     close_old_connections()

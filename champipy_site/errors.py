@@ -1,4 +1,4 @@
-"""The API's one shape of errors, for what Django REST framework does not see by itself too."""
+"""The API's error format, also for errors that Django REST framework does not handle itself."""
 
 import logging
 
@@ -15,13 +15,15 @@ logger = logging.getLogger(__name__)
 
 
 class DatabaseUnavailable(APIException):
+    """PostgreSQL cannot be reached or does not answer."""
+
     status_code = 503
     default_code = "database_unavailable"
     default_detail = "The database does not answer. Try again in a moment."
 
 
 class ExceptionHandler(StandardizedHandler):
-    """Tells a database that is away (503) from a fault of ours (500)."""
+    """Answers 503 if the database is unavailable, and 500 for errors in ChampiPy's code."""
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         if isinstance(exc, OperationalError | InterfaceError):
@@ -30,18 +32,18 @@ class ExceptionHandler(StandardizedHandler):
         return super().convert_known_exceptions(exc)
 
     def report_exception(self, exc: APIException, response: Response) -> None:
-        """Log faults of ours; a photo's server that is down is an answer like any other."""
+        """Log only errors in ChampiPy's code, not, for example, that a photo's server is down."""
         if not isinstance(self.exc, APIException | OperationalError | InterfaceError):
             super().report_exception(exc, response)
         elif response.status_code >= 500:
-            # Else Django logs every status from 500 on.
+            # Otherwise Django logs every response with status 500 or above.
             response._has_been_logged = True  # type: ignore[attr-defined]
 
 
 class UnknownPathView(PublicView):
-    """Any other path below /api/: a 404 in JSON."""
+    """Answers 404 in JSON for every unknown path below /api."""
 
     schema = None
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        raise Http404("There is no such path. /api/v1/docs lists those that there are.")
+        raise Http404("There is no such path. /api/v1/docs lists all paths.")

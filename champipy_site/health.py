@@ -1,4 +1,4 @@
-"""`/status` and `/dbconnex`: they answer when PostgreSQL does not."""
+"""The endpoints `/status` and `/dbconnex`, which answer even if PostgreSQL does not."""
 
 import logging
 import time
@@ -23,9 +23,9 @@ CONNECT_TIMEOUT_S = 2
 
 
 def _fresh_connection() -> psycopg2.extensions.connection:
-    """Open a connection of our own, which gives up after CONNECT_TIMEOUT_S seconds.
+    """Return a new connection; raise psycopg2.Error after CONNECT_TIMEOUT_S seconds.
 
-    One that Django keeps could hang for as long as the server does.
+    A connection that Django keeps open could hang as long as the server does.
     """
     parameters = connection.get_connection_params()
     parameters |= {
@@ -54,19 +54,24 @@ class DbConnexSerializer(serializers.Serializer):
 
 
 class PublicView(APIView):
-    """A view for everybody, whatever token is sent along."""
+    """A view open to everybody; it ignores tokens, even invalid ones."""
 
     authentication_classes: list = []
     permission_classes: list = []
 
 
 class StatusView(PublicView):
-    """The last model that was seen in production is told on while the database is away."""
+    """Returns the version of ChampiPy and the model in production.
+
+    While the database is unavailable, this is the last model that was read.
+    """
 
     last_model: dict[str, Any] | None = None
 
     @extend_schema(
-        summary="Whether ChampiPy is up, and its model", auth=[], responses=StatusSerializer
+        summary="Whether ChampiPy is up, and which model is in production",
+        auth=[],
+        responses=StatusSerializer,
     )
     def get(self, request: Request) -> Response:
         table = ModelVersion._meta.db_table
@@ -82,19 +87,21 @@ class StatusView(PublicView):
                 dict(zip(("name", "version", "stage"), row, strict=True)) if row else None
             )
         except psycopg2.Error as error:
-            logger.warning("The model in production could not be read: %s", error)
+            logger.warning("The production model could not be read from the database: %s", error)
         return Response(
             {"status": "ok", "version": settings.VERSION, "model": StatusView.last_model}
         )
 
 
 class DbConnexView(PublicView):
+    """Returns whether the database answers, and in how many milliseconds."""
+
     @extend_schema(
         summary="Whether the database answers",
         auth=[],
         responses={
             200: DbConnexSerializer,
-            503: OpenApiResponse(DbConnexSerializer, description="It does not."),
+            503: OpenApiResponse(DbConnexSerializer, description="The database does not answer."),
         },
     )
     def get(self, request: Request) -> Response:

@@ -1,8 +1,8 @@
-"""Settings, read from the environment (and `.env` beside manage.py) in this one place.
+"""Django settings, read from the environment and from `.env` beside manage.py.
 
-Each has a default that works at home; `manage.py check --deploy` says what has to change before
-others can reach the service (`accounts/checks.py` adds ChampiPy's own checks to Django's).
-docs/operations.md lists the names that an administrator may set.
+Every setting has a default that works on one's own machine. `manage.py check --deploy` lists what
+to change before others can reach the service (`accounts/checks.py` adds ChampiPy's checks to
+Django's). docs/operations.md describes the settings that an administrator may set.
 """
 
 import secrets
@@ -21,21 +21,21 @@ CHAMPIPY_HOME = Path(env.str("CHAMPIPY_HOME", default=str(BASE_DIR / "var"))).re
 
 
 def home_secret_key() -> str:
-    """Return the secret key of this installation, made at the first use and kept in its home."""
+    """Return the secret key of this installation; make it in CHAMPIPY_HOME at the first use."""
     path = CHAMPIPY_HOME / "secret_key"
     try:
         return path.read_text().strip()
     except FileNotFoundError:
         CHAMPIPY_HOME.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f"secret_key.{secrets.token_hex(4)}")
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_urlsafe(50))
+        temporary = path.with_name(f"secret_key.{secrets.token_hex(4)}")
+        temporary.touch(mode=0o600)
+        temporary.write_text(secrets.token_urlsafe(50))
         try:
-            path.hardlink_to(fresh)  # the first of several processes wins, the others read its key
+            path.hardlink_to(temporary)  # the first of several processes wins; all read its key
         except FileExistsError:
             pass
         finally:
-            fresh.unlink()
+            temporary.unlink()
         return path.read_text().strip()
 
 
@@ -44,7 +44,7 @@ DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or home_secret_key()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-USE_HTTPS = env.bool("USE_HTTPS", default=False)  # behind a proxy that ends TLS
+USE_HTTPS = env.bool("USE_HTTPS", default=False)  # behind a proxy that terminates TLS
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)  # how many proxies set X-Forwarded-For
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = USE_HTTPS
 SECURE_HSTS_SECONDS = 3600 if USE_HTTPS else 0
@@ -86,7 +86,7 @@ WSGI_APPLICATION = "champipy_site.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "supervision" / "templates"],  # before the admin's own
+        "DIRS": [BASE_DIR / "supervision" / "templates"],  # these override the admin's templates
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -102,12 +102,12 @@ TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 LANGUAGE_CODE = "en-us"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SILENCED_SYSTEM_CHECKS = [
-    "security.W005",  # HSTS for subdomains and preloading: the owner's of the domain to decide
+    "security.W005",  # the owner of the domain decides on HSTS for subdomains and preloading
     "security.W021",
 ]
 
 # --- PostgreSQL and Redis -----------------------------------------------------------------------
-# `./champipy` sets both to the servers that it runs, unless they are given.
+# `./champipy` sets DATABASE_URL and REDIS_URL to the servers that it runs, unless they are set.
 DATABASES = {
     "default": env.db_url("DATABASE_URL", default="postgres://champipy@127.0.0.1:5432/champipy")
 }
@@ -115,7 +115,7 @@ DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 DATABASES["default"]["OPTIONS"] = {
     "connect_timeout": 3,
     "options": "-c statement_timeout=30000",
-    **DATABASES["default"].get("OPTIONS", {}),  # those of the URL: ?sslmode=require
+    **DATABASES["default"].get("OPTIONS", {}),  # from the query of the URL: ?sslmode=require
 }
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
@@ -127,7 +127,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # JSON and form fields; photos are counted apart
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # for JSON and form fields; photos have their own limit
 DATA_UPLOAD_MAX_NUMBER_FILES = 4
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 50
 
@@ -153,7 +153,7 @@ AUTHENTICATION_BACKENDS = [
 LOGIN_URL = "admin:login"
 AXES_FAILURE_LIMIT = env.int("CHAMPIPY_LOGIN_FAILURES", default=5)
 AXES_COOLOFF_TIME = timedelta(minutes=env.int("CHAMPIPY_LOCKOUT_MINUTES", default=15))
-# The pair: whoever guesses at alice's password locks himself out, not alice.
+# Lock the pair of user and address: somebody who guesses alice's password does not lock her out.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_LOCKOUT_CALLABLE = "accounts.services.login_locked_response"
 AXES_RESET_ON_SUCCESS = True
@@ -177,9 +177,9 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "DEFAULT_THROTTLE_RATES": {
-        # Per address: password guessing is axes' business, this one only spares the processor.
+        # Per address. It only saves processor time: django-axes stops password guessing.
         "login": env.str("CHAMPIPY_LOGIN_RATE", default="120/min"),
-        # Per user: a brake for a script that has run wild, far above what work needs.
+        # Per user. It stops a runaway script; normal work stays far below it.
         "predictions": env.str("CHAMPIPY_PREDICTION_RATE", default="20000/min"),
     },
     "NUM_PROXIES": TRUSTED_PROXIES,
@@ -191,7 +191,7 @@ DRF_STANDARDIZED_ERRORS = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "ChampiPy",
-    "DESCRIPTION": "Tells the species of a mushroom from a photo, and how sure it is.",
+    "DESCRIPTION": "Identifies the species of a mushroom in a photo and says how sure it is.",
     "VERSION": VERSION,
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -218,7 +218,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- mail ---------------------------------------------------------------------------------------
-# Empty: alerts go to no mail server, and nothing waits to be sent to one.
+# If empty, no alert is sent by mail, and none is queued for it.
 EMAIL_URL = env.str("EMAIL_URL", default="")
 if EMAIL_URL:
     vars().update(env.email_url("EMAIL_URL"))
@@ -226,8 +226,8 @@ EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="champipy@localhost")
 
 # --- Celery -------------------------------------------------------------------------------------
-# A task that is lost or cut off is sent again from its database row (predictions/tasks.py), so the
-# broker need not remember it: acknowledged early, and no result kept.
+# A lost or interrupted task is sent again from its database row (predictions/tasks.py). So the
+# broker need not keep it: tasks are acknowledged early, and results are not stored.
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "monitoring"
@@ -242,11 +242,11 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 30}
-CELERY_TASK_PUBLISH_RETRY = False  # a request does not wait for a broker that is away
+CELERY_TASK_PUBLISH_RETRY = False  # a request does not wait for an unreachable broker
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
-# What the schedule in the database begins with: champipy_site/beat.py adds what is missing there
-# and leaves the rest as Bob set it in the admin.
+# Initial schedule. champipy_site/beat.py adds the entries that the database lacks and leaves the
+# others as Bob set them in the admin.
 CELERY_BEAT_SCHEDULE = {
     "check-accuracy": {
         "task": "supervision.monitoring.tasks.run_check",
@@ -301,8 +301,8 @@ CHAMPIPY_RETRAIN = env.bool("CHAMPIPY_RETRAIN", default=False)
 CHAMPIPY_UNANSWERED_MINUTES = env.int("CHAMPIPY_UNANSWERED_MINUTES", default=10)
 CHAMPIPY_ALERT_URLS = env.str("CHAMPIPY_ALERT_URLS", default="").split()
 CHAMPIPY_KEEP_SCORE = env.float("CHAMPIPY_KEEP_SCORE", default=70)
-CHAMPIPY_WAITING_REQUESTS = env.int("CHAMPIPY_WAITING_REQUESTS", default=48)  # of 64 threads
-CHAMPIPY_INFERENCE_THREADS = env.int("CHAMPIPY_INFERENCE_THREADS", default=0)  # 0: one a core
+CHAMPIPY_WAITING_REQUESTS = env.int("CHAMPIPY_WAITING_REQUESTS", default=48)  # of 64 web threads
+CHAMPIPY_INFERENCE_THREADS = env.int("CHAMPIPY_INFERENCE_THREADS", default=0)  # 0: one per core
 
 LOGGING = {
     "version": 1,
@@ -311,11 +311,11 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
-        "django.request": {"level": "ERROR"},  # a 404 is the client's business
+        "django.request": {"level": "ERROR"},  # a 404 is the client's mistake
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "tensorflow": {"level": "WARNING"},
-        "axes": {"level": "ERROR"},  # attempts stand in the admin
+        "axes": {"level": "ERROR"},  # the admin lists the attempts
     },
 }

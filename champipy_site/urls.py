@@ -1,4 +1,4 @@
-"""All paths. Those of the API end without a slash."""
+"""All URL patterns. API paths do not end with a slash."""
 
 from django.contrib import admin
 from django.urls import include, path, re_path

@@ -1,1 +1,1 @@
-"""What several apps use: the broker, Valkey, files, pieces of APIs and of admin pages."""
+"""Code shared by the apps: the broker, Valkey, files, and parts of APIs and admin pages."""

@@ -1,4 +1,4 @@
-"""What read-only pages share. Versions and runs are shown in supervision, which measures them."""
+"""Base class of the read-only admin pages. Those of versions and runs are in `supervision`."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
-    """Shows rows that only services write."""
+    """Admin page for rows that only services write."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

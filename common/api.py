@@ -1,4 +1,4 @@
-"""Pieces of serializers and schemas that several endpoints use."""
+"""Serializer fields and schemas that several endpoints use."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 
 class WholeNumberField(serializers.IntegerField):
-    """An integer, or its digits as a form sends them; no float, no boolean, no other notation."""
+    """Accepts an integer, or up to nine digits as text (from a form); no floats, no booleans."""
 
     def to_internal_value(self, data: Any) -> int:
         is_int = isinstance(data, int) and not isinstance(data, bool)
@@ -19,9 +19,9 @@ class WholeNumberField(serializers.IntegerField):
 
 
 def error_response(name: str, codes: Iterable[str]) -> OpenApiResponse:
-    """Return the schema of an error in the API's one shape, whose code is one of `codes`.
+    """Return the schema of an error response whose code is one of `codes`.
 
-    `name`: what is not possible then, for the names of the schema's components ("Promotion").
+    `name` prefixes the names of the schema's components: "Promotion" gives "PromotionError".
     """
     codes = list(codes)
     error = inline_serializer(

@@ -10,11 +10,11 @@ logger = logging.getLogger(__name__)
 
 
 def send_task(name: str, *arguments: Any, expires_s: float) -> bool:
-    """Send a task and return True; log and return False where the broker does not answer.
+    """Send a task and return True. If the broker does not answer, log that and return False.
 
     A worker that receives the message more than `expires_s` seconds later drops it. Every message
-    expires, so that no queue grows while its worker is away: what has to be done stands in a row of
-    the database, and beat sends it again.
+    expires, so that no queue grows while its worker is away. No work is lost: it is recorded in a
+    database row, and beat sends it again.
     """
     try:
         current_app.send_task(name, arguments, expires=expires_s)

@@ -1,4 +1,4 @@
-"""Writes files that appear whole or not at all, and outlast a power cut."""
+"""Writes files atomically and durably, so that they survive a power cut."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write `chunks` to `path`, readable by its owner alone; missing folders are made.
+    """Write `chunks` to `path`, readable only by its owner. Missing folders are created.
 
-    The bytes go to a temporary file beside it, are brought to disk (fsync) and renamed; the folder
-    is brought to disk, too. Whoever reads `path` sees the old file or the new one.
+    The bytes go to a temporary file in the same folder, which is synced to disk and renamed; then
+    the folder is synced. A reader of `path` sees either the old file or the new one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
@@ -28,7 +28,7 @@ def write_atomically(path: Path, chunks: Iterable[bytes]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's list of names to disk, so that a rename in it outlasts a power cut."""
+    """Sync a folder's entries to disk, so that a rename in it survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""How long a client is willing to wait: the `Prefer` header of RFC 7240."""
+"""The `Prefer` header (RFC 7240), in which a client says how long it will wait."""
 
 import re
 
@@ -12,16 +12,17 @@ PREFER = OpenApiParameter(
     str,
     OpenApiParameter.HEADER,
     description=(
-        f"`wait=N` seconds ({DEFAULT_WAIT_S} unless told, {MAX_WAIT_S} at most) or `respond-async`."
+        f"`wait=N` seconds (default {DEFAULT_WAIT_S}, maximum {MAX_WAIT_S}) or `respond-async`."
     ),
 )
-"""The header in the schema."""
+"""The header's description in the OpenAPI schema."""
 
 
 def wait_preferred(header: str) -> int:
-    """Return for how many seconds (0 to MAX_WAIT_S) to wait for an answer.
+    """Return how many seconds (0 to MAX_WAIT_S) to wait for an answer.
 
-    `respond-async` without a wait means not at all; what cannot be read is ignored (RFC 7240, 2).
+    `respond-async` without `wait` means 0. Preferences that can't be parsed are ignored (RFC 7240,
+    section 2).
     """
     preferences = [part.strip().lower() for part in re.split("[,;]", header)]
     for preference in preferences:

@@ -1,4 +1,4 @@
-"""The client of Valkey, which speaks Redis's protocol."""
+"""The client for Valkey, which uses Redis's protocol."""
 
 import functools
 
@@ -10,10 +10,10 @@ CONNECT_TIMEOUT_S = 2
 
 @functools.cache
 def valkey_client(timeout_s: float = 2) -> redis.Redis:
-    """Return this process's client of the server at REDIS_URL; it is thread-safe, and answers text.
+    """Return this process's thread-safe client for the server at REDIS_URL. Its replies are str.
 
-    A command that takes longer than `timeout_s` seconds raises redis.TimeoutError: give more than
-    the longest time that a blocking command waits.
+    A command that takes longer than `timeout_s` seconds raises redis.TimeoutError, so `timeout_s`
+    must exceed the longest wait of a blocking command.
     """
     return redis.Redis.from_url(
         settings.REDIS_URL,

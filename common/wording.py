@@ -1,8 +1,8 @@
-"""Numbers as people say them, for the admin's pages."""
+"""Formats numbers for people, for the admin pages."""
 
 
-def duration_in_words(seconds: float) -> str:
-    """Return a time as one would say it: "40 seconds", "12 minutes", "2 hours 5 minutes"."""
+def format_duration(seconds: float) -> str:
+    """Return a duration as text: "40 seconds", "12 minutes", "2 hours 5 minutes"."""
     if seconds < 90:
         return _counted(max(1, round(seconds)), "second")
     minutes = round(seconds / 60)
@@ -12,8 +12,8 @@ def duration_in_words(seconds: float) -> str:
     return _counted(hours, "hour") + (f" {_counted(rest, 'minute')}" if rest else "")
 
 
-def bytes_in_words(count: float) -> str:
-    """Return a number of bytes as "12 MB" or "1.3 GB"."""
+def format_bytes(count: float) -> str:
+    """Return a number of bytes as text: "12 MB" or "1.3 GB"."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 

@@ -1,4 +1,4 @@
-"""How good an engine is on labelled photos. No TensorFlow: what is measured is what serves."""
+"""Measures an engine on labelled photos, without TensorFlow: the engine that also serves."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from mlmodels.ml.metrics import evaluate
 
 @dataclass(frozen=True)
 class HeldOutPhotos:
-    """Labelled photos that no training ever saw. `sha256` names the set: its photos and labels."""
+    """Labelled photos that were never trained on. `sha256` is the hash of photos and labels."""
 
     sha256: str
     photos: tuple[LabelledPhoto, ...]
     is_near_training: tuple[bool, ...]
-    """Which of them resemble a training photo, or probably show the same find."""
+    """For each photo, whether it resembles a training photo or probably shows the same find."""
 
 
 def engine_logits(
@@ -27,7 +27,7 @@ def engine_logits(
     photos: Sequence[LabelledPhoto],
     on_photo: Callable[[], object] = lambda: None,
 ) -> np.ndarray:
-    """Return the logits, float32 [photos, labels]; `on_photo` is called after each photo."""
+    """Return the logits, float32 [photos, labels]. Call `on_photo` after each photo."""
     rows = []
     for photo in photos:
         rows.append(engine.score(photo_pixels(photo, engine.input_size)).logits)
@@ -38,19 +38,20 @@ def engine_logits(
 def held_out_metrics(
     logits: np.ndarray, held_out: HeldOutPhotos, labels: tuple[str, ...], temperature: float
 ) -> dict[str, Any]:
-    """Return the figures on all photos, and `without_near_training` those on the others alone.
+    """Return the metrics on the held-out photos as a dictionary, ready for JSON.
 
-    As plain dictionaries, ready for JSON: `EvaluationMetrics.as_dict`, with the set's hash and the
-    calibration error that the scores had without the temperature (`ece_uncalibrated`).
+    It is `EvaluationMetrics.as_dict` with three more entries: `evaluation_set`, the set's hash;
+    `ece_uncalibrated`, the calibration error without the temperature; and `without_near_training`,
+    the metrics without the photos that are near a training photo (absent if all are).
     """
     truth = np.array([photo.label for photo in held_out.photos])
     metrics = evaluate(logits, truth, labels, temperature).as_dict()
     metrics["evaluation_set"] = held_out.sha256
     metrics["ece_uncalibrated"] = evaluate(logits, truth, labels).ece
-    far = ~np.array(held_out.is_near_training)
-    if far.any():
-        alone = evaluate(logits[far], truth[far], labels, temperature).as_dict()
+    is_far = ~np.array(held_out.is_near_training)
+    if is_far.any():
+        far_metrics = evaluate(logits[is_far], truth[is_far], labels, temperature).as_dict()
         metrics["without_near_training"] = {
-            name: alone[name] for name in ("n", "correct", "accuracy", "ci95", "ece")
+            name: far_metrics[name] for name in ("n", "correct", "accuracy", "ci95", "ece")
         }
     return metrics

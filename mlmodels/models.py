@@ -1,4 +1,4 @@
-"""Species, model versions, how they changed stage, and the training runs that made them."""
+"""Species, model versions, their stage transitions, and the training runs that produce them."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from django.db.models import Q
 
 
 class Species(models.Model):
-    """A label. A model version keeps its own ordered list of labels, by name."""
+    """A label. Each model version stores its own ordered list of label names."""
 
     name = models.CharField(max_length=100, unique=True)
 
@@ -21,11 +21,11 @@ class Species(models.Model):
 
 
 class TrainingRun(models.Model):
-    """One training, asked for by somebody: what went in, how it goes, which version came out.
+    """One requested training: its parameters, its dataset, its progress and its result.
 
-    The row is all there is to a run: the broker only wakes the worker (`run_services`). A running
-    one is held by whoever writes its heartbeat; `attempt` tells a worker that took it up from one
-    that lost it.
+    The row is the whole state of a run; the broker only wakes the worker (`run_services`). The
+    process that writes the heartbeat holds a running run. `attempt` distinguishes that process from
+    one that has lost the run.
     """
 
     class Kind(models.TextChoices):
@@ -42,10 +42,10 @@ class TrainingRun(models.Model):
 
     kind = models.CharField(max_length=20, choices=Kind)
     status = models.CharField(max_length=20, choices=Status, default=Status.QUEUED)
-    parameters = models.JSONField(help_text="What was asked for, the seed among it.")
+    parameters = models.JSONField(help_text="The requested parameters, including the seed.")
     parent = models.ForeignKey(
         "ModelVersion", models.PROTECT, null=True, blank=True, related_name="finetunings",
-        help_text="The version that a fine-tuning goes on from.",
+        help_text="The version that a fine-tuning continues.",
     )  # fmt: skip
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True
@@ -57,17 +57,15 @@ class TrainingRun(models.Model):
     packages = models.JSONField(
         default=dict, help_text="Versions of the packages that the result depends on."
     )
-    progress = models.JSONField(
-        default=dict, help_text="percent, stage, epoch, epochs, eta_s: where it is."
-    )
+    progress = models.JSONField(default=dict, help_text="percent, stage, epoch, epochs, eta_s.")
     history = models.JSONField(default=list, help_text="One entry an epoch.")
     trials = models.JSONField(default=list, help_text="One entry a trial of a search.")
     error = models.TextField(blank=True)
     attempt = models.PositiveSmallIntegerField(
-        default=0, help_text="How many workers have taken it up."
+        default=0, help_text="How many workers have started it."
     )
     lost_workers = models.PositiveSmallIntegerField(
-        default=0, help_text="How many of them ended without a word."
+        default=0, help_text="How many of them ended unexpectedly."
     )
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -87,9 +85,10 @@ class TrainingRun(models.Model):
 
 
 class ModelVersion(models.Model):
-    """One trained model, as a folder of files that never change; only its stage does.
+    """One trained model: a folder of files that never change. Only its stage changes.
 
-    The folder's card repeats what stands here, so that the folder can be registered elsewhere.
+    The folder's card repeats the fields of this row, so that the folder can be registered
+    elsewhere.
     """
 
     class Stage(models.TextChoices):
@@ -128,12 +127,12 @@ class ModelVersion(models.Model):
 
     @property
     def folder(self) -> Path:
-        """Where its files lie."""
+        """The folder of the version's files."""
         return Path(settings.CHAMPIPY_HOME) / "models" / self.name / str(self.version)
 
 
 class StageTransition(models.Model):
-    """One change of a version's stage; append-only."""
+    """One change of a version's stage. Rows are only added."""
 
     model_version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="transitions")
     from_stage = models.CharField(max_length=20, choices=ModelVersion.Stage)

@@ -1,8 +1,8 @@
 """Writes on training runs. The row is the truth; the broker only wakes the worker.
 
-A running run is *held* by the process that writes its heartbeat. Every write of the holder goes to
-the row only while it still runs in the holder's own attempt (`run_update`): a process that was
-taken for dead, or whose run was cancelled, finds out with its next write and changes nothing.
+The process that writes a running run's heartbeat *holds* the run. The holder's writes change the
+row only while the run is running and its `attempt` is the holder's (`run_update`). If the run was
+cancelled, or its process was presumed dead, the next write changes nothing and raises RunLost.
 """
 
 import logging
@@ -32,16 +32,17 @@ Result = TypeVar("Result")
 LOST_AFTER = timedelta(seconds=60)
 """A run whose heartbeat is older than this, by the database's clock, has lost its process."""
 MAX_LOST_WORKERS: Final = 2
+"""A run that has lost this many processes fails."""
 RETRY_FOR_S: Final = 300.0
-"""For how long a write that must not be lost is tried again."""
+"""How long a write that must not be lost is retried."""
 RETRY_PAUSE_S: Final = 2.0
 
 
-class RunLost(Exception):  # noqa: N818 - a state of affairs
-    """The run is not this process's any more: cancelled, or taken for dead."""
+class RunLost(Exception):  # noqa: N818 - a state, not a fault
+    """The process no longer holds the run: the run was cancelled, or the process presumed dead."""
 
 
-class RunEnded(Exception):  # noqa: N818
+class RunEnded(Exception):  # noqa: N818 - a state, not a fault
     """The run has ended, so there is nothing to cancel."""
 
 
@@ -52,7 +53,7 @@ def run_create(
     parent: ModelVersion | None,
     requested_by: User | None,
 ) -> TrainingRun:
-    """Put a run into the queue; `supervision.trainings.services.run_request` checks it before."""
+    """Queue a run and return it. `supervision.trainings.services.run_request` checks it first."""
     return TrainingRun.objects.create(
         kind=kind,
         parameters=dict(parameters),
@@ -65,7 +66,7 @@ def run_create(
 def progress_at(
     stage: str, percent: float = 0, epoch: int = 0, epochs: int = 0, eta_s: int | None = None
 ) -> dict[str, Any]:
-    """Return a run's `progress`: 0 to 100 percent, and the seconds that are left, where known."""
+    """Return a run's `progress`: `percent` is 0 to 100, `eta_s` the seconds left, if known."""
     return {
         "percent": percent,
         "stage": stage,
@@ -76,9 +77,10 @@ def progress_at(
 
 
 def run_claim(*, run: TrainingRun | None = None) -> TrainingRun | None:
-    """Begin the oldest queued run, or the given one, unless one is running: return it, or None.
+    """Start the oldest queued run, or the given one, and return it.
 
-    However many processes claim at once, one of them gets it: the table holds one running row.
+    Return None if nothing is queued or another run is running. If several processes claim at the
+    same time, one of them gets the run: a constraint allows only one running row.
     """
     queued = TrainingRun.objects.filter(status=Status.QUEUED)
     if run is not None:
@@ -104,37 +106,42 @@ def run_claim(*, run: TrainingRun | None = None) -> TrainingRun | None:
     return chosen
 
 
-def _held(run: TrainingRun) -> QuerySet[TrainingRun]:
+def _held_row(run: TrainingRun) -> QuerySet[TrainingRun]:
     return TrainingRun.objects.filter(pk=run.pk, status=Status.RUNNING, attempt=run.attempt)
 
 
 def run_update(*, run: TrainingRun, **values: Any) -> None:
-    """Write fields of a run that this process holds. Raises RunLost, and changes nothing, else."""
-    if not _held(run).update(**values):
-        raise RunLost(f"Run {run.pk} is not this process's any more.")
+    """Write fields of a run that this process holds.
+
+    Raises RunLost, and changes nothing, if this process does not hold the run.
+    """
+    if not _held_row(run).update(**values):
+        raise RunLost(f"This process no longer holds run {run.pk}.")
     for field, value in values.items():
         setattr(run, field, value)
 
 
 def run_heartbeat(*, run: TrainingRun) -> None:
-    """Say that the process that holds the run is alive. Raises RunLost."""
-    if not _held(run).update(heartbeat_at=Now()):
-        raise RunLost(f"Run {run.pk} is not this process's any more.")
+    """Record that this process, which holds the run, is alive. Raises RunLost if it does not."""
+    if not _held_row(run).update(heartbeat_at=Now()):
+        raise RunLost(f"This process no longer holds run {run.pk}.")
 
 
 def run_lock(*, run: TrainingRun) -> None:
-    """Keep the run from being cancelled or taken until this transaction ends. Raises RunLost.
+    """Lock the run until this transaction ends, so that it can't be cancelled or requeued.
 
-    What registers a version calls it first: a run that was cancelled never leaves a version.
+    Registering a version calls this first, so that a cancelled run never leaves a version. Raises
+    RunLost if this process does not hold the run.
     """
-    if _held(run).select_for_update().values_list("pk").first() is None:
-        raise RunLost(f"Run {run.pk} is not this process's any more.")
+    if _held_row(run).select_for_update().values_list("pk").first() is None:
+        raise RunLost(f"This process no longer holds run {run.pk}.")
 
 
 def run_finish(*, run: TrainingRun, error: str = "") -> None:
-    """End a run that this process holds: succeeded, or failed with an error for people to read.
+    """End a run that this process holds: succeeded, or failed with a readable `error`.
 
-    Tried for RETRY_FOR_S where the database is away. Raises RunLost.
+    Retried for RETRY_FOR_S seconds while the database is unavailable. Raises RunLost if this
+    process does not hold the run.
     """
 
     def finish() -> None:
@@ -147,14 +154,14 @@ def run_finish(*, run: TrainingRun, error: str = "") -> None:
 
 
 def run_cancel(*, run: TrainingRun) -> TrainingRun:
-    """Cancel a queued or running run and return it; its process ends within ten seconds.
+    """Cancel a queued or running run and return it. Its process ends within ten seconds.
 
-    Raises RunEnded where it has ended, or has registered its version and is about to.
+    Raises RunEnded if the run has ended, or has registered its version and is about to end.
     """
     with transaction.atomic():
         current = _locked(run)
         if current.status not in (Status.QUEUED, Status.RUNNING):
-            raise RunEnded(f"Run {run.pk} has {current.status} already.")
+            raise RunEnded(f"Run {run.pk} has already ended: {current.status}.")
         if ModelVersion.objects.filter(run=run).exists():
             raise RunEnded(f"Run {run.pk} is done: {current.model_version} is registered.")
         _end(current, Status.CANCELLED, current.progress, "")
@@ -163,10 +170,10 @@ def run_cancel(*, run: TrainingRun) -> TrainingRun:
 
 
 def runs_recover() -> list[TrainingRun]:
-    """Take up the runs whose process has died; return them.
+    """Requeue or end the runs whose process has died, and return them.
 
-    The first time a run goes back into the queue (its features are cached, so it goes on quickly),
-    the second time it fails. One that had registered its version has succeeded.
+    When its first process dies, a run is queued again; its features are cached, so it catches up
+    quickly. When the second dies, it fails. A run that has registered its version succeeds.
     """
     with transaction.atomic():
         lost = list(
@@ -181,26 +188,26 @@ def runs_recover() -> list[TrainingRun]:
                 _requeue(run, lost_workers=run.lost_workers + 1)
             else:
                 error = (
-                    f"Its process ended without a word, {MAX_LOST_WORKERS} times, last in stage "
-                    f"{run.progress['stage']!r}. Most often the system ended it for want of memory:"
-                    " ask for fewer variables, or give the training worker more memory."
+                    f"Its process ended unexpectedly {MAX_LOST_WORKERS} times, last in stage "
+                    f"{run.progress['stage']!r}. The usual cause is too little memory: train fewer "
+                    "variables, or give the training worker more memory."
                 )
                 _end(run, Status.FAILED, run.progress, error)
-            logger.warning("Run %s had lost its process: now %s", run.pk, run.status)
+            logger.warning("The process of run %s died; the run is now %s", run.pk, run.status)
     return lost
 
 
 def run_release() -> None:
-    """Put the running run back into the queue: its worker is being stopped, and is not to blame.
+    """Queue the running run again because its worker is being stopped; no lost worker is counted.
 
-    Its process finds out with the next heartbeat and ends. The run begins again, with its features
-    cached, when a worker is there.
+    Its process notices at the next heartbeat and ends. The run starts again, with its features
+    cached, when a training worker is available.
     """
     with transaction.atomic():
         for run in TrainingRun.objects.select_for_update().filter(status=Status.RUNNING):
             if not ModelVersion.objects.filter(run=run).exists():
                 _requeue(run, lost_workers=run.lost_workers)
-                logger.info("Run %s waits until a training worker is there again", run.pk)
+                logger.info("Run %s is queued again: its worker is being stopped", run.pk)
 
 
 def _requeue(run: TrainingRun, *, lost_workers: int) -> None:
@@ -213,7 +220,7 @@ def _locked(run: TrainingRun) -> TrainingRun:
 
 
 def _end(run: TrainingRun, status: str, progress: Mapping[str, Any], error: str) -> None:
-    """Write the end of a run whose row is locked."""
+    """Write the end of a run. The caller has locked its row."""
     run.status, run.error = status, error
     if status == Status.SUCCEEDED:
         run.progress = {**progress, "percent": 100, "stage": "done", "eta_s": None}
@@ -225,9 +232,10 @@ def _end(run: TrainingRun, status: str, progress: Mapping[str, Any], error: str)
 
 
 def retry_database(write: Callable[[], Result]) -> Result:
-    """Return what `write` gives, trying again for RETRY_FOR_S while the database is away.
+    """Return the result of `write`, retried for RETRY_FOR_S seconds while the database is away.
 
-    `write` must do no harm when it runs twice: a commit may arrive and its answer be lost.
+    `write` must be idempotent: a commit may succeed although its confirmation is lost. After
+    RETRY_FOR_S, or inside a transaction, the database's error is raised.
     """
     deadline = time.monotonic() + RETRY_FOR_S
     while True:
@@ -236,6 +244,6 @@ def retry_database(write: Callable[[], Result]) -> Result:
         except (OperationalError, InterfaceError) as error:
             if connection.in_atomic_block or time.monotonic() > deadline:
                 raise
-            logger.warning("The database does not answer, trying again: %s", error)
+            logger.warning("The database does not answer; retrying: %s", error)
             connection.close()
             time.sleep(RETRY_PAUSE_S)

@@ -1,4 +1,4 @@
-"""Scores of a photo by a model version; keeps the last engine that was used in this process."""
+"""Scores photos with a model version. The last engine used stays loaded in this process."""
 
 import os
 import threading
@@ -18,7 +18,7 @@ _loaded: tuple[int, LiteRTEngine] | None = None
 
 
 def load_engine(version: ModelVersion) -> None:
-    """Load a version's engine into this process, so that the next photo need not wait for it."""
+    """Load a version's engine into this process, so that the next photo does not wait for it."""
     with _lock:
         _engine(version)
 
@@ -26,7 +26,8 @@ def load_engine(version: ModelVersion) -> None:
 def score_image(version: ModelVersion, image: Image.Image) -> list[float]:
     """Return calibrated percentages (two decimals) in the order of the version's labels.
 
-    `image` is what `decode_photo` returned. One call at a time: the engine owns its memory.
+    `image` is the result of `decode_photo`. Calls run one at a time: they share the engine's
+    memory.
     """
     with _lock:
         scores = _engine(version).score(to_input(image, version.input_size))
@@ -35,7 +36,7 @@ def score_image(version: ModelVersion, image: Image.Image) -> list[float]:
 
 
 def _engine(version: ModelVersion) -> LiteRTEngine:
-    global _loaded  # noqa: PLW0603 - the one engine of this process
+    global _loaded  # noqa: PLW0603 - this process's only engine
     if _loaded is None or _loaded[0] != version.pk:
         threads = settings.CHAMPIPY_INFERENCE_THREADS or os.cpu_count() or 1
         _loaded = version.pk, version_artifact(version).load_engine(threads)

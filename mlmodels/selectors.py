@@ -9,9 +9,9 @@ from mlmodels.models import ModelVersion, StageTransition, TrainingRun
 
 
 def production_version() -> ModelVersion | None:
-    """Return the version in production, or None where there is none yet.
+    """Return the version in production, or None if there is none yet.
 
-    Without the card and the metrics, which a prediction does not need.
+    Its card, metrics and files are deferred: a prediction does not need them.
     """
     return (
         ModelVersion.objects.defer("card", "metrics", "files")
@@ -21,50 +21,50 @@ def production_version() -> ModelVersion | None:
 
 
 def version_before_production() -> ModelVersion | None:
-    """Return the version that a rollback puts back, or None where there is none.
+    """Return the version that a rollback restores, or None if there is none.
 
-    Promotions are a pile: each lays a version on it, a rollback takes one off. So a second rollback
-    goes further back, and none puts back the version that has just been taken out.
+    Promotions form a stack: a promotion pushes a version, a rollback pops one. So a second rollback
+    goes further back and never restores the version that the first one removed.
     """
-    pile: list[int] = []
+    stack: list[int] = []
     into_production = StageTransition.objects.filter(to_stage=ModelVersion.Stage.PRODUCTION)
     for pk, gate in into_production.order_by("id").values_list("model_version_id", "gate"):
         if gate.get("rollback"):
-            pile.pop()
+            stack.pop()
         else:
-            pile.append(pk)
-    return ModelVersion.objects.get(pk=pile[-2]) if len(pile) > 1 else None
+            stack.append(pk)
+    return ModelVersion.objects.get(pk=stack[-2]) if len(stack) > 1 else None
 
 
 def version_in_stage(*, name: str, stage: str) -> ModelVersion | None:
-    """Return the newest version of this name in this stage, or None where there is none."""
+    """Return the newest version of this name in this stage, or None."""
     return ModelVersion.objects.filter(name=name, stage=stage).order_by("-version").first()
 
 
 def stages_in_use() -> list[tuple[str, str]]:
-    """Return which pairs of name and stage there are versions of."""
+    """Return the pairs of name and stage for which a version exists."""
     pairs = ModelVersion.objects.order_by("name", "stage").values_list("name", "stage")
     return list(pairs.distinct())
 
 
 def training_runs() -> QuerySet[TrainingRun]:
-    """Return the runs, newest first, with their versions, and without what is long and not shown.
+    """Return the runs with their versions, newest first.
 
-    The manifest of a dataset has a thousand entries.
+    Long fields that no page shows are deferred; a dataset, for example, lists a thousand photos.
     """
     versions = ("model_version", "parent")
-    long = [f"{version}__{field}" for version in versions for field in ("card", "files")]
+    long_fields = [f"{version}__{field}" for version in versions for field in ("card", "files")]
     return (
         TrainingRun.objects.select_related(*versions, "requested_by")
-        .defer("dataset", "parent__metrics", *long)
+        .defer("dataset", "parent__metrics", *long_fields)
         .order_by("-id")
     )
 
 
 def photos_trained_on(version: ModelVersion) -> frozenset[str] | None:
-    """Return the SHA-256 of all photos that a version and those before it were made from.
+    """Return the SHA-256 of every photo used to train or validate a version and its ancestors.
 
-    None where that is not known: a version that came as a folder, or goes back to one.
+    None if that is unknown because the version, or an ancestor, was registered from a folder.
     """
     photos: set[str] = set()
     ancestor: ModelVersion | None = version
@@ -78,20 +78,20 @@ def photos_trained_on(version: ModelVersion) -> frozenset[str] | None:
 
 
 def file_records(artifact: Artifact) -> dict[str, dict]:
-    """Return the SHA-256 and size of an artifact's files, as ModelVersion.files holds them."""
+    """Return the SHA-256 and size of an artifact's files, as stored in ModelVersion.files."""
     return {name: asdict(record) for name, record in artifact.card.files.items()}
 
 
 def version_artifact(version: ModelVersion) -> Artifact:
-    """Return a version's checked files.
+    """Return a version's files after checking them.
 
-    Raises ArtifactError where they are missing, damaged, or those of another version: a home and a
-    database that do not belong together.
+    Raises ArtifactError if they are missing, damaged or another version's. The last happens when
+    CHAMPIPY_HOME and the database do not belong together.
     """
     artifact = read_artifact(version.folder)
     if file_records(artifact) != version.files:
         raise ArtifactError(
-            f"{version.folder} holds another model than the database knows as {version}. "
+            f"{version.folder} holds another model than {version} in the database. "
             "Register the right folder again with register_model."
         )
     return artifact

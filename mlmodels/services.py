@@ -1,4 +1,4 @@
-"""Writes on model versions: registering a folder, exporting one, promoting one."""
+"""Writes on model versions: register, export, promote and roll back."""
 
 import logging
 import shutil
@@ -19,18 +19,19 @@ from mlmodels.selectors import file_records, version_artifact, version_before_pr
 logger = logging.getLogger(__name__)
 
 PRETRAINED = Path(__file__).parent / "pretrained"
-"""The version that comes with the project."""
+"""Folder of the version that comes with ChampiPy."""
 
 
 def version_register(
     *, folder: Path, run: TrainingRun | None = None, parent: ModelVersion | None = None
 ) -> tuple[ModelVersion, bool]:
-    """Register a version's folder in Staging and copy it home; return it and whether it is new.
+    """Register a version's folder in Staging; return the version and whether it is new.
 
-    The folder is checked whole before anything is written. One that was registered before is
-    returned as it is, and its files are laid anew where they are missing or damaged.
-    Raises ArtifactError where the folder is not what it should be, RunLost where `run` was
-    cancelled or taken from this process meanwhile.
+    The folder is checked completely before anything is written, then copied into CHAMPIPY_HOME. A
+    version that is already registered is returned unchanged; if its files are missing or damaged,
+    they are copied again.
+    Raises ArtifactError if the folder is not a valid artifact, RunLost if this process no longer
+    holds `run`.
     """
     artifact = read_artifact(folder)
     artifact.load_engine()
@@ -45,12 +46,12 @@ def version_register(
             for label in artifact.card.labels:
                 Species.objects.get_or_create(name=label)
             version = _version_row(artifact.card, files=files, run=run, parent=parent)
-        _lay_files(folder, version)
+        _copy_files(folder, version)
     return version, is_new
 
 
 def _lock_versions() -> None:
-    """Let nobody else write versions until this transaction ends: numbers go up one by one."""
+    """Block other writes of versions until this transaction ends, so that numbers have no gaps."""
     with connection.cursor() as cursor:
         cursor.execute(f'LOCK TABLE "{ModelVersion._meta.db_table}" IN SHARE ROW EXCLUSIVE MODE')
 
@@ -75,8 +76,8 @@ def _version_row(
     )
 
 
-def _lay_files(source: Path, version: ModelVersion) -> None:
-    """Copy a checked folder to where the version's files lie, unless they lie there unharmed."""
+def _copy_files(source: Path, version: ModelVersion) -> None:
+    """Copy a checked folder to the version's folder, unless that is already intact."""
     target = version.folder
     try:
         version_artifact(version)
@@ -89,50 +90,51 @@ def _lay_files(source: Path, version: ModelVersion) -> None:
 
 
 def version_export(*, version: ModelVersion, folder: Path) -> None:
-    """Copy a version's files, checked, into a new or empty folder, from where it can be registered.
+    """Check a version's files and copy them into a new or empty folder for `version_register`.
 
-    Raises FileExistsError where the folder holds something, ArtifactError on a damaged version.
+    Raises FileExistsError if the folder is not empty, ArtifactError if the version is damaged.
     """
     version_artifact(version)
     if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty: give a new folder, or empty it first.")
+        raise FileExistsError(f"{folder} is not empty. Give a new folder, or empty this one first.")
     shutil.copytree(version.folder, folder, dirs_exist_ok=True)
 
 
 Gate = Callable[[ModelVersion, ModelVersion | None], dict]
-"""Given a candidate and the version in production, returns what StageTransition.gate is to hold,
-or raises to refuse the candidate."""
+"""Takes a candidate and the version in production, and returns the value of StageTransition.gate.
+Raises to refuse the candidate."""
 
 
-class NothingToRollBackTo(Exception):  # noqa: N818 - a state of affairs
-    """No version was in production before the present one."""
+class NoPreviousVersion(Exception):  # noqa: N818 - a state, not a fault
+    """No version was in production before the current one."""
 
 
 def version_promote(
     *, version: ModelVersion, by: User | None, reason: str, gate: Gate | None = None
 ) -> None:
-    """Put a version into production and archive the one before, in one transaction.
+    """Put a version into production and archive the current one, in one transaction.
 
-    `gate` is asked inside of it, so that what it says is about the version that is really replaced;
-    predictions go on meanwhile. A version that is in production already stays there, unasked.
-    Raises what the gate raises, and ArtifactError where the version's files are not intact; nothing
-    changes then.
+    `gate` is called inside that transaction, so that it compares with the version that is really
+    replaced. Predictions continue meanwhile. If the version is already in production, nothing
+    happens and `gate` is not called.
+    Raises what `gate` raises, and ArtifactError if the version's files are not intact; then nothing
+    changes.
     """
     with transaction.atomic():
         current = _lock_production()
         if current == version:
             return
-        said = gate(version, current) if gate is not None else {}
-        _switch(version, current, by=by, reason=reason, gate=said)
+        gate_result = gate(version, current) if gate is not None else {}
+        _replace_production(version, current, by=by, reason=reason, gate=gate_result)
 
 
 def version_rollback(
     *, leaving: ModelVersion, by: User | None, reason: str, gate: Gate | None = None
 ) -> None:
-    """Put back the version that was in production before `leaving`: one promotion undone.
+    """Undo the promotion of `leaving`: restore the version that was in production before it.
 
-    Where `leaving` is in production no longer (a button clicked twice), nothing changes.
-    Raises NothingToRollBackTo, and what `version_promote` raises.
+    If `leaving` is no longer in production (a button clicked twice), nothing changes.
+    Raises NoPreviousVersion, and what `version_promote` raises.
     """
     with transaction.atomic():
         current = _lock_production()
@@ -140,9 +142,11 @@ def version_rollback(
             return
         version = version_before_production()
         if version is None:
-            raise NothingToRollBackTo
-        said = gate(version, current) if gate is not None else {}
-        _switch(version, current, by=by, reason=reason, gate={**said, "rollback": True})
+            raise NoPreviousVersion
+        gate_result = gate(version, current) if gate is not None else {}
+        _replace_production(
+            version, current, by=by, reason=reason, gate={**gate_result, "rollback": True}
+        )
 
 
 def _lock_production() -> ModelVersion | None:
@@ -150,7 +154,7 @@ def _lock_production() -> ModelVersion | None:
     return ModelVersion.objects.filter(stage=ModelVersion.Stage.PRODUCTION).first()
 
 
-def _switch(
+def _replace_production(
     version: ModelVersion,
     current: ModelVersion | None,
     *,
@@ -163,7 +167,7 @@ def _switch(
     if current is not None:
         _change_stage(current, ModelVersion.Stage.ARCHIVED, by=by, reason=reason, gate={})
     _change_stage(version, ModelVersion.Stage.PRODUCTION, by=by, reason=reason, gate=gate)
-    logger.info("%s goes into production: %s", version, reason)
+    logger.info("%s is put into production: %s", version, reason)
 
 
 def _change_stage(

@@ -1,4 +1,4 @@
-"""Trains a new version as a run asks for; loads TensorFlow, so only trainings import it."""
+"""Trains the new version that a run requests. Loads TensorFlow, so only trainings import it."""
 
 import logging
 import tempfile
@@ -19,7 +19,7 @@ from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.ml.export import CALIBRATION_PHOTOS, export_engine, export_float_engine
 from mlmodels.ml.features import calibration_pixels, photo_pixels
 from mlmodels.ml.network import build_network
-from mlmodels.ml.search import CUT, Trial, search
+from mlmodels.ml.search import SEARCH_CUT, Trial, search
 from mlmodels.ml.training import StartingPoint, train
 from mlmodels.ml.training_types import (
     Progress,
@@ -35,18 +35,19 @@ from mlmodels.services import version_register
 logger = logging.getLogger(__name__)
 
 MODEL_NAME = "VGG16"
-CLOSING_MINUTES: Final = 5.0
-CLOSING_SHARE: Final = 0.35
-"""What export and evaluation may take of a run's minutes: the smaller of the two."""
+MAX_EXPORT_MINUTES: Final = 5.0
+MAX_EXPORT_SHARE: Final = 0.35
+"""Export and evaluation get the smaller of these: the minutes, or the share of the time budget."""
 SEARCH_SHARE: Final = 0.45
-"""The share of a search's other minutes that its trials may take; the best is trained after."""
-TRAINED_AT: Final = 0.9
-"""Where the progress that is shown stands when the training itself is done."""
-PARITY: Final = 0.99
-PARITY_LOSS: Final = 0.005
-"""int8 must give the float network's answer this often, and lose no more accuracy than that."""
-PARITY_PHOTOS: Final = 300
-"""At most so many photos are scored by the float network, at a quarter of a second each."""
+"""Share of a search's remaining minutes for its trials; the best trial is trained afterwards."""
+TRAINING_PROGRESS: Final = 0.9
+"""The displayed progress, 0 to 1, when the training itself is done."""
+MIN_AGREEMENT: Final = 0.99
+"""The int8 engine must give the float network's answer for at least this share of the photos."""
+MAX_ACCURACY_LOSS: Final = 0.005
+"""The int8 engine's accuracy may be this much lower than the float network's."""
+MAX_PARITY_PHOTOS: Final = 300
+"""The float network scores at most this many photos, at a quarter of a second each."""
 
 Report = Callable[[Progress], None]
 
@@ -59,16 +60,16 @@ def version_train(
     report: Report,
     should_stop: Callable[[], bool],
 ) -> ModelVersion:
-    """Train what `run` asks for on `dataset`, and register the result as a version in Staging.
+    """Train the version that `run` requests on `dataset`, and register and return it in Staging.
 
-    Within `run.parameters["minutes"]` from now; what it had to leave out stands in the card. `run`
-    must be held by this process (`run_services`); its packages and trials are written.
-    Raises TrainingStopped when `should_stop` says so, RunLost where the run is not ours any more,
-    BackboneUnavailable, PhotoError and ArtifactError.
+    The time budget is `run.parameters["minutes"]`, counted from now; the card records what did not
+    fit. This process must hold `run` (`run_services`), whose packages and trials are written.
+    Raises TrainingStopped if `should_stop` returns True, RunLost if this process no longer holds
+    the run, BackboneUnavailable, PhotoError and ArtifactError.
     """
-    begun = time.monotonic()
+    started = time.monotonic()
     minutes = float(run.parameters["minutes"])
-    closing = min(CLOSING_MINUTES, CLOSING_SHARE * minutes)
+    export_minutes = min(MAX_EXPORT_MINUTES, MAX_EXPORT_SHARE * minutes)
     retry_database(lambda: run_update(run=run, packages=installed_versions()))
     cache = Path(settings.CHAMPIPY_HOME) / "cache"
     weights_file = settings.CHAMPIPY_VGG16_WEIGHTS
@@ -77,33 +78,33 @@ def version_train(
     )
 
     def minutes_left() -> float:
-        return max(0.01, minutes - closing - (time.monotonic() - begun) / 60)
+        return max(0.01, minutes - export_minutes - (time.monotonic() - started) / 60)
 
     def report_stage(stage: str, fraction: float) -> None:
         if should_stop():
             raise TrainingStopped(f"The run was stopped in stage {stage!r}.")
-        elapsed = time.monotonic() - begun
+        elapsed = time.monotonic() - started
         report(Progress(stage, fraction, eta_seconds=elapsed * (1 - fraction) / fraction))
 
     parameters = _parameters(run)
     shared: dict[str, Any] = {
         "backbone": backbone, "cache_dir": cache / "features", "should_stop": should_stop,
     }  # fmt: skip
-    begins_at, cut = 0.0, None
+    search_progress, cut = 0.0, None
     if run.kind == TrainingRun.Kind.SEARCH:
         trials: list[dict[str, Any]] = []
 
-        def keep(trial: Trial) -> None:
+        def record_trial(trial: Trial) -> None:
             trials.append(asdict(trial))
             retry_database(lambda: run_update(run=run, trials=trials))
 
-        begins_at, cut = SEARCH_SHARE * TRAINED_AT, CUT
+        search_progress, cut = SEARCH_SHARE * TRAINING_PROGRESS, SEARCH_CUT
         parameters = search(
             dataset,
             replace(parameters, minutes=SEARCH_SHARE * minutes_left()),
             trials=run.parameters["trials"],
-            progress=_between(report, 0.0, begins_at),
-            on_trial=keep,
+            progress=_report_between(report, 0.0, search_progress),
+            on_trial=record_trial,
             **shared,
         )
     trained = train(
@@ -111,11 +112,11 @@ def version_train(
         replace(parameters, minutes=minutes_left()),
         start=_starting_point(run),
         cut=cut,
-        progress=_between(report, begins_at, TRAINED_AT),
+        progress=_report_between(report, search_progress, TRAINING_PROGRESS),
         **shared,
     )
     with tempfile.TemporaryDirectory() as scratch:
-        report_stage("export", TRAINED_AT)
+        report_stage("export", TRAINING_PROGRESS)
         engine, metrics = _export(trained, dataset, held_out, Path(scratch), report_stage)
         report_stage("registration", 0.99)
         write_artifact(
@@ -131,7 +132,7 @@ def version_train(
             dataset_hash=run.dataset_sha256,
             seed=trained.parameters.seed,
             metrics=metrics,
-            recipe=_recipe(run, trained, dataset, time.monotonic() - begun),
+            recipe=_recipe(run, trained, dataset, time.monotonic() - started),
         )
         version, _ = retry_database(
             lambda: version_register(folder=Path(scratch) / "version", run=run, parent=run.parent)
@@ -140,9 +141,9 @@ def version_train(
 
 
 def _parameters(run: TrainingRun) -> TrainingParameters:
-    asked = {name: run.parameters[name] for name in ("variables", "epochs", "views", "seed")
-             if name in run.parameters}  # fmt: skip
-    return TrainingParameters(**asked)
+    requested = {name: run.parameters[name] for name in ("variables", "epochs", "views", "seed")
+                 if name in run.parameters}  # fmt: skip
+    return TrainingParameters(**requested)
 
 
 def _starting_point(run: TrainingRun) -> StartingPoint | None:
@@ -151,8 +152,8 @@ def _starting_point(run: TrainingRun) -> StartingPoint | None:
     return StartingPoint(version_artifact(run.parent).load_weights(), run.parent.temperature)
 
 
-def _between(report: Report, begin: float, end: float) -> Report:
-    """Return a report for a part of the run: its own 0 to 1 are `begin` to `end` of the whole."""
+def _report_between(report: Report, begin: float, end: float) -> Report:
+    """Return a report for a part of the run that spans `begin` to `end` of the whole (0 to 1)."""
 
     def report_part(progress: Progress) -> None:
         eta = progress.eta_seconds
@@ -171,7 +172,10 @@ def _export(
     folder: Path,
     report_stage: Callable[[str, float], None],
 ) -> tuple[Path, dict[str, Any]]:
-    """Write the engine, int8 if that answers as the float network does; return it and figures."""
+    """Write the engine and return its path and its metrics.
+
+    It is int8 if its answers match the float network's, else float16.
+    """
     size = trained.parameters.input_size
     photos = held_out.photos if held_out else dataset.validation
     truth = np.array([photo.label for photo in photos])
@@ -183,16 +187,21 @@ def _export(
     logits = engine_logits(
         LiteRTEngine.load(path, trained.weights), photos, lambda: report_stage("evaluation", 0.94)
     )
-    some = photos[:PARITY_PHOTOS]
-    float_logits = _float_logits(trained, some, lambda: report_stage("parity", 0.96))
-    answers, float_answers = logits[: len(some)].argmax(axis=1), float_logits.argmax(axis=1)
+    compared = photos[:MAX_PARITY_PHOTOS]
+    float_logits = _float_logits(trained, compared, lambda: report_stage("parity", 0.96))
+    answers, float_answers = logits[: len(compared)].argmax(axis=1), float_logits.argmax(axis=1)
     agreement = float(np.mean(answers == float_answers))
-    loss = float(np.mean(float_answers == truth[: len(some)])) - float(
-        np.mean(answers == truth[: len(some)])
+    accuracy_loss = float(np.mean(float_answers == truth[: len(compared)])) - float(
+        np.mean(answers == truth[: len(compared)])
     )
     precision = "int8"
-    if agreement < PARITY or loss > PARITY_LOSS:
-        logger.warning("int8 agrees on %.1f %% only: the float network serves", 100 * agreement)
+    if agreement < MIN_AGREEMENT or accuracy_loss > MAX_ACCURACY_LOSS:
+        logger.warning(
+            "int8 agrees with the float network on only %.1f %% of the photos and loses %.1f points"
+            " of accuracy: the engine is written as float16",
+            100 * agreement,
+            100 * accuracy_loss,
+        )
         precision = "float16"
         export_float_engine(trained.weights, size, path)
         logits = engine_logits(
@@ -208,8 +217,8 @@ def _export(
         "engine": {
             "precision": precision,
             "int8_agreement": agreement,
-            "int8_accuracy_loss": loss,
-            "n": len(some),
+            "int8_accuracy_loss": accuracy_loss,
+            "n": len(compared),
         },
     }
     if held_out is not None:

@@ -1,4 +1,4 @@
-"""Predictions. Photos are shown in supervision, where they are reviewed."""
+"""Admin page of predictions. Photos have theirs in `supervision`, where they are reviewed."""
 
 from django.contrib import admin
 from django.db.models import QuerySet

@@ -1,4 +1,4 @@
-"""Why a prediction can fail: the codes of the API, with their HTTP status and a plain message."""
+"""Reasons why a prediction fails: the API's codes, each with its HTTP status and a message."""
 
 from typing import NamedTuple
 
@@ -10,8 +10,10 @@ class Failure(NamedTuple):
 
 FAILURES = {
     "image_not_found": Failure(422, "There is no photo at this address."),
-    "not_an_image": Failure(422, "This is no photo in JPEG, PNG, WebP, GIF, BMP or TIFF."),
-    "image_truncated": Failure(422, "The photo is cut off or damaged. Send the whole file."),
+    "not_an_image": Failure(
+        422, "This file is not a photo. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file."
+    ),
+    "image_truncated": Failure(422, "The photo is incomplete or damaged. Send the whole file."),
     "url_forbidden": Failure(422, "This address may not be fetched."),
     "image_too_large": Failure(413, "The photo is over 10 MB or 25 megapixels."),
     "image_timeout": Failure(504, "The photo's server took too long."),
@@ -20,13 +22,13 @@ FAILURES = {
         503, "No model is in production. An administrator has to promote one."
     ),
     "prediction_failed": Failure(
-        500, "The photo could not be scored, though it was tried more than once. Send it again."
+        500, "The photo could not be scored, even after several attempts. Send it again."
     ),
 }
 
 
 class PredictionRefused(Exception):  # noqa: N818 - an answer, not a fault
-    """A prediction that cannot be answered; `code` is one of FAILURES."""
+    """A prediction can't be answered. `code` is a key of FAILURES."""
 
     def __init__(self, code: str, detail: str = "") -> None:
         self.code = code if code in FAILURES else "prediction_failed"

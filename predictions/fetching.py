@@ -1,16 +1,17 @@
-"""Brings the bytes of a photo from a URL that a user gave: the project's only HTTP client.
+"""Downloads a photo from a URL that a user gave. This is the project's only HTTP client.
 
-Whoever may name a URL may try to reach machines that only this server can reach, to hold up a
-worker, or to fill its memory. So:
+A user could give a URL in order to reach machines that only this server can reach, to block a
+worker, or to fill its memory. Therefore:
 
-* one strict parser (`photo_urls`) decides what a URL says, and exactly that is connected to;
-* only public addresses are connected to, at every redirect, and the address that was vetted is the
-  one used: a name is not looked up a second time (DNS rebinding);
-* time and bytes are counted on the socket, below HTTP: a host that drips its headers is cut off at
-  the same moment as one that drips its photo.
+* One strict parser (`photo_urls`) reads the URL, and the connection uses exactly what it returns.
+* Only public addresses are connected to, at every redirect. The checked address is the one that is
+  used: a name is not looked up a second time (DNS rebinding).
+* Time and bytes are limited at the socket, below HTTP, so that slow headers are cut off at the same
+  deadline as a slow body.
 
-It stands on urllib3's connections, a layer below requests: proxies, cookies, netrc, pools and
-automatic redirects are not switched off but absent. It is thread-safe and uses no signals.
+It uses urllib3's connections, one layer below requests. There, proxies, cookies, netrc, pools and
+automatic redirects do not exist, so they need not be turned off. It is thread-safe and uses no
+signals.
 """
 
 import functools
@@ -55,27 +56,28 @@ __all__ = [
 
 USER_AGENT = "ChampiPy/0.1 (mushroom species identification)"
 MAX_REDIRECTS = 3
-HEADER_ALLOWANCE = 256 * 1024  # bytes on the wire beside the photo: headers and chunk sizes
-MAX_ADDRESSES = 4  # addresses of one name that are tried
+HEADER_ALLOWANCE = 256 * 1024  # bytes received besides the photo: headers and chunk sizes
+MAX_ADDRESSES = 4  # how many addresses of a name are tried
 
 _PIECE = 64 * 1024
 _REDIRECTS = {301, 302, 303, 307, 308}
 _ENCODINGS = {"", "identity", "gzip", "x-gzip", "deflate"}
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"}
-_lookups = threading.BoundedSemaphore(64)  # names being looked up at a time, stuck ones included
+_lookups = threading.BoundedSemaphore(64)  # simultaneous DNS lookups, including stuck ones
 
 
 def _timeout() -> FetchError:
-    return FetchError("image_timeout", "The photo did not arrive in time. Try later, or upload it.")
+    detail = "The photo did not arrive in time. Try again later, or upload it."
+    return FetchError("image_timeout", detail)
 
 
 def _too_large(limit: int) -> FetchError:
-    detail = f"The photo is over {limit / 1e6:g} MB. Give a smaller version of it."
+    detail = f"The photo is larger than {limit / 1e6:g} MB. Send a smaller version of it."
     return FetchError("image_too_large", detail)
 
 
 def _unreachable(reason: str) -> FetchError:
-    return FetchError("image_unreachable", f"{reason} Try later, or upload the photo.")
+    return FetchError("image_unreachable", f"{reason} Try again later, or upload the photo.")
 
 
 def fetch_photo(
@@ -85,11 +87,11 @@ def fetch_photo(
     max_bytes: int = 10_000_000,
     deadline_s: float = 10.0,
 ) -> bytes:
-    """Return the bytes behind `url`, whatever they are: nothing here looks whether it is a photo.
+    """Return the bytes at `url`. Whether they are a photo is not checked.
 
-    `max_bytes` holds for what comes over the wire and for what it unpacks to. `deadline_s` seconds
-    is for everything together: lookups, connecting, TLS, redirects (3 at most), headers and body.
-    `allow` is as in `check_url`. Raises FetchError, and nothing else.
+    `max_bytes` limits both the received and the decompressed body. `deadline_s` limits the total
+    time in seconds: lookups, connecting, TLS, up to MAX_REDIRECTS redirects, headers and body.
+    `allow` is as in `check_url`. Raises only FetchError.
     """
     deadline = _Deadline(deadline_s)
     try:
@@ -105,18 +107,20 @@ def fetch_photo(
     except (TimeoutError, Urllib3TimeoutError) as exc:
         raise _timeout() from exc
     except (OSError, HTTPError, http.client.HTTPException, ValueError, RuntimeError) as exc:
-        raise _unreachable("The photo's host could not be reached or broke off.") from exc
+        raise _unreachable(
+            "The photo's host could not be reached, or closed the connection early."
+        ) from exc
     raise _unreachable(f"The URL redirects more than {MAX_REDIRECTS} times.")
 
 
 class _Deadline:
-    """A moment after which everything ends."""
+    """The point in time at which a download must have ended."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
 
     def remaining(self) -> float:
-        """Return the seconds left, above 0; FetchError("image_timeout") when there are none."""
+        """Return the seconds left, above 0. Raises FetchError("image_timeout") if none are left."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise _timeout()
@@ -124,10 +128,10 @@ class _Deadline:
 
 
 def _addresses(target: PhotoURL, allow: frozenset[str], deadline: _Deadline) -> list[Any]:
-    """Return `(family, sockaddr)` of the host's addresses, all of them vetted.
+    """Return `(family, sockaddr)` of the host's addresses after checking all of them.
 
-    One address that isn't public refuses them all: an honest photo host has none, and a name that
-    mixes them is trying its luck, or belongs to a network that shows two faces.
+    If one address isn't public, the host is refused: a real photo host has only public addresses,
+    so a name that mixes them is an attack, or belongs to a network with an internal side.
     """
     found = _look_up(target.host, target.port, deadline)
     addresses = [(family, address) for family, _, _, _, address in found]
@@ -140,9 +144,10 @@ def _addresses(target: PhotoURL, allow: frozenset[str], deadline: _Deadline) -> 
 
 
 def _look_up(host: str, port: int, deadline: _Deadline) -> list[Any]:
-    """Call getaddrinfo, which has no timeout, in a thread that may be left behind.
+    """Call getaddrinfo in a thread and wait for it until the deadline; it has no timeout itself.
 
-    Such a thread ends when the system's resolver gives up (tens of seconds); there are 64 at most.
+    A thread that is not waited for ends when the system's resolver gives up (after tens of
+    seconds). At most 64 threads exist at a time.
     """
     answer: Future[list[Any]] = Future()
 
@@ -158,27 +163,30 @@ def _look_up(host: str, port: int, deadline: _Deadline) -> list[Any]:
         raise _timeout()
     try:
         threading.Thread(target=look_up, name="look-up", daemon=True).start()
-    except RuntimeError:  # no more threads to be had
+    except RuntimeError:  # no more threads can be started
         _lookups.release()
         raise
     try:
         return answer.result(timeout=deadline.remaining())
     except socket.gaierror as exc:
         if exc.errno == socket.EAI_AGAIN:
-            raise _unreachable("The photo's host could not be looked up just now.") from exc
-        detail = "There is no host of this name. Check the URL."
+            raise _unreachable("The name of the photo's host could not be looked up.") from exc
+        detail = "There is no host with this name. Check the URL."
         raise FetchError("image_not_found", detail) from exc
 
 
 def _connected_socket(addresses: list[Any], deadline: _Deadline) -> socket.socket:
-    """Connect to the first address that answers. Each may take its share of the time left."""
+    """Return a socket connected to the first address that answers.
+
+    The time left is divided equally among the addresses not yet tried.
+    """
     error: OSError = OSError("the name has no address")
     for tried, (family, address) in enumerate(addresses):
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.settimeout(deadline.remaining() / (len(addresses) - tried))
             sock.connect(address)
-            sock.settimeout(deadline.remaining())  # for a TLS handshake, all of it
+            sock.settimeout(deadline.remaining())  # a TLS handshake may take all of it
         except OSError as exc:
             sock.close()
             error = exc
@@ -191,7 +199,7 @@ def _connected_socket(addresses: list[Any], deadline: _Deadline) -> socket.socke
 
 
 class _BoundedReader(io.RawIOBase):
-    """Reads a socket until a deadline and up to a number of bytes, however they are dealt out."""
+    """Reads a socket until a deadline and up to a number of bytes in total."""
 
     def __init__(
         self, sock: socket.socket, raw: io.RawIOBase, deadline: _Deadline, max_bytes: int
@@ -219,7 +227,7 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _BoundedResponse(http.client.HTTPResponse):
-    """http.client's parser of status, headers and chunks, over a `_BoundedReader`."""
+    """http.client's parser of status, headers and chunks, reading from a `_BoundedReader`."""
 
     def __init__(
         self, sock: socket.socket, *, deadline: _Deadline, max_bytes: int, **kwargs: Any
@@ -230,9 +238,9 @@ class _BoundedResponse(http.client.HTTPResponse):
 
 
 class _Pinned:
-    """Mixed into urllib3's connections: opens its socket to a vetted address, not by name.
+    """Mixin for urllib3's connections that connects to a checked address instead of a name.
 
-    Host header, SNI and the certificate's check still go by the name.
+    The Host header, SNI and the certificate check still use the name.
     """
 
     addresses: list[Any]
@@ -256,7 +264,7 @@ def _tls_context() -> ssl.SSLContext:
 def _get(
     target: PhotoURL, addresses: list[Any], deadline: _Deadline, max_bytes: int
 ) -> bytes | str:
-    """Send one GET. Return the body, or for a redirect the value of its Location header."""
+    """Send one GET request. Return the body, or the Location header of a redirect."""
     connection: _PinnedHTTP | _PinnedHTTPS
     if target.scheme == "https":
         connection = _PinnedHTTPS(target.host, target.port, ssl_context=_tls_context())
@@ -273,25 +281,25 @@ def _get(
             location = response.headers.get("Location")
             if response.status in _REDIRECTS and location is not None:
                 return location.encode("latin-1").decode("utf-8", "replace").replace(" ", "%20")
-            _check_answer(response, max_bytes)
+            _check_response(response, max_bytes)
             return _body(response, max_bytes)
 
 
-def _check_answer(response: BaseHTTPResponse, max_bytes: int) -> None:
+def _check_response(response: BaseHTTPResponse, max_bytes: int) -> None:
     if response.status in {404, 410}:
-        detail = f"The photo's host has nothing there (status {response.status}). Check the URL."
+        detail = f"The photo's host found nothing there (status {response.status}). Check the URL."
         raise FetchError("image_not_found", detail)
     if response.status != 200:
         raise _unreachable(f"The photo's host answered with status {response.status}.")
     if response.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
-        raise _unreachable("The photo's host sent it packed in a way that was not asked for.")
+        raise _unreachable("The photo's host used a compression that was not requested.")
     length = response.headers.get("Content-Length", "")
     if length.isdecimal() and len(length) < 20 and int(length) > max_bytes:
         raise _too_large(max_bytes)
 
 
 def _body(response: BaseHTTPResponse, max_bytes: int) -> bytes:
-    """Read the body piece by piece; urllib3 unpacks no more than was asked for at a time."""
+    """Return the body, read in pieces; urllib3 decompresses no more than one piece at a time."""
     body = bytearray()
     while piece := response.read(_PIECE, decode_content=True):
         body += piece

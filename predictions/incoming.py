@@ -1,7 +1,7 @@
-"""The bytes of photos that nobody has judged yet: one file a prediction, until it is answered.
+"""Files of photos that have not been decoded yet: one per prediction, until it is answered.
 
-They stay apart from the stored photos, so that a refused photo leaves nothing behind and what lies
-in the storage has always been decoded once.
+They are kept apart from the stored photos. So a refused photo leaves nothing behind, and every
+photo in the storage has been decoded successfully.
 """
 
 import time
@@ -14,17 +14,17 @@ from common.files import write_atomically
 
 
 def incoming_path(prediction_id: int) -> Path:
-    """Return where the bytes of this prediction's photo lie while it is pending."""
+    """Return the path of this prediction's photo while it is pending."""
     return Path(settings.CHAMPIPY_HOME) / "incoming" / str(prediction_id)
 
 
 def incoming_write(prediction_id: int, chunks: Iterable[bytes]) -> None:
-    """Write a photo's bytes whole or not at all."""
+    """Write a photo's bytes atomically."""
     write_atomically(incoming_path(prediction_id), chunks)
 
 
 def incoming_read(prediction_id: int) -> bytes | None:
-    """Return the photo's bytes, or None where they are gone (answered already) or not here yet."""
+    """Return the photo's bytes, or None if they were deleted (answered) or not yet written."""
     try:
         return incoming_path(prediction_id).read_bytes()
     except FileNotFoundError:
@@ -32,12 +32,12 @@ def incoming_read(prediction_id: int) -> bytes | None:
 
 
 def incoming_delete(prediction_id: int) -> None:
-    """Forget the bytes; harmless when they are gone."""
+    """Delete the photo's bytes, if they exist."""
     incoming_path(prediction_id).unlink(missing_ok=True)
 
 
 def incoming_older_than(seconds: float) -> dict[Path, int | None]:
-    """Return the files older than that, each with its prediction's id (None: a partial one)."""
+    """Return the files older than `seconds`, each with its prediction's id (None if partial)."""
     folder = incoming_path(0).parent
     limit = time.time() - seconds
     old: dict[Path, int | None] = {}
@@ -45,6 +45,6 @@ def incoming_older_than(seconds: float) -> dict[Path, int | None]:
         try:
             if path.stat().st_mtime < limit:
                 old[path] = int(path.name) if path.name.isdecimal() else None
-        except FileNotFoundError:  # answered in this moment
+        except FileNotFoundError:  # answered, and so deleted, in the meantime
             continue
     return old

@@ -1,4 +1,4 @@
-"""Photos, what models said of them, and what users asked."""
+"""Photos, their inferences by model versions, and users' predictions."""
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -10,7 +10,7 @@ from mlmodels.models import ModelVersion, Species
 
 
 class Photo(models.Model):
-    """A photo that was decoded without fault. Its bytes lie in the storage under their SHA-256."""
+    """A successfully decoded photo. The storage holds its bytes under their SHA-256."""
 
     class LabelSource(models.TextChoices):
         NONE = "", "none"
@@ -71,13 +71,15 @@ class Photo(models.Model):
 
 
 class PhotoSource(models.Model):
-    """Remembers which photo a URL gave, so that it is not fetched again too soon."""
+    """Which photo a URL returned, so that the URL is not fetched again too soon."""
 
     key = models.CharField(
         max_length=64, unique=True, help_text="SHA-256 of the URL's canonical form."
     )
     photo = models.ForeignKey(Photo, models.CASCADE)
-    is_permanent = models.BooleanField(help_text="A Mushroom Observer id is one image for ever.")
+    is_permanent = models.BooleanField(
+        help_text="A Mushroom Observer id always names the same image."
+    )
     fetched_at = models.DateTimeField()
 
     def __str__(self) -> str:
@@ -85,7 +87,7 @@ class PhotoSource(models.Model):
 
 
 class Inference(models.Model):
-    """What one model version says of one photo; computed once."""
+    """The scores of one photo by one model version; computed once."""
 
     photo = models.ForeignKey(Photo, models.PROTECT)
     model_version = models.ForeignKey(ModelVersion, models.PROTECT)
@@ -105,16 +107,16 @@ class Inference(models.Model):
         return f"{self.model_version} on {self.photo}"
 
     def best(self, count: int) -> list[tuple[str, float]]:
-        """Return the `count` likeliest species with their scores in percent, best first."""
+        """Return the `count` most likely species with their scores in percent, best first."""
         ranked = zip(self.model_version.labels, self.scores, strict=True)
         return sorted(ranked, key=lambda pair: -pair[1])[:count]
 
 
 class Prediction(models.Model):
-    """One request of one user, and how it was answered. The row is the truth; messages are hints.
+    """One user's request and its answer. The row is the truth; messages to workers are hints.
 
-    While it is pending, `next_send_at` says when it is handed to a worker anew, should none have
-    answered by then; `attempts` counts the workers that began to score it.
+    While it is pending, `next_send_at` is when it is sent to a worker again unless it has been
+    answered by then. `attempts` counts the workers that started to score it.
     """
 
     class Status(models.TextChoices):
@@ -127,7 +129,7 @@ class Prediction(models.Model):
         models.SET_NULL,
         null=True,
         blank=True,
-        help_text="None: asked on the terminal, or by a user since deleted.",
+        help_text="None: from the terminal, or by a deleted user.",
     )
     file = models.TextField(help_text="The URL, or the uploaded file's name.")
     is_upload = models.BooleanField()

@@ -1,4 +1,4 @@
-"""Writes on photos: storing one that was decoded, and keeping one for training."""
+"""Writes on photos: store, keep for training, import."""
 
 import hashlib
 import logging
@@ -28,9 +28,9 @@ def photo_store(
     origin: str,
     mushroom_observer_id: int | None = None,
 ) -> Photo:
-    """Store a decoded photo under its SHA-256 and return it; one that is there is returned as is.
+    """Store a decoded photo under its SHA-256 and return it. A stored photo is returned unchanged.
 
-    The file is whole before its row exists, so that a row always has its bytes.
+    The file is complete before its row exists, so a row always has its bytes.
     """
     photo = Photo.objects.filter(sha256=sha256).first()
     if photo is not None:
@@ -49,13 +49,13 @@ def photo_store(
     try:
         with transaction.atomic():
             photo.save(force_insert=True)
-    except IntegrityError:  # another worker stored the same bytes in this moment
+    except IntegrityError:  # another worker has just stored the same bytes
         return Photo.objects.get(sha256=sha256)
     return photo
 
 
 def photo_read(*, sha256: str) -> bytes | None:
-    """Return the bytes of a stored photo, or None where there is none with this SHA-256."""
+    """Return the bytes of the stored photo with this SHA-256, or None."""
     photo = Photo.objects.filter(sha256=sha256).first()
     if photo is None:
         return None
@@ -64,16 +64,16 @@ def photo_read(*, sha256: str) -> bytes | None:
 
 
 def signed_64(unsigned: int) -> int:
-    """Return 64 bits as PostgreSQL's bigint holds them."""
+    """Return an unsigned 64-bit integer as the signed one with the same bits (bigint)."""
     return unsigned - (1 << 64) if unsigned >= 1 << 63 else unsigned
 
 
 def photo_keep_for_training(*, photo: Photo, species_name: str) -> bool:
-    """Make a photo whose score was high enough a training photo, once; return whether it is new.
+    """Make a photo with a high score a training photo; return whether it became one just now.
 
-    A photo that has a label or a split keeps them, and one that was excluded stays so. One that
-    resembles an evaluation photo, or shows the same observation, is left out: it would make the
-    model look better than it is.
+    A photo with a label or a split keeps them, and an excluded photo stays excluded. A photo that
+    resembles an evaluation photo, or shows the same observation, is left out: training on it would
+    make the model look better than it is.
     """
     if photo.split or photo.label_source or photo.excluded:
         return False
@@ -93,7 +93,7 @@ def photo_keep_for_training(*, photo: Photo, species_name: str) -> bool:
 
 
 class ImportOutcome(StrEnum):
-    """What became of a photo that was to be imported."""
+    """The result of importing a photo."""
 
     NEW = "imported"
     KNOWN = "already there"
@@ -104,11 +104,11 @@ class ImportOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What became of a photo, and which photos of the other split it resembles."""
+    """The outcome of an import, and the photos of the other split that the photo resembles."""
 
     outcome: ImportOutcome
     resembles: tuple[Photo, ...] = ()
-    """Each with `distance`, the bits in which the perceptual hashes differ. At most five."""
+    """At most five, each with `distance`: in how many bits the perceptual hashes differ."""
 
 
 def photo_import(
@@ -120,10 +120,11 @@ def photo_import(
     mushroom_observer_id: int | None,
     allow_resembling: bool = False,
 ) -> ImportResult:
-    """Bring a labelled photo into a split, once; return what became of it.
+    """Import a labelled photo into a split, unless it was imported before; return the outcome.
 
-    A photo is never in both splits. One that resembles a photo of the other split, or shows the
-    same observation, is refused unless `allow_resembling`. Raises PhotoError on a broken one.
+    A photo is never in both splits. A photo that resembles one of the other split, or shows the
+    same observation, is refused unless `allow_resembling`. Raises PhotoError if the photo can't be
+    decoded.
     """
     sha256 = hashlib.sha256(data).hexdigest()
     photo = Photo.objects.filter(sha256=sha256).first()

@@ -1,7 +1,8 @@
-"""Says what the URL of a photo means, and whether it may be fetched, without any network.
+"""Parses a photo's URL and decides whether it may be fetched, without using the network.
 
-One strict parser for the whole project. What it does not understand, or what two programs could
-understand differently (127.1, 0x7f000001, user@host, backslashes), is refused rather than mended.
+This is the project's only URL parser, and it is strict. Anything that it does not understand, or
+that two programs could understand differently (127.1, 0x7f000001, user@host, backslashes), is
+refused, not corrected.
 """
 
 import ipaddress
@@ -22,23 +23,23 @@ _URL = re.compile(
 _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\\]")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
-_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")  # a last label that makes any resolver see IPv4
+_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")  # a resolver reads a name with this last label as IPv4
 _LOCAL_NAMES = (".localhost", ".local", ".internal", ".home.arpa")
 
-# What `ipaddress` (3.11) calls global, and is not for us.
+# Networks that `ipaddress` (Python 3.11) calls global, but which must not be fetched from.
 _NOT_PUBLIC = [
     ipaddress.ip_network(network)
     for network in (
-        "192.0.0.0/24",  # protocol assignments; a cloud's metadata
+        "192.0.0.0/24",  # protocol assignments; metadata of a cloud provider
         "192.88.99.0/24",  # 6to4 relays
-        "168.63.129.16/32",  # a cloud's host agent, on a public address
+        "168.63.129.16/32",  # a cloud provider's host agent, on a public address
         "2001::/23",  # Teredo, ORCHID, benchmarking
         "2001:db8::/32",  # documentation
         "2002::/16",  # 6to4: carries any IPv4 address
         "3fff::/20",  # documentation
     )
 ]
-# All that is public in IPv6. Leaves out mapped and compatible IPv4, NAT64, link-local, multicast.
+# All public IPv6 addresses. Excludes mapped and compatible IPv4, NAT64, link-local and multicast.
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 _MO_PATH = re.compile(r"(/images)?/(thumb|320|640|960|1280|orig)/([0-9]{1,12})\.[a-z]{3,4}", re.I)
@@ -50,10 +51,10 @@ _MO_HOSTS = {
 
 
 class FetchError(Exception):
-    """Why a URL gave no photo.
+    """A URL that can't be fetched.
 
-    `code` is one of url_forbidden, image_not_found, image_too_large, image_timeout and
-    image_unreachable; `detail` says it to the user, and never names an address that was looked up.
+    `code` is url_forbidden, image_not_found, image_too_large, image_timeout or image_unreachable.
+    `detail` is a message for the user; it never contains an address that was looked up.
     """
 
     def __init__(self, code: str, detail: str) -> None:
@@ -63,14 +64,14 @@ class FetchError(Exception):
 
 
 def forbidden(reason: str) -> FetchError:
-    """Make the error for a URL that is refused; `reason` is a clause with its full stop."""
+    """Return the error for a refused URL. `reason` is a clause with a full stop."""
     detail = f"This URL can't be used: {reason} Give another one, or upload the photo."
     return FetchError("url_forbidden", detail)
 
 
 @dataclass(frozen=True)
 class PhotoURL:
-    """What a URL says: all that checking and fetching go by."""
+    """A parsed URL. Checking and fetching use only these fields."""
 
     scheme: str  # "http" or "https"
     host: str  # lower-case ASCII name, or an address; IPv6 without brackets
@@ -79,28 +80,28 @@ class PhotoURL:
 
     @property
     def address(self) -> str:
-        """`host:port`, as in the list of allowed addresses."""
+        """`host:port`, as in CHAMPIPY_FETCH_ALLOW."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """The URL written in one way only: no default port, no fragment."""
+        """The URL in its canonical form: no default port, no fragment."""
         port = f":{self.port}"
         address = self.address.removesuffix(port) if self.port == _PORTS[self.scheme] else None
         return f"{self.scheme}://{address or self.address}{self.path}"
 
 
 def check_url(url: str, *, allow: frozenset[str] = frozenset()) -> None:
-    """Refuse a URL that can't be fetched whatever its host answers. Looks nothing up.
+    """Raise FetchError("url_forbidden") if a URL may not be fetched. No name is looked up.
 
-    `allow` holds addresses `host:port` that may be fetched although they are private or have
-    another port. Raises FetchError("url_forbidden"). Names are vetted later, by `fetch_photo`.
+    `allow` holds addresses `host:port` that may be fetched although they are private or use another
+    port than 80 and 443. The addresses of a name are checked later, by `fetch_photo`.
     """
     check_target(parse_url(url), allow)
 
 
 def mushroom_observer_image_id(url: str) -> int | None:
-    """Return the id of the Mushroom Observer image that `url` shows, in whatever size, or None."""
+    """Return the id of the Mushroom Observer image at `url` (in any size), or None."""
     try:
         match = _mushroom_observer_match(parse_url(url))
     except FetchError:
@@ -109,10 +110,11 @@ def mushroom_observer_image_id(url: str) -> int | None:
 
 
 def canonical_photo_key(url: str) -> str:
-    """Return the key under which what `url` gave is remembered. FetchError if it is no URL.
+    """Return the key under which the photo at `url` is remembered.
 
-    `mushroomobserver:<id>` for any size and host of one of its images; else the URL as it is
-    fetched: scheme and host in lower case, no default port, no fragment.
+    For a Mushroom Observer image of any size, on any of its hosts, this is `mushroomobserver:<id>`.
+    For other URLs it is the canonical URL: scheme and host in lower case, no default port, no
+    fragment. Raises FetchError if `url` is not a URL.
     """
     target = parse_url(url)
     match = _mushroom_observer_match(target)
@@ -120,14 +122,17 @@ def canonical_photo_key(url: str) -> str:
 
 
 def parse_url(url: str) -> PhotoURL:
-    """Read a URL, or refuse it with FetchError("url_forbidden"). Doesn't judge host and port."""
+    """Return the parsed URL. Host and port are not checked.
+
+    Raises FetchError("url_forbidden") if it can't be parsed.
+    """
     if len(url) > MAX_URL_LENGTH:
         raise forbidden(f"it is longer than {MAX_URL_LENGTH} characters.")
     if _NOT_IN_A_URL.search(url):
         raise forbidden("it contains spaces, backslashes or control characters.")
     match = _URL.fullmatch(url)
     if match is None:
-        raise forbidden("it is not like https://host/photo.jpg, or has a user name in it.")
+        raise forbidden("it does not look like https://host/photo.jpg, or contains a user name.")
     scheme = match["scheme"].lower()
     port = int(match["port"] or _PORTS[scheme])
     path = quote(match["path"] or "/", safe="%/?:@!$&'()*+,;=~[]|", errors="replace")
@@ -135,7 +140,7 @@ def parse_url(url: str) -> PhotoURL:
 
 
 def _host(raw: str) -> str:
-    """Return a host in the one way of writing it that is accepted: refuse 127.1, 0x7f000001, …."""
+    """Return a host in its canonical form. Raises FetchError for 127.1, 0x7f000001 and the like."""
     try:
         if raw.startswith("["):
             return str(ipaddress.IPv6Address(raw[1:-1]))
@@ -146,27 +151,27 @@ def _host(raw: str) -> str:
     except ValueError as exc:  # idna's errors are ValueErrors too
         raise forbidden("its host is neither a name nor a plain address.") from exc
     if not _NAME.fullmatch(host):
-        raise forbidden("its host is not a name.")
+        raise forbidden("its host is not a valid name.")
     return host
 
 
 def check_target(target: PhotoURL, allow: frozenset[str]) -> None:
-    """Do what `check_url` does, for a URL that has been read."""
+    """Do the same as `check_url` for a parsed URL."""
     if target.address in allow:
         return
     if target.port not in _PORTS.values():
-        raise forbidden("only ports 80 and 443 are fetched from.")
+        raise forbidden("only ports 80 and 443 are allowed.")
     address = literal_address(target.host)
     if address is None:
-        local = "." not in target.host or target.host.endswith(_LOCAL_NAMES)
+        is_local = "." not in target.host or target.host.endswith(_LOCAL_NAMES)
     else:
-        local = not is_public(address)
-    if local:
+        is_local = not is_public(address)
+    if is_local:
         raise forbidden("its host is not public.")
 
 
 def literal_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the address that `host` is, None for a name."""
+    """Return `host` as an address, or None if it is a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -174,15 +179,15 @@ def literal_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address 
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Tell whether an address belongs to a host on the Internet, and to nothing else."""
+    """Return whether an address can only belong to a host on the public Internet."""
     if address.version == 6 and address not in _GLOBAL_UNICAST:
         return False
-    special = address.is_multicast or any(address in network for network in _NOT_PUBLIC)
-    return address.is_global and not special
+    is_special = address.is_multicast or any(address in network for network in _NOT_PUBLIC)
+    return address.is_global and not is_special
 
 
 def _mushroom_observer_match(target: PhotoURL) -> re.Match[str] | None:
-    """Match a Mushroom Observer image: group 2 is its size, group 3 its id."""
+    """Return the match if the URL is a Mushroom Observer image: group 2 is its size, 3 its id."""
     if target.host not in _MO_HOSTS or target.port not in _PORTS.values():
         return None
     path = re.sub("/+", "/", unquote(target.path.partition("?")[0]))
@@ -191,7 +196,10 @@ def _mushroom_observer_match(target: PhotoURL) -> re.Match[str] | None:
 
 
 def smaller_original(target: PhotoURL) -> PhotoURL:
-    """Return the 1280 px version of a Mushroom Observer original: they ask not to load those."""
+    """Return the 1280 px version of a Mushroom Observer original; other URLs unchanged.
+
+    Mushroom Observer asks clients not to load its originals.
+    """
     match = _mushroom_observer_match(target)
     if match is None or match[2].lower() != "orig":
         return target

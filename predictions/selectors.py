@@ -15,7 +15,8 @@ from predictions.models import Inference, Photo, PhotoSource, Prediction
 from predictions.photo_urls import canonical_photo_key
 
 SAME_OBSERVATION_IDS = 3
-"""Mushroom Observer ids this near, of one species, nearly always show the same find."""
+"""Mushroom Observer images of one species whose ids differ by at most this nearly always show the
+same find."""
 
 
 def predictions_visible_to(user: User) -> QuerySet[Prediction]:
@@ -25,7 +26,7 @@ def predictions_visible_to(user: User) -> QuerySet[Prediction]:
 
 
 def answered_predictions() -> QuerySet[Prediction]:
-    """Return predictions with what their answer needs, and without the versions' long cards."""
+    """Return predictions with inference and version; the version's long fields are deferred."""
     version = "inference__model_version"
     return Prediction.objects.select_related(version).defer(
         f"{version}__card", f"{version}__metrics", f"{version}__files"
@@ -33,10 +34,10 @@ def answered_predictions() -> QuerySet[Prediction]:
 
 
 def stored_inference(*, sha256: str, version: ModelVersion) -> Inference | None:
-    """Return what this version said of the photo with these bytes, if it was asked before."""
+    """Return this version's stored inference of the photo with this SHA-256, or None."""
     inference = Inference.objects.filter(photo__sha256=sha256, model_version=version).first()
     if inference is not None:
-        inference.model_version = version  # read already: its card is long
+        inference.model_version = version  # already loaded; saves reading its long card
     return inference
 
 
@@ -46,7 +47,11 @@ def source_key(url: str) -> str:
 
 
 def remembered_sha256(url: str) -> str | None:
-    """Return the SHA-256 of the photo that this URL gave lately, or None: fetch it."""
+    """Return the SHA-256 of the photo that this URL returned, or None if it must be fetched.
+
+    An answer counts for CHAMPIPY_URL_FRESH_MINUTES; that of a Mushroom Observer image never
+    expires.
+    """
     fresh_since = timezone.now() - timedelta(minutes=settings.CHAMPIPY_URL_FRESH_MINUTES)
     return (
         PhotoSource.objects.filter(
@@ -58,7 +63,7 @@ def remembered_sha256(url: str) -> str | None:
 
 
 def evaluation_photos_like(photo: Photo, label: Species) -> list[Photo]:
-    """Return the evaluation photos that a photo of this species is too near to, to be trained on.
+    """Return the evaluation photos that `photo` resembles too closely to be trained on as `label`.
 
     See `photos_resembling`.
     """
@@ -81,17 +86,17 @@ def photos_resembling(
 
     Looks the same: the 64-bit perceptual hashes differ in at most NEAR_DUPLICATE_BITS bits.
     Same observation: the same species, and Mushroom Observer ids within SAME_OBSERVATION_IDS.
-    Five at most, the likest first, each with its label and the `distance` in bits.
+    At most five are returned, the most similar first, each with its label and `distance` in bits.
     """
     distance = RawSQL("bit_count((perceptual_hash # %s)::bit(64))", [perceptual_hash])
-    alike = Q(distance__lte=NEAR_DUPLICATE_BITS)
+    resembles = Q(distance__lte=NEAR_DUPLICATE_BITS)
     if mushroom_observer_id is not None:
-        alike |= Q(
+        resembles |= Q(
             label=label,
             mushroom_observer_id__range=(
                 mushroom_observer_id - SAME_OBSERVATION_IDS,
                 mushroom_observer_id + SAME_OBSERVATION_IDS,
             ),
         )
-    photos = Photo.objects.filter(split=split).annotate(distance=distance).filter(alike)
+    photos = Photo.objects.filter(split=split).annotate(distance=distance).filter(resembles)
     return list(photos.select_related("label").order_by("distance", "pk")[:5])

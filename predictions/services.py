@@ -1,4 +1,4 @@
-"""Writes on predictions: from the request to the answer. Each step may run twice."""
+"""Writes on predictions, from the request to the answer. Each step may safely run twice."""
 
 import hashlib
 import logging
@@ -40,12 +40,13 @@ logger = logging.getLogger(__name__)
 
 FETCH_DEADLINE_S = 10.0
 FETCH_RESEND_PAUSE_S = 15.0
-"""After this long without an answer a fetch is sent anew: its deadline, and some queueing."""
+"""A fetch without an answer is sent again after this time: its deadline plus time in the queue."""
 INFERENCE_RESEND_PAUSE_S = 5.0
-"""The same for scoring, which takes a tenth of a second and is cut off after fifteen."""
+"""The same for scoring, which takes 0.1 seconds and is killed after 15."""
 MAX_RESEND_PAUSE_S = 60.0
+"""The pause doubles with each send, up to this."""
 MAX_ATTEMPTS = 3
-"""A photo that ended three workers is not given a fourth."""
+"""A photo is given up after this many workers have started to score it without an answer."""
 
 
 def prediction_create(
@@ -56,10 +57,11 @@ def prediction_create(
     version: ModelVersion | None,
     send: Send = send_to_worker,
 ) -> Prediction:
-    """Store a request for a prediction; answer it at once where an answer is stored.
+    """Store a request for a prediction, send it to the workers, and return it.
 
-    `file` is a URL or an upload, `version` the one in production, as the caller has just read it.
-    What is refused without a look at the photo is stored as failed.
+    If the photo's inference is stored already, the prediction is answered at once. If the request
+    is refused before the photo is decoded, the prediction is stored as failed. `file` is a URL or
+    an upload; `version` is the version in production, as the caller has just read it.
     """
     is_upload = not isinstance(file, str)
     prediction = Prediction(user=user, nb_preds=nb_preds, is_upload=is_upload)
@@ -90,7 +92,7 @@ def prediction_create(
 
 
 def _storable(text: str) -> str:
-    """Return text as PostgreSQL can hold it: no NUL, no half of a surrogate pair, not too long."""
+    """Return text that PostgreSQL can store: no NUL, no lone surrogate, at most 2048 characters."""
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()[:2048]
 
 
@@ -118,7 +120,10 @@ def _schedule_resend(prediction: Prediction) -> None:
 
 
 def prediction_fetch(*, prediction_id: int, send: Send = send_to_worker) -> None:
-    """Bring the photo of a URL and hand it on to be scored, or answer from what is stored."""
+    """Fetch the photo of a pending prediction's URL, then answer it or send it on to be scored.
+
+    It is answered here if fetching fails or the photo's inference is stored.
+    """
     prediction = Prediction.objects.filter(pk=prediction_id).first()
     if prediction is None or prediction.status != Prediction.Status.PENDING:
         return
@@ -148,20 +153,20 @@ def prediction_fetch(*, prediction_id: int, send: Send = send_to_worker) -> None
         ).update(sha256=sha256, sends=prediction.sends, next_send_at=prediction.next_send_at)
         if is_pending:
             send(prediction)
-    if not is_pending:  # the same task ran twice, and the other one's answer stands
+    if not is_pending:  # the task ran twice, and the other run has answered
         incoming_delete(prediction.pk)
 
 
 def prediction_infer(*, prediction_id: int) -> None:
-    """Score the photo of a pending prediction with the model in production, and answer."""
-    begun = Prediction.objects.filter(
+    """Score the photo of a pending prediction with the version in production, and answer it."""
+    is_started = Prediction.objects.filter(
         pk=prediction_id, status=Prediction.Status.PENDING, attempts__lt=MAX_ATTEMPTS
     ).update(attempts=F("attempts") + 1)
     prediction = Prediction.objects.filter(pk=prediction_id).first()
     if prediction is None or prediction.status != Prediction.Status.PENDING:
         return
     try:
-        if not begun:
+        if not is_started:  # MAX_ATTEMPTS workers have started before
             raise PredictionRefused("prediction_failed")
         inference, is_new = _infer(prediction, _version_in_production())
     except (PredictionRefused, PhotoError) as error:
@@ -178,13 +183,15 @@ def production_engine_load() -> None:
 
 
 def _infer(prediction: Prediction, version: ModelVersion) -> tuple[Inference, bool]:
-    """Return the inference of this photo by this version, and whether it was made just now."""
+    """Return this version's inference of the prediction's photo, and whether it is new."""
     started = time.perf_counter()
     data = incoming_read(prediction.pk)
     if data is None:
         data = photo_read(sha256=prediction.sha256)
     if data is None:
-        raise PredictionRefused("prediction_failed", "The photo's bytes are gone. Send it again.")
+        raise PredictionRefused(
+            "prediction_failed", "The photo's file is no longer stored. Send it again."
+        )
     image = decode_photo(data)
     photo = photo_store(
         data=data,
@@ -193,7 +200,7 @@ def _infer(prediction: Prediction, version: ModelVersion) -> tuple[Inference, bo
         origin="" if prediction.is_upload else prediction.file,
     )
     with transaction.atomic():
-        # Whoever scores the same photo at the same time waits here, and finds the answer.
+        # A worker that scores the same photo at the same time waits here, and finds this inference.
         photo = Photo.objects.select_for_update().get(pk=photo.pk)
         inference = stored_inference(sha256=photo.sha256, version=version)
         is_new = inference is None
@@ -230,7 +237,7 @@ def _finish(
     reused: bool = False,
     error: PredictionRefused | None = None,
 ) -> None:
-    """Write the answer, unless another worker was quicker; then wake who waits."""
+    """Write the answer, unless another worker was faster; then wake the waiting request."""
     answer = {
         "status": Prediction.Status.FAILED if error else Prediction.Status.DONE,
         "error_code": error.code if error else "",
@@ -252,7 +259,7 @@ def _finish(
 
 
 def prediction_wait(*, prediction: Prediction, timeout_s: float) -> Prediction:
-    """Wait at most `timeout_s` seconds for the answer; return the prediction as it is then."""
+    """Wait for the answer for at most `timeout_s` seconds; return the prediction, reread."""
     deadline = time.monotonic() + timeout_s
     while prediction.status == Prediction.Status.PENDING:
         left = deadline - time.monotonic()
@@ -264,10 +271,10 @@ def prediction_wait(*, prediction: Prediction, timeout_s: float) -> Prediction:
 
 
 def predictions_resend() -> int:
-    """Send every pending prediction anew that no worker has answered in its time; count them.
+    """Send overdue pending predictions again, at most 500; return how many were sent.
 
-    It mends whatever was lost: a worker that was killed, a broker that forgot, a web process that
-    died between storing and sending. Twice sent does no harm.
+    This recovers what was lost when a worker was killed, the broker lost a message, or a web
+    process died between storing and sending. Sending a prediction twice does no harm.
     """
     with transaction.atomic():
         stalled = list(
@@ -283,7 +290,10 @@ def predictions_resend() -> int:
 
 
 def incoming_sweep() -> int:
-    """Delete the bytes that a process which died left behind; return how many files went."""
+    """Delete incoming files older than an hour without a pending prediction; return how many.
+
+    Processes that died leave them behind.
+    """
     old = incoming_older_than(3600)
     pending = set(
         Prediction.objects.filter(

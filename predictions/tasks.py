@@ -1,7 +1,7 @@
-"""Celery's side of predictions: each task takes an id and calls one service.
+"""Celery tasks of predictions. Each calls one service.
 
-No task is retried by Celery, and the broker forgets it once it began: a prediction that stays
-unanswered is sent anew from its row (`resend_stalled_predictions`).
+Celery does not retry tasks, and acknowledges them before they run. If a prediction stays
+unanswered, it is sent again from its row (`resend_stalled_predictions`).
 """
 
 import logging
@@ -21,31 +21,34 @@ logger = logging.getLogger(__name__)
 
 @shared_task
 def fetch_prediction(prediction_id: int) -> None:
-    """Worker fetch: bring the photo of a URL."""
+    """Fetch the photo of a URL. Runs in worker fetch."""
     prediction_fetch(prediction_id=prediction_id)
 
 
 @shared_task(time_limit=15)
 def infer_prediction(prediction_id: int) -> None:
-    """Worker inference: decode and score. Cut off, with its process, after fifteen seconds."""
+    """Decode and score a photo. Runs in worker inference, whose process is killed after 15 s."""
     prediction_infer(prediction_id=prediction_id)
 
 
 @shared_task(time_limit=15)
 def load_production_engine() -> None:
-    """Worker inference, after a switch: nobody's photo is to wait for the new engine."""
+    """Load the engine of a new version in production, so that no photo has to wait for it.
+
+    Runs in worker inference.
+    """
     production_engine_load()
 
 
 @shared_task
 def resend_stalled_predictions() -> None:
-    """Beat, every few seconds: mend what was lost on the way."""
+    """Send unanswered predictions again. Beat sends this every few seconds."""
     count = predictions_resend()
     if count:
-        logger.warning("Sent %s stalled predictions anew", count)
+        logger.warning("%s unanswered predictions were sent again", count)
 
 
 @shared_task
 def sweep_incoming_photos() -> None:
-    """Beat, hourly: delete what processes that died left behind."""
+    """Delete incoming files that dead processes left behind. Beat sends this hourly."""
     incoming_sweep()

@@ -1,4 +1,4 @@
-"""How good the models are, as measured here, and what an administrator has to know."""
+"""Evaluation sets, evaluations of versions, doubts about labels, checks and alerts."""
 
 from django.conf import settings
 from django.db import models
@@ -10,10 +10,10 @@ from predictions.models import Photo
 
 
 class EvaluationSet(models.Model):
-    """The photos that versions are measured on, with their labels, frozen. The newest one counts.
+    """A frozen set of photos and labels that versions are measured on. The newest one counts.
 
-    What is done to its photos afterwards, in review or by an import, changes nothing here: the next
-    version of the set is made deliberately (`evaluation_set_services.evaluation_set_freeze`).
+    Later reviews and imports change nothing here: the next version of the set is made deliberately
+    (`supervision.datasets.services.evaluation_set_freeze`).
     """
 
     version = models.PositiveIntegerField(unique=True)
@@ -38,7 +38,7 @@ class EvaluationSet(models.Model):
 
 
 class LabelDoubt(models.Model):
-    """How much the last audit doubts a photo's label; an audit replaces all of them."""
+    """How much the last audit doubts a photo's label. Each audit replaces all rows."""
 
     photo = models.OneToOneField(Photo, models.CASCADE, related_name="doubt")
     label = models.ForeignKey(
@@ -61,7 +61,7 @@ class LabelDoubt(models.Model):
 
 
 class Evaluation(models.Model):
-    """One model version on one frozen evaluation set; both being immutable, computed once."""
+    """The result of a model version on an evaluation set: computed once, as neither changes."""
 
     model_version = models.ForeignKey(ModelVersion, models.PROTECT)
     evaluation_set = models.CharField(
@@ -92,7 +92,7 @@ class Evaluation(models.Model):
 
 
 class Check(models.Model):
-    """How a scheduled check went the last time; one row a kind."""
+    """The last run of a scheduled check; one row per kind."""
 
     class Kind(models.TextChoices):
         ACCURACY = "accuracy", "accuracy"
@@ -100,9 +100,11 @@ class Check(models.Model):
 
     kind = models.CharField(max_length=20, choices=Kind, primary_key=True)
     begun_at = models.DateTimeField()
-    finished_at = models.DateTimeField(null=True, blank=True, help_text="None: it has not ended.")
+    finished_at = models.DateTimeField(
+        null=True, blank=True, help_text="None: it has not finished."
+    )
     attempts = models.PositiveSmallIntegerField(
-        default=0, help_text="How often it was begun without an end."
+        default=0, help_text="How many times it was started without finishing."
     )
     result = models.TextField(blank=True, help_text="What it found.")
     error = models.TextField(blank=True, help_text="Why it could not be carried out.")
@@ -114,8 +116,8 @@ class Check(models.Model):
 class Alert(models.Model):
     """Something that an administrator has to know. At most one is unresolved per kind and model.
 
-    It is resolved by whatever finds that its cause is gone, never by hand; an acknowledged one is
-    still there, but quiet. `alert_texts` says what it means in words.
+    It is resolved when its cause is found to have ended, never manually; an acknowledged one stays
+    unresolved, but leaves the banner. `supervision.monitoring.alert_texts` describes it for people.
     """
 
     class Kind(models.TextChoices):
@@ -165,7 +167,7 @@ class Alert(models.Model):
 
 
 class AlertMessage(models.Model):
-    """An alert on its way out by one channel; it stays until the channel has taken it."""
+    """An alert to be sent by one channel; sending is retried until the channel accepts it."""
 
     class Channel(models.TextChoices):
         MAIL = "mail", "mail to the administrators"

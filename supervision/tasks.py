@@ -1,6 +1,6 @@
-"""Registers supervision's tasks a second time, under the names that they had before.
+"""Registers supervision's tasks a second time, under their former names.
 
-An upgrade finds messages in the queues and schedules in the database that carry the old names.
+After an upgrade, messages in the queues and schedules in the database still use the former names.
 Delete this module once none of them can be left.
 """
 

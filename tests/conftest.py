@@ -1,6 +1,6 @@
-"""What tests share: real photos where there are any, drawn ones, users, the shipped model, workers.
+"""Fixtures that tests share: real and drawn photos, users, the shipped model, workers.
 
-Run by `./champipy test`, which starts a PostgreSQL and a Valkey for these tests alone.
+Run the tests with `./champipy test`, which starts a PostgreSQL and a Valkey of their own.
 """
 
 import os
@@ -30,13 +30,13 @@ from tests.support.photos import drawn_photo
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first."""
+    """Run the fast tests first."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
 @pytest.fixture(scope="session")
 def real_photos() -> Path:
-    """The folder of real photos; tests that need it are skipped where there is none."""
+    """Return the folder of real photos; skip the test if there is none."""
     if not (REAL_PHOTOS / "evaluation").is_dir():
         pytest.skip(f"no real photos in {REAL_PHOTOS}: set CHAMPIPY_PHOTOS")
     return REAL_PHOTOS
@@ -44,13 +44,13 @@ def real_photos() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def static_folder() -> None:
-    """Where `collectstatic` would put its files; whitenoise warns where there is none."""
+    """Create the folder that `collectstatic` would fill; whitenoise warns if it is missing."""
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
 
 
 @pytest.fixture
 def fresh_rate_limits() -> None:
-    """No rate limit of one test counts in another."""
+    """Reset the rate limits, so that one test's requests do not count in another."""
     client = redis.Redis.from_url(settings.REDIS_URL)
     for key in client.scan_iter("champipy:throttle_*"):
         client.delete(key)
@@ -58,7 +58,7 @@ def fresh_rate_limits() -> None:
 
 @pytest.fixture
 def users(db: None, fresh_rate_limits: None) -> dict[str, User]:
-    """The four seeded logins, by name."""
+    """Return the four seeded logins by name."""
     logins_seed()
     return {user.username: user for user in User.objects.all()}
 
@@ -80,7 +80,7 @@ def bob(users: dict[str, User]) -> APIClient:
 
 @pytest.fixture
 def production(db: None) -> ModelVersion:
-    """The version that comes with the project, in production."""
+    """Put the version that comes with ChampiPy into production, and return it."""
     version, _ = version_register(folder=PRETRAINED)
     version_promote(version=version, by=None, reason="test")
     version.refresh_from_db()
@@ -89,9 +89,9 @@ def production(db: None) -> ModelVersion:
 
 @pytest.fixture(scope="session")
 def photo_server() -> Iterator[PhotoServer]:
-    """A web server on this machine, whose one address the workers may fetch from.
+    """Serve /drawn.jpg, and the real photos if there are any, on 127.0.0.1.
 
-    It serves /drawn.jpg, and the real photos where there are any.
+    The workers may fetch from this server's address, although it is private.
     """
     folders = [REAL_PHOTOS] if REAL_PHOTOS.is_dir() else []
     with PhotoServer(folders=folders, files={"drawn.jpg": drawn_photo(1)}) as server:
@@ -102,9 +102,9 @@ def photo_server() -> Iterator[PhotoServer]:
 def workers(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, photo_server: PhotoServer
 ) -> Iterator[dict[str, subprocess.Popen]]:
-    """The real workers `fetch` and `inference`, as processes of their own, on the test database.
+    """Start the real workers `fetch` and `inference` as processes on the test database.
 
-    Only for tests that commit (`django_db(transaction=True)`): others' rows are not seen there.
+    Only for tests that commit (`django_db(transaction=True)`): workers see only committed rows.
     """
     with django_db_blocker.unblock():
         database = connection.settings_dict

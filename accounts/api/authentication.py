@@ -9,7 +9,7 @@ from rest_framework.request import Request
 
 
 class TokenAuthentication(auth.TokenAuthentication):
-    """Knox's, but a token that is not even text is refused as any other bad one."""
+    """Knox's authentication, which also refuses a token that is not valid UTF-8 with a 401."""
 
     def authenticate_credentials(self, token: bytes) -> tuple:
         try:
@@ -18,24 +18,27 @@ class TokenAuthentication(auth.TokenAuthentication):
             raise AuthenticationFailed("Invalid token.") from error
 
     def _cleanup_token(self, auth_token: AbstractAuthToken) -> bool:
-        """Tell whether the token has expired.
+        """Return whether the token has expired.
 
-        Knox's own reads all tokens of the user at each request, to delete those that have: beat
-        does that, once a day (`accounts.tasks`).
+        Knox's own method reads all the user's tokens on each request to delete the expired ones.
+        Here beat deletes them, once a day (`accounts.tasks`).
         """
         return auth_token.expiry is not None and auth_token.expiry < timezone.now()
 
 
 class LoginAuthentication(TokenAuthentication):
-    """Ignores a token in the header (a login with a stale one is still a login), yet makes a wrong
-    password a 401 with its `WWW-Authenticate`, which DRF asks the authentication class for."""
+    """Authentication of the login endpoint: ignores a token in the header.
+
+    So a client with an expired token can log in. DRF takes the `WWW-Authenticate` header from this
+    class, and without one it would answer a wrong password with 403 instead of 401.
+    """
 
     def authenticate(self, request: Request) -> None:
         return None
 
 
 class TokenScheme(OpenApiAuthenticationExtension):
-    """How the schema describes it."""
+    """The token's description in the OpenAPI schema."""
 
     target_class = "accounts.api.authentication.TokenAuthentication"
     match_subclasses = True
@@ -46,5 +49,5 @@ class TokenScheme(OpenApiAuthenticationExtension):
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Token …`, with a token from `POST /api/v1/token`.",
+            "description": "`Token TOKEN`, with a token from `POST /api/v1/token`.",
         }

@@ -1,4 +1,4 @@
-"""Rate limits that count in Redis, atomically, so that requests at once cannot slip past."""
+"""Rate limits counted atomically in Redis, so that simultaneous requests cannot exceed them."""
 
 import logging
 import time
@@ -14,11 +14,11 @@ logger = logging.getLogger(__name__)
 
 
 class FixedWindowThrottle(SimpleRateThrottle):
-    """Counts requests in windows of the rate's own length with one INCR each, in one round trip.
+    """Counts requests per window of the rate's period. A request costs one round trip to Redis.
 
-    DRF's own throttle keeps a list of times, which two requests at once overwrite and which grows
-    with the rate. With Redis away nothing is limited: the lockout after wrong passwords stands in
-    PostgreSQL and still holds.
+    DRF's own throttle keeps a list of times, which simultaneous requests overwrite and which grows
+    with the rate. While Redis is unavailable, nothing is limited; the lockout after wrong passwords
+    is stored in PostgreSQL and still works.
     """
 
     duration: int
@@ -26,8 +26,8 @@ class FixedWindowThrottle(SimpleRateThrottle):
     window_ends: float
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        who = request.user.pk if request.user.is_authenticated else self.get_ident(request)
-        return self.cache_format % {"scope": self.scope, "ident": who}
+        ident = request.user.pk if request.user.is_authenticated else self.get_ident(request)
+        return self.cache_format % {"scope": self.scope, "ident": ident}
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         window, elapsed = divmod(time.time(), self.duration)

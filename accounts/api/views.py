@@ -13,7 +13,7 @@ from accounts.services import token_create
 
 
 class TokenView(APIView):
-    """Log in and out."""
+    """Logs users in and out."""
 
     @property
     def is_login(self) -> bool:
@@ -30,7 +30,7 @@ class TokenView(APIView):
 
     @extend_schema(
         operation_id="token_create",
-        summary="Exchange name and password for a token",
+        summary="Exchange a user name and password for a token",
         auth=[],
         request=LoginSerializer,
         responses=TokenSerializer,
@@ -43,7 +43,7 @@ class TokenView(APIView):
 
     @extend_schema(
         operation_id="token_revoke",
-        summary="Revoke the token that this request carries",
+        summary="Revoke the token of this request",
         request=None,
         responses={204: OpenApiResponse(description="The token is no longer valid.")},
     )
@@ -53,6 +53,6 @@ class TokenView(APIView):
 
 
 class UserView(APIView):
-    @extend_schema(summary="Who the token belongs to", responses=UserSerializer)
+    @extend_schema(summary="Return the user of this token", responses=UserSerializer)
     def get(self, request: Request) -> Response:
         return Response(UserSerializer(request.user).data)

@@ -1,6 +1,6 @@
-"""What `./champipy` runs: the embedded servers, the processes, and the supervisor over them.
+"""The code behind `./champipy`: embedded servers, ChampiPy's processes and their supervisor.
 
-`__main__` reads the command line; `commands` and `one_off` carry it out; `supervisor` starts,
-watches and stops what `services` lists; `postgresql` and `valkey` are the embedded servers;
-`install` is run by the shell script before anything is installed.
+`__main__` parses the command line; `commands` and `one_off` run the commands; `supervisor` starts,
+watches and stops the processes that `services` lists; `postgresql` and `valkey` are the embedded
+servers; the shell script runs `install` before anything is installed.
 """

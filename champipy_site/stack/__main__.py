@@ -1,4 +1,4 @@
-"""The command line behind `./champipy`, which prints the usage."""
+"""The command line behind `./champipy`; the shell script itself prints the usage."""
 
 import argparse
 import os
@@ -10,14 +10,14 @@ from champipy_site.stack.state import StackError
 
 
 def port_number(text: str) -> int:
-    """Read a TCP port."""
+    """Return the TCP port that the text gives; raise ArgumentTypeError for anything else."""
     if not (text.isdecimal() and 1 <= int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 1 to 65535 is")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 1 to 65535")
     return int(text)
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of ChampiPy's own commands, all but `test`."""
+    """Return the parser for `up`, `down`, `status` and `logs`."""
     parser = argparse.ArgumentParser(prog="./champipy", allow_abbrev=False)
     parsers = parser.add_subparsers(dest="command", required=True)
     up = parsers.add_parser("up", help="start everything", allow_abbrev=False)
@@ -29,12 +29,12 @@ def make_parser() -> argparse.ArgumentParser:
     parsers.add_parser("status", help="show the processes")
     show = parsers.add_parser("logs", help="show the logs")
     show.add_argument("process", nargs="?", help="one process only")
-    show.add_argument("-f", "--follow", action="store_true", help="go on with new lines")
+    show.add_argument("-f", "--follow", action="store_true", help="follow new lines")
     return parser
 
 
 def main(arguments: list[str]) -> int:
-    """Carry out one command and return the exit code."""
+    """Run one command and return its exit code."""
     if arguments[0] == "test":
         return one_off.test(arguments[1:])
     load_dotenv()
@@ -67,9 +67,9 @@ if __name__ == "__main__":
         sys.exit(130)
     except PermissionError as error:
         sys.exit(
-            f"{error.filename} is closed to this user. Run ./champipy as the user who owns it, or "
-            "set CHAMPIPY_HOME to a folder of your own."
+            f"This user has no access to {error.filename}. Run ./champipy as the user who owns it, "
+            "or set CHAMPIPY_HOME to a folder of your own."
         )
-    except BrokenPipeError:  # `| head` has read enough; nothing may be flushed to it at the end
+    except BrokenPipeError:  # `| head` ended; nothing may be flushed to it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

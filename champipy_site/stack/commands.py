@@ -1,4 +1,4 @@
-"""`up`, `down` and `status`."""
+"""The commands `up`, `down` and `status`."""
 
 import os
 import shlex
@@ -21,14 +21,17 @@ from champipy_site.stack.state import (
 )
 from champipy_site.stack.supervisor import Supervisor
 
-NOT_UP = 3  # status's exit code, as `systemctl status` has it
-SAMPLE = PROJECT / "docs" / "sample.jpg"  # drawn, so that a first prediction needs no Internet
-READY = "\0"  # the detached supervisor's last word to the terminal that started it
-STOP_SECONDS = 120.0  # above the sum of all limits in services.py
+NOT_UP = 3  # exit code of `status`, the same as that of `systemctl status`
+SAMPLE = PROJECT / "docs" / "sample.jpg"  # a drawing: a first prediction needs no Internet
+READY = "\0"  # last line from the detached supervisor to the command that started it
+STOP_SECONDS = 120.0  # longer than all stop limits of the services together
 
 
 def up(home: Home, *, host: str, port: int, detach: bool, report_to: int | None) -> int:
-    """Start everything, unless it is up already; `report_to` is for `up --detach` itself."""
+    """Start everything unless it is already up; return the exit code.
+
+    `report_to` is the file descriptor that `up --detach` passes to the supervisor that it starts.
+    """
     if detach:
         return detached(home, host=host, port=port)
     stream = os.fdopen(report_to, "w") if report_to is not None else sys.stdout
@@ -44,21 +47,21 @@ def up(home: Home, *, host: str, port: int, detach: bool, report_to: int | None)
         if state.command != "up" or not state.is_supervised():
             report.say(in_use_message(home, state))
             return 1
-        doing = "already up" if state.phase == "running" else f"already {state.phase}"
-        report.say(f"ChampiPy is {doing} at {state.address} (./champipy status tells more).")
+        phase = "up" if state.phase == "running" else state.phase
+        report.say(f"ChampiPy is already {phase} at {state.address} (see ./champipy status).")
         return 0
 
 
 def in_use_message(home: Home, state: StackState) -> str:
-    """Say which command runs the servers of a home at the moment."""
+    """Return a message that names the command which is using the servers of a home."""
     return (
         f"The servers in {home.path} are in use by './champipy {state.command}' "
-        f"(pid {state.supervisor}). Wait until it has ended, then run this command again."
+        f"(pid {state.supervisor}). Wait until it ends, then run this command again."
     )
 
 
 def welcome(report: Report, state: StackState, mode: str) -> None:
-    """Print where everything is, what to paste for a first prediction, and how to stop."""
+    """Print the addresses, how to stop, and shell commands for a first prediction."""
     address = state.address
     stop = "./champipy down" if mode == "detached" else "Ctrl-C, or ./champipy down elsewhere"
     for line in (
@@ -68,7 +71,7 @@ def welcome(report: Report, state: StackState, mode: str) -> None:
         f"Admin       {address}/admin/",
         f"Stop with   {stop}",
         "",
-        "A first prediction, to be pasted into a terminal:",
+        "For a first prediction, paste this into a terminal:",
         f"TOKEN=$(curl -s {address}/api/v1/token -H 'Content-Type: application/json' "
         """-d '{"username": "alice", "password": "wonderland"}' """
         """| sed 's/.*"token": *"\\([^"]*\\)".*/\\1/')""",
@@ -83,7 +86,10 @@ def welcome(report: Report, state: StackState, mode: str) -> None:
 
 
 def detached(home: Home, *, host: str, port: int) -> int:
-    """Start the supervisor as a daemon and relay what it says until it is ready or has failed."""
+    """Start the supervisor as a daemon and print its messages until it is ready or has failed.
+
+    Return 0 or the exit code of the supervisor. Ctrl-C stops the supervisor.
+    """
     read_end, write_end = os.pipe()
     command = [*PYTHON, "-m", "champipy_site.stack", "up"]
     command += ["--host", host, "--port", str(port), "--report-to", str(write_end)]
@@ -111,7 +117,7 @@ def detached(home: Home, *, host: str, port: int) -> int:
 
 
 def down(home: Home) -> int:
-    """Stop everything; also what a killed supervisor has left."""
+    """Stop everything, including processes that a killed supervisor left; return 0."""
     state = read_state(home)
     if state.is_supervised() and state.command == "up":
         print(f"Stopping ChampiPy at {state.address} …", flush=True)
@@ -121,20 +127,24 @@ def down(home: Home) -> int:
         return 0
     try:
         with home.lock():
-            left = kill_leftovers(home, state)
+            leftovers = kill_leftovers(home, state)
             state.phase, state.processes = "down", {}
             write_state(home, state)
     except LockedError as error:
         raise StackError(in_use_message(home, read_state(home))) from error
-    if left:
-        print(f"Its supervisor had been killed; ended what was left: {', '.join(left)}.")
+    if leftovers:
+        print(f"Stopped the processes that a killed supervisor left: {', '.join(leftovers)}.")
     else:
-        print("ChampiPy is not up: nothing to stop.")
+        print("ChampiPy is not up; there is nothing to stop.")
     return 0
 
 
 def stop_supervisor(state: StackState) -> None:
-    """Ask the supervisor to stop and wait; when it takes too long or on Ctrl-C, hurry it."""
+    """Send SIGTERM to the supervisor and wait until it ends; send another one to hurry it.
+
+    The second SIGTERM follows after STOP_SECONDS or on Ctrl-C. Raise StackError if the supervisor
+    belongs to another user.
+    """
     deadline = time.monotonic() + STOP_SECONDS
     try:
         os.kill(state.supervisor, signal.SIGTERM)
@@ -148,47 +158,50 @@ def stop_supervisor(state: StackState) -> None:
                 deadline = 0.0
     except PermissionError as error:
         raise StackError(
-            f"The stack (pid {state.supervisor}) belongs to another user: stop it as that one."
+            f"The stack (pid {state.supervisor}) belongs to another user. Stop it as that user."
         ) from error
     except ProcessLookupError:
         return
 
 
 def status(home: Home) -> int:
-    """Print the table of processes; 0 when all are up, else 3."""
+    """Print the table of processes; return 0 when all are up, otherwise NOT_UP."""
     state = read_state(home)
     if not state.is_supervised():
-        left = [name for name, kept in state.processes.items() if kept.is_alive()]
-        print(f"ChampiPy is not up (data and logs: {home.path}). Start it: ./champipy up")
-        if left:
-            print(f"Left by a killed supervisor: {', '.join(left)}. End them: ./champipy down")
+        leftovers = [name for name, process in state.processes.items() if process.is_alive()]
+        print(f"ChampiPy is not up (data and logs: {home.path}). To start it: ./champipy up")
+        if leftovers:
+            print(
+                f"A killed supervisor left these processes: {', '.join(leftovers)}. "
+                "To stop them: ./champipy down"
+            )
         return NOT_UP
     if state.command != "up":
         print(f"ChampiPy is not up. {in_use_message(home, state)}")
         return NOT_UP
-    doing = {"running": "up"}.get(state.phase, state.phase)
-    print(f"ChampiPy is {doing}: {state.address} (pid {state.supervisor}; logs: {home.log_folder})")
+    phase = "up" if state.phase == "running" else state.phase
+    print(f"ChampiPy is {phase}: {state.address} (pid {state.supervisor}; logs: {home.log_folder})")
     print(f"{'PROCESS':<12}{'STATE':<10}{'PID':>8}{'UPTIME':>12}{'RESTARTS':>10}")
     all_up = state.phase == "running"
-    for name, kept in state.processes.items():
-        created = process_created(kept.pid) if kept.is_alive() else None
-        is_up = kept.state == "up" and created is not None
+    for name, process in state.processes.items():
+        created = process_created(process.pid) if process.is_alive() else None
+        is_up = process.state == "up" and created is not None
         all_up &= is_up
-        shown = kept.state if created is not None else "waiting"
+        shown = process.state if created is not None else "waiting"
         uptime = duration(time.time() - created) if created is not None else "-"
-        pid = kept.pid if created is not None else "-"
-        print(f"{name:<12}{shown:<10}{pid:>8}{uptime:>12}{kept.restarts:>10}")
+        pid = process.pid if created is not None else "-"
+        print(f"{name:<12}{shown:<10}{pid:>8}{uptime:>12}{process.restarts:>10}")
     return 0 if all_up else NOT_UP
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people read them: `42 s`, `3 min 5 s`, `2 h 4 min`, `3 d 1 h`."""
-    whole = max(0, int(seconds))
-    for unit, size, smaller, part in (
+    """Return a number of seconds as text: `42 s`, `3 min 5 s`, `2 h 4 min`, `3 d 1 h`."""
+    total = max(0, int(seconds))
+    for unit, size, smaller_unit, smaller_size in (
         ("d", 86400, "h", 3600),
         ("h", 3600, "min", 60),
         ("min", 60, "s", 1),
     ):
-        if whole >= size:
-            return f"{whole // size} {unit} {whole % size // part} {smaller}"
-    return f"{whole} s"
+        if total >= size:
+            return f"{total // size} {unit} {total % size // smaller_size} {smaller_unit}"
+    return f"{total} s"

@@ -1,4 +1,4 @@
-"""Where this installation lives and what its processes find in their environment."""
+"""The home folder of this installation and the environment of its processes."""
 
 import os
 import sys
@@ -13,10 +13,10 @@ PYTHON = [sys.executable, "-P"]  # -P: never import from the current folder
 
 
 def load_dotenv() -> None:
-    """Read `.env` as settings.py does: what the environment already says wins.
+    """Read `.env` as settings.py does: variables that are already set win.
 
-    A relative CHAMPIPY_HOME is taken from the folder of whoever wrote it: the caller's current
-    one, or the project's for `.env`.
+    Make CHAMPIPY_HOME absolute. A relative one is relative to the current folder if it comes from
+    the environment, and to the project if it comes from `.env`.
     """
     if given := os.environ.get("CHAMPIPY_HOME"):
         os.environ["CHAMPIPY_HOME"] = str(Path(given).absolute())
@@ -26,14 +26,17 @@ def load_dotenv() -> None:
 
 
 def home_from_environment() -> Home:
-    """Return the home that `load_dotenv` has settled on, its folders made."""
+    """Return the home that CHAMPIPY_HOME names (see `load_dotenv`) and make its folders."""
     home = Home(Path(os.environ["CHAMPIPY_HOME"]))
     home.make()
     return home
 
 
 def project_environment(home: Home, urls: dict[str, str]) -> dict[str, str]:
-    """Return the environment for the project's own processes; `urls` names the servers."""
+    """Return the environment for the project's processes.
+
+    `urls` are DATABASE_URL and REDIS_URL.
+    """
     return {
         **os.environ,
         **urls,
@@ -46,7 +49,7 @@ def project_environment(home: Home, urls: dict[str, str]) -> dict[str, str]:
 
 
 def server_environment(home: Home) -> dict[str, str]:
-    """Return the little that an embedded server needs, without the project's secrets."""
+    """Return the few variables that an embedded server needs, without the project's secrets."""
     kept = {
         name: os.environ[name] for name in ("PATH", "HOME", "TZ", "TMPDIR") if name in os.environ
     }

@@ -1,4 +1,4 @@
-"""Commands of Django and pytest, with servers: the running stack's, or some just for them."""
+"""Runs manage.py or pytest against running or temporary servers."""
 
 import contextlib
 import os
@@ -18,26 +18,33 @@ from champipy_site.stack.process import Child, kill_leftovers, stop_children
 from champipy_site.stack.servers import given_urls, make_servers, wait_for
 from champipy_site.stack.state import Home, LockedError, StackError, read_state, write_state
 
-# These work on a database that has no tables yet, and are needed when preparing it fails.
+# These commands work without tables, and are needed when preparing the database fails.
 ON_EMPTY_DATABASE = frozenset(
     ("check", "help", "makemigrations", "migrate", "showmigrations", "sqlmigrate", "test")
 )
-WAIT_FOR_UP = 120.0
-PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+MAX_WAIT_FOR_UP = 120.0  # seconds
+FORWARDED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def manage(home: Home, arguments: list[str]) -> int:
-    """Run manage.py with the servers of the stack; without one, with servers just for it."""
+    """Run manage.py with the servers of the running stack or with temporary ones.
+
+    Return its exit code. Servers named by DATABASE_URL and REDIS_URL take precedence. Raise
+    StackError if the stack has been starting for too long, or if another command uses the home.
+    """
     command = [*PYTHON, str(PROJECT / "manage.py"), *arguments]
     given = given_urls()
     if len(given) < 2:
-        deadline = time.monotonic() + WAIT_FOR_UP
+        deadline = time.monotonic() + MAX_WAIT_FOR_UP
         while (state := read_state(home)).is_supervised() and state.command == "up":
             if state.phase == "running":
                 given = {**state.environment, **given}
                 break
             if time.monotonic() > deadline:
-                raise StackError("ChampiPy has been starting for too long: ./champipy status")
+                raise StackError(
+                    f"ChampiPy did not come up within {MAX_WAIT_FOR_UP:.0f} s. "
+                    "See ./champipy status and ./champipy logs."
+                )
             time.sleep(0.2)
     if len(given) == 2:
         os.execve(command[0], command, project_environment(home, given))  # noqa: S606
@@ -45,7 +52,7 @@ def manage(home: Home, arguments: list[str]) -> int:
         with home.lock(), servers(home, given, name=arguments[0]) as urls:
             environment = project_environment(home, urls)
             if arguments[0] not in ON_EMPTY_DATABASE and database_is_empty(urls["DATABASE_URL"]):
-                print("Preparing the database: once only …", file=sys.stderr, flush=True)
+                print("Preparing the database (only the first time) …", file=sys.stderr, flush=True)
                 prepare = [*PYTHON, "-m", "champipy_site.stack.prepare"]
                 code = run(prepare, environment, cwd=PROJECT, stdout=sys.stderr.fileno())
                 if code != 0:
@@ -56,14 +63,14 @@ def manage(home: Home, arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Run pytest on servers and a home of its own, which are gone afterwards.
+    """Run pytest with a temporary home and temporary servers; return its exit code.
 
-    DATABASE_URL and REDIS_URL, which may name a service in use, are not taken: only
-    CHAMPIPY_TEST_DATABASE_URL and CHAMPIPY_TEST_REDIS_URL are.
+    DATABASE_URL and REDIS_URL are ignored, because they may name servers in production. To test
+    on other servers, set CHAMPIPY_TEST_DATABASE_URL and CHAMPIPY_TEST_REDIS_URL.
     """
     folder = Path(tempfile.mkdtemp(prefix="champipy test "))
     if os.geteuid() == 0:
-        folder.chmod(0o711)  # PostgreSQL, which is not root then, must get through
+        folder.chmod(0o711)  # PostgreSQL then runs as another user, who must be able to pass
     home = Home(folder / "home")
     try:
         home.make()
@@ -76,7 +83,7 @@ def test(arguments: list[str]) -> int:
 
 @contextlib.contextmanager
 def servers(home: Home, given: dict[str, str], *, name: str) -> Iterator[dict[str, str]]:
-    """Run the servers that are not given while the block runs; yields all URLs.
+    """Run the servers that `given` lacks while the block runs; yield the URLs of all servers.
 
     SIGTERM and a closed terminal end the block as Ctrl-C does, so that nothing is left running.
     """
@@ -97,10 +104,10 @@ def servers(home: Home, given: dict[str, str], *, name: str) -> Iterator[dict[st
         wait_for(children, on_up=lambda _: None)
         yield urls
     finally:
-        for signum in PASSED_ON:
+        for signum in FORWARDED_SIGNALS:
             signal.signal(signum, signal.SIG_IGN)
         for child in reversed(children):
-            stop_children([child], hurried=lambda: False)
+            stop_children([child], is_hurried=lambda: False)
         state.phase, state.processes = "down", {}
         write_state(home, state)
 
@@ -112,18 +119,18 @@ def run(
     cwd: Path | None = None,
     stdout: int | None = None,
 ) -> int:
-    """Run a command in the foreground and return its exit code.
+    """Run a command in the foreground; return its exit code, or 128 + N if signal N ended it.
 
-    A terminal sends its Ctrl-C to both; the command decides what it means. Where there is no
-    terminal, and for the other signals, the signal is passed on.
+    A terminal sends Ctrl-C to the command as well, so it is forwarded only if there is no terminal.
+    The other signals are always forwarded.
     """
     process = subprocess.Popen(command, env=environment, cwd=cwd, stdout=stdout)
 
-    def pass_on(signum: int, _: object) -> None:
+    def forward(signum: int, _: object) -> None:
         if signum != signal.SIGINT or not sys.stdin.isatty():
             process.send_signal(signum)
 
-    before = {signum: signal.signal(signum, pass_on) for signum in PASSED_ON}
+    before = {signum: signal.signal(signum, forward) for signum in FORWARDED_SIGNALS}
     try:
         code = process.wait()
     finally:

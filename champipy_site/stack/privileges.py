@@ -1,4 +1,4 @@
-"""As whom PostgreSQL runs when root starts the stack: PostgreSQL itself refuses to be root."""
+"""The user under whom PostgreSQL runs if root starts the stack; PostgreSQL refuses to be root."""
 
 import functools
 import os
@@ -10,15 +10,15 @@ from pathlib import Path
 from champipy_site.stack.environment import PROJECT
 from champipy_site.stack.state import StackError
 
-# Tried in this order: nothing; may pass through closed folders; may also execute closed files.
+# Tried in this order: none; may enter folders closed to the user; may also run files closed to it.
 CAPABILITIES = (None, "dac_read_search", "dac_override")
 
 
 def server_user(data: Path) -> pwd.struct_passwd | None:
-    """Return the user for PostgreSQL, None for the present one.
+    """Return the user who runs PostgreSQL, or None for the current user.
 
-    For root that is the owner of the data, where there are data; else the owner of the project;
-    else `nobody`. An owner that has no entry among the users cannot run PostgreSQL.
+    If root starts the stack, this is the owner of the data if they exist, else the owner of the
+    project, else `nobody`. An owner without an entry in the user database cannot run PostgreSQL.
     """
     if os.geteuid() != 0:
         return None
@@ -33,11 +33,12 @@ def server_user(data: Path) -> pwd.struct_passwd | None:
 
 @functools.cache
 def drop_privileges(data: Path, binary: Path) -> list[str]:
-    """Return what to put before a command so that it may run PostgreSQL on these data.
+    """Return the prefix for commands that run PostgreSQL on these data.
 
-    Nothing for an ordinary user. For root, `setpriv` to `server_user`. Where that user cannot
-    reach the data or the binary (somewhere inside /root, say), the one capability that lets it
-    through goes along: no folder is opened to others for it.
+    It is empty for an ordinary user. For root it is `setpriv`, which changes to `server_user`. If
+    that user cannot reach the data or the binary (below /root, for example), the prefix adds the
+    one capability that is needed, so that no folder has to be opened to other users. Raise
+    StackError if setpriv is missing or no capability is enough.
     """
     user = server_user(data)
     if user is None:
@@ -45,8 +46,8 @@ def drop_privileges(data: Path, binary: Path) -> list[str]:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise StackError(
-            "PostgreSQL cannot run as root, and setpriv (util-linux), which would change the user, "
-            "is not installed. Run ./champipy as an ordinary user, or set DATABASE_URL."
+            "PostgreSQL cannot run as root, and setpriv, which changes the user, is not installed. "
+            "Install util-linux, run ./champipy as an ordinary user, or set DATABASE_URL."
         )
     for capability in CAPABILITIES:
         granted = f"-all,+{capability}" if capability else "-all"
@@ -55,7 +56,7 @@ def drop_privileges(data: Path, binary: Path) -> list[str]:
             *("--no-new-privs", "--pdeathsig=INT"),
             *(f"--inh-caps={granted}", f"--ambient-caps={granted}"),
         ]
-        if capability:  # else access(2), which PostgreSQL asks first, would leave it out
+        if capability:  # otherwise access(2), which PostgreSQL calls first, would ignore it
             prefix.append("--securebits=+no_setuid_fixup")
         trials = (
             ["test", "-x", str(binary)],
@@ -68,7 +69,7 @@ def drop_privileges(data: Path, binary: Path) -> list[str]:
         ):
             return prefix
     raise StackError(
-        f"The user {user.pw_name}, as whom PostgreSQL would run, can reach {data} or {binary} "
-        "in no way. Run ./champipy as an ordinary user, set CHAMPIPY_HOME to a folder that "
+        f"PostgreSQL would run as the user {user.pw_name}, who cannot reach {data} or {binary}. "
+        "Run ./champipy as an ordinary user, set CHAMPIPY_HOME to a folder that "
         f"{user.pw_name} can reach, or set DATABASE_URL."
     )

@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey: embedded ones, or those that DATABASE_URL and REDIS_URL name."""
+"""PostgreSQL and Valkey, embedded or named by DATABASE_URL and REDIS_URL."""
 
 import os
 import time
@@ -12,25 +12,25 @@ from champipy_site.stack.process import Child
 from champipy_site.stack.state import Home, StackError
 from champipy_site.stack.valkey import Valkey, broker_answers
 
-START_SECONDS = 120.0
+MAX_START_SECONDS = 120.0
 
 
 class StartError(StackError):
-    """A process did not come up; the text ends with the last lines of its log."""
+    """A process did not come up; the message ends with the last lines of its log."""
 
     def __init__(self, child: Child, what: str) -> None:
         tail = "\n".join(f"    {line}" for line in logs.last_lines(child.log, 15))
         super().__init__(
-            f"{child.service.name} {what}. The end of {child.log}:\n{tail or '    (it is empty)'}"
+            f"{child.service.name} {what}. Last lines of {child.log}:\n{tail or '    (no lines)'}"
         )
 
 
 def make_servers(
     home: Home, ports: dict[str, int], given: dict[str, str]
 ) -> tuple[list[Child], dict[str, str], dict[str, int]]:
-    """Make ready the servers that are not given by their URL.
+    """Prepare an embedded server for each URL that `given` lacks.
 
-    Returns the processes to start, the URLs of all servers, and the ports to keep.
+    Return the processes to start, the URLs of all servers, and the ports to keep for the next time.
     """
     children, urls, chosen = [], dict(given), {}
     for variable, name, kind in (
@@ -47,20 +47,20 @@ def make_servers(
 
 
 def given_urls(prefix: str = "") -> dict[str, str]:
-    """Return DATABASE_URL and REDIS_URL where the environment has them (not empty)."""
+    """Return DATABASE_URL and REDIS_URL if the environment has them and they are not empty."""
     names = ("DATABASE_URL", "REDIS_URL")
     return {name: value for name in names if (value := os.environ.get(prefix + name))}
 
 
 def check_given(given: dict[str, str]) -> None:
-    """See that the servers named by URLs answer; name the one that does not."""
+    """Raise StackError for a server in `given` that does not answer."""
     for variable, answers in (("DATABASE_URL", database_answers), ("REDIS_URL", broker_answers)):
         if variable in given and not answers(given[variable]):
-            place = urlsplit(given[variable])
+            url = urlsplit(given[variable])
             raise StackError(
-                f"The server that {variable} names ({place.hostname}, port {place.port}) does not "
-                "answer, or refuses the name and password. Start or mend it, or unset "
-                f"{variable}: then ./champipy runs its own."
+                f"The server that {variable} names ({url.hostname}, port {url.port}) does not "
+                "answer, or refuses the user name and password. Start or correct it, or unset "
+                f"{variable}, so that ./champipy runs its own server."
             )
 
 
@@ -69,16 +69,19 @@ def wait_for(
     *,
     on_up: Callable[[Child], None],
     pause: Callable[[float], None] = time.sleep,
-    seconds: float = START_SECONDS,
+    seconds: float = MAX_START_SECONDS,
 ) -> None:
-    """Wait until all answer; the first that ends or takes too long is a StartError."""
+    """Wait until all processes answer; raise StartError for one that ends or takes too long.
+
+    `pause` may raise an exception to stop waiting.
+    """
     waiting = list(children)
     began = time.monotonic()
     while waiting:
         for child in waiting:
-            pause(0)  # a look at what happened meanwhile: asking a process may take a second
+            pause(0)  # handles signals, as checking a process may take a second
             if (code := child.exit_code()) is not None:
-                raise StartError(child, f"ended at its start, with exit code {code}")
+                raise StartError(child, f"ended during its start with exit code {code}")
             child.check()
             if child.state == "up":
                 on_up(child)

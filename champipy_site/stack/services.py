@@ -1,4 +1,4 @@
-"""The project's own processes: web, the workers, and beat."""
+"""ChampiPy's own processes: web, the workers and beat."""
 
 import http.client
 import socket
@@ -12,11 +12,11 @@ from champipy_site.stack.process import Service
 
 FETCH_THREADS = 32
 INFERENCE_PROCESSES = 1
-INFERENCE_MEMORY_KB = 250_000  # a child that a huge photo has swollen beyond this is replaced
+INFERENCE_MEMORY_KB = 250_000  # a child that grows beyond this after a huge photo is replaced
 WEB_THREADS = 64
-MAX_WAIT_S = 35  # seconds; a request waits up to 30 for its prediction
+MAX_WAIT_S = 35  # a request waits up to 30 s for its prediction
 
-# Gossip, mingling and heartbeats tell workers of each other, and nobody listens to that here.
+# Gossip, mingling and heartbeats inform workers about each other; nothing here uses that.
 WORKER = [
     *("worker", "--loglevel", "INFO", "-O", "fair"),
     *("--without-gossip", "--without-mingle", "--without-heartbeat"),
@@ -24,17 +24,17 @@ WORKER = [
 
 
 def own_address(host: str, port: int) -> str:
-    """Return the address under which this machine itself reaches the web process."""
+    """Return the URL at which this machine reaches the web process, such as http://[::1]:80."""
     everywhere = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104
     host = everywhere.get(host, host)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def web_answers(address: str) -> bool:
-    """Tell whether Django answers there.
+    """Return whether Django answers at the address with a status below 500.
 
-    A refusal or a redirection is an answer too: behind a proxy, ALLOWED_HOSTS and HTTPS may
-    refuse a request that comes straight from this machine.
+    Refusals and redirections count: behind a proxy, ALLOWED_HOSTS and HTTPS may refuse a request
+    that comes directly from this machine.
     """
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=3)
     try:
@@ -47,7 +47,7 @@ def web_answers(address: str) -> bool:
 
 
 def node_answers(node: str) -> bool:
-    """Tell whether a Celery worker (or beat) answers a ping, asked through the broker."""
+    """Return whether a Celery worker, or beat, answers a ping through the broker."""
     from champipy_site.celery import app
 
     try:
@@ -57,7 +57,7 @@ def node_answers(node: str) -> bool:
 
 
 def web(environment: dict[str, str], host: str, port: int) -> Service:
-    """Return the web process: gunicorn, one worker process with threads."""
+    """Return the web service: gunicorn with one worker process of WEB_THREADS threads."""
     options = {
         "--bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "--worker-class": "gthread",
@@ -67,7 +67,7 @@ def web(environment: dict[str, str], host: str, port: int) -> Service:
         "--graceful-timeout": str(MAX_WAIT_S),
         "--keep-alive": "15",
     }
-    if Path("/dev/shm").is_dir():  # noqa: S108 (gunicorn's heartbeat: never on a slow disk)
+    if Path("/dev/shm").is_dir():  # noqa: S108 (keeps gunicorn's heartbeat off slow disks)
         options["--worker-tmp-dir"] = "/dev/shm"  # noqa: S108
     arguments = [word for option in options.items() for word in option]
     address = own_address(host, port)
@@ -85,7 +85,7 @@ def web(environment: dict[str, str], host: str, port: int) -> Service:
 
 
 def celery(name: str, environment: dict[str, str], arguments: list[str], nice: int = 0) -> Service:
-    """Return a Celery process: `arguments` begin with its kind, `worker` or `beat`."""
+    """Return a Celery service; `arguments` begin with `worker` or `beat`."""
     node = f"{name}@{socket.gethostname()}"
     return Service(
         name=name,
@@ -98,9 +98,9 @@ def celery(name: str, environment: dict[str, str], arguments: list[str], nice: i
 
 
 def all_services(environment: dict[str, str], host: str, port: int) -> list[Service]:
-    """Return the processes in the order in which they stop, which ends with the workers.
+    """Return ChampiPy's services in the order in which they stop: beat, web, the workers.
 
-    docker-compose.yml starts the same ones: change both.
+    docker-compose.yml starts the same processes: change both.
     """
     beat = ["beat", "--loglevel", "INFO", "--enable-remote-control"]
     beat += ["--scheduler", "champipy_site.beat:SingleScheduler"]

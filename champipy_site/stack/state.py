@@ -1,4 +1,4 @@
-"""The home folder of an installation, its lock, and `stack.json`: what runs, where, since when."""
+"""The home folder of an installation, its lock, and `stack.json`, the state of its processes."""
 
 import contextlib
 import fcntl
@@ -15,11 +15,11 @@ from common.files import write_atomically
 
 
 class StackError(Exception):
-    """Something that a person has to know: its text says what happened and what to do."""
+    """An error to show to the user; its message says what happened and what to do."""
 
 
 class LockedError(StackError):
-    """Another supervisor, or a command with servers of its own, has this home."""
+    """Another supervisor, or a command with temporary servers, holds the lock of the home."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,11 @@ class Home:
         return self.log_folder / f"{name}.log"
 
     def make(self) -> None:
-        """Make the folders where they are missing; as root others may pass through, not look."""
+        """Make the missing folders; raise StackError if that fails.
+
+        If root makes the home, other users may enter it but not list it: PostgreSQL runs as another
+        user.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, exist_ok=True)
@@ -49,11 +53,11 @@ class Home:
         except OSError as error:
             raise StackError(
                 f"The folder for ChampiPy's data, {self.path}, cannot be made: {error.strerror}. "
-                "Make it writable for this user, or set CHAMPIPY_HOME to another folder."
+                "Give this user the right to write there, or set CHAMPIPY_HOME to another folder."
             ) from error
 
     def password(self, name: str) -> str:
-        """Return the password kept in `<name>.password`, made at the first use (mode 0600)."""
+        """Return the password in `<name>.password`; make the file (mode 0600) at the first use."""
         path = self.path / f"{name}.password"
         if not path.exists():
             write_atomically(path, [secrets.token_urlsafe(32).encode()])
@@ -61,7 +65,10 @@ class Home:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold this home alone; the lock ends with the process, however that ends."""
+        """Hold the lock of this home; raise LockedError if another process holds it.
+
+        The lock ends with the process, however that ends.
+        """
         descriptor = os.open(self.path / "stack.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:
@@ -76,7 +83,7 @@ class Home:
 
 
 def process_created(pid: int) -> float | None:
-    """Return when the process began, or None if there is none (or only its corpse)."""
+    """Return the start time of a process (Unix time), or None if it is dead or a zombie."""
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -88,7 +95,7 @@ def process_created(pid: int) -> float | None:
 
 @dataclass
 class ProcessState:
-    """One process as `status` shows it; pid and beginning together name it beyond doubt."""
+    """One process as `status` shows it; pid and start time together identify it."""
 
     state: str
     pid: int
@@ -96,7 +103,7 @@ class ProcessState:
     restarts: int
 
     def is_alive(self) -> bool:
-        """Tell whether this very process, not a later one with its number, still runs."""
+        """Return whether the process still runs; a later one with the same pid does not count."""
         created = process_created(self.pid)
         return created is not None and abs(created - self.created) < 0.1
 
@@ -105,7 +112,7 @@ class ProcessState:
 class StackState:
     """The content of `stack.json` (mode 0600: `environment` has the servers' passwords)."""
 
-    phase: str = "down"  # starting, running, stopping, down, or one-off: a single command's
+    phase: str = "down"  # starting, running, stopping, down; or one-off for a single command
     command: str = ""
     supervisor: int = 0
     supervisor_created: float = 0.0
@@ -115,21 +122,23 @@ class StackState:
     processes: dict[str, ProcessState] = field(default_factory=dict)
 
     def is_supervised(self) -> bool:
-        """Tell whether the process that wrote this still runs."""
+        """Return whether the process that wrote this state still runs."""
         return ProcessState("", self.supervisor, self.supervisor_created, 0).is_alive()
 
     def take_over(self, *, phase: str, command: str) -> None:
-        """Enter this process as the supervisor."""
+        """Record the current process as the supervisor."""
         self.phase, self.command = phase, command
         self.supervisor = os.getpid()
         self.supervisor_created = process_created(os.getpid()) or 0.0
 
 
 def read_state(home: Home) -> StackState:
-    """Read `stack.json`; a missing or damaged file is an empty state."""
+    """Return the state in `stack.json`, or an empty one if the file is missing or damaged."""
     try:
         content = json.loads(home.state_file.read_text())
-        processes = {name: ProcessState(**kept) for name, kept in content.pop("processes").items()}
+        processes = {
+            name: ProcessState(**fields) for name, fields in content.pop("processes").items()
+        }
         return StackState(**content, processes=processes)
     except FileNotFoundError:
         return StackState()
@@ -138,5 +147,5 @@ def read_state(home: Home) -> StackState:
 
 
 def write_state(home: Home, state: StackState) -> None:
-    """Write `stack.json` at once or not at all."""
+    """Write `stack.json` atomically."""
     write_atomically(home.state_file, [json.dumps(asdict(state), indent=2).encode(), b"\n"])

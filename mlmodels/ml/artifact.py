@@ -1,12 +1,12 @@
 """A model version as a folder: a card, the engine, and the weights that fine-tuning needs.
 
-    card.json            what the model is, with the size and SHA-256 of the other two
-    engine.tflite        the convolutions that answer predictions (`engine.LiteRTEngine`)
-    weights.safetensors  the layers that are not ImageNet's: convolutions float16, head float32
-    README.md            the card for people (`model_card`); not read
+    card.json            the model's description, with the size and SHA-256 of the next two files
+    engine.tflite        the convolutions that compute predictions (`engine.LiteRTEngine`)
+    weights.safetensors  the layers changed by training: convolutions float16, head float32
+    README.md            the card for human readers (`model_card`); never read by ChampiPy
 
-Nothing in it can run: JSON, a LiteRT graph and plain tensors. Anything else in the folder, or
-anything that does not fit the card, is refused.
+No file holds executable code: JSON, a LiteRT graph and plain tensors. A folder with any other file,
+or with content that contradicts the card, is refused.
 """
 
 from __future__ import annotations
@@ -40,13 +40,14 @@ from mlmodels.ml.layers import HEAD, tensor_shapes
 from mlmodels.ml.model_card import model_card
 from mlmodels.ml.preprocessing import PREPROCESSING
 
-FOR_PEOPLE = frozenset({"README.md", "MODEL_CARD.md"})
+DOCUMENTATION = frozenset({"README.md", "MODEL_CARD.md"})
+"""Files that may be in the folder besides the three that are read."""
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy", "pillow", "scikit-learn", "scipy")
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A folder that has been checked."""
+    """A model version's folder that `read_artifact` has checked."""
 
     folder: Path
     card: Card
@@ -58,30 +59,35 @@ class Artifact:
         return self.folder / ENGINE
 
     def load_engine(self, num_threads: int = 1) -> LiteRTEngine:
-        """The engine, once its input and output have been found to fit the card."""
+        """Return the engine, which computes with `num_threads` threads.
+
+        Raises `ArtifactError` when the file is not an engine or its input size is not the card's.
+        """
         try:
             engine = LiteRTEngine.load(self.engine_path, self.head, num_threads)
         except EngineError as error:
             raise ArtifactError(f"{self.folder}: {error}") from error
         if engine.input_size != self.card.input_size:
             raise ArtifactError(
-                f"{self.folder}: the engine takes {engine.input_size} pixels; "
+                f"{self.folder}: the engine takes {engine.input_size} pixels a side; "
                 f"the card says {self.card.input_size}."
             )
         return engine
 
     def load_weights(self) -> dict[str, np.ndarray]:
-        """The changed layers' tensors as float32: what `training.train` takes as `initial`.
+        """Return the tensors of the head and the changed layers, float32, by name.
 
-        Together with the backbone (``{**backbone, **artifact.load_weights()}``) they are the whole
-        network, for `network.build_network`.
+        `training.StartingPoint` takes them as they are. Together with the backbone's tensors
+        (``{**backbone, **artifact.load_weights()}``) they are the whole network, as
+        `network.build_network` takes it. Raises `ArtifactError` when the file no longer fits the
+        card.
         """
         tensors = _read_tensors(self.folder / WEIGHTS, self.card)
         return {name: array.astype(np.float32) for name, array in tensors.items()}
 
 
 def installed_versions() -> dict[str, str]:
-    """The versions of the packages that a training's result depends on."""
+    """Return the installed versions of `PACKAGES`, which a training's result depends on."""
     return {package: importlib.metadata.version(package) for package in PACKAGES}
 
 
@@ -101,15 +107,16 @@ def write_artifact(
     metrics: Mapping[str, Any],
     recipe: Mapping[str, Any],
 ) -> Artifact:
-    """Write a model version to `folder`, which must not exist yet, and read it back.
+    """Write a model version to `folder`, which must not exist yet, and return it checked.
 
-    `weights`: the network's tensors, float32 (`TrainedNetwork.weights`); those of `changed_layers`
-    are kept. `engine`: the file that `export.export_engine` wrote, copied. `metrics` and `recipe`
-    are anything JSON can hold. The folder appears whole (written beside it, then renamed) or not at
-    all. Raises `ArtifactError` when it exists, or for content that `read_artifact` would refuse.
+    `weights`: the network's tensors, float32 (`TrainedNetwork.weights`); only those of
+    `changed_layers` are written. `engine`: the file that `export.export_engine` wrote; it is
+    copied. `metrics` and `recipe`: anything that JSON can hold. The folder appears complete (it is
+    written under a temporary name, then renamed) or not at all. Raises `ArtifactError` when
+    `folder` exists, or when `read_artifact` would refuse the content.
     """
     if folder.exists():
-        raise ArtifactError(f"{folder} exists already, and a model version is never changed.")
+        raise ArtifactError(f"{folder} already exists, and a model version is never overwritten.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
@@ -139,7 +146,7 @@ def write_artifact(
         text = json.dumps(asdict(card), indent=2, ensure_ascii=False, allow_nan=False)
         (temporary / CARD).write_text(text + "\n", encoding="utf-8")
         (temporary / "README.md").write_text(model_card(card), encoding="utf-8")
-        (temporary / WEIGHTS).chmod(0o644)  # safetensors' and mkdtemp's are for the owner alone
+        (temporary / WEIGHTS).chmod(0o644)  # safetensors and mkdtemp admit only the owner
         temporary.chmod(0o755)
         artifact = read_artifact(temporary)
         artifact.load_engine()
@@ -152,38 +159,43 @@ def write_artifact(
 
 
 def read_artifact(folder: Path) -> Artifact:
-    """Check a model version and give its card.
+    """Return the model version in `folder`, after checking it.
 
-    Checked: which files there are (regular files only), their sizes and SHA-256, the card's fields
-    and their types, labels, the weights' names, shapes and dtypes. The engine's own input and
-    output are checked by `Artifact.load_engine`. Raises `ArtifactError`, which says what is wrong.
+    Checked are the files' names, sizes and SHA-256 (only regular files are allowed), the card's
+    fields and their types, the labels, and the names, shapes and dtypes of the weights.
+    `Artifact.load_engine` checks the engine's input and output. Raises `ArtifactError`, whose
+    message says what is wrong.
     """
     if not folder.is_dir():
-        raise ArtifactError(f"{folder} is no folder.")
+        raise ArtifactError(f"{folder} is not a folder.")
     present = {entry.name for entry in folder.iterdir()}
     if missing := {CARD, ENGINE, WEIGHTS} - present:
         raise ArtifactError(f"{folder} has no {', '.join(sorted(missing))}.")
-    if extra := present - {CARD, ENGINE, WEIGHTS} - FOR_PEOPLE:
+    if extra := present - {CARD, ENGINE, WEIGHTS} - DOCUMENTATION:
         raise ArtifactError(
-            f"{folder} has files that do not belong to a model version: {sorted(extra)}."
+            f"{folder} has files that do not belong to a model version: {sorted(extra)}. "
+            "Remove them."
         )
     for entry in folder.iterdir():
         if entry.is_symlink() or not entry.is_file():
-            raise ArtifactError(f"{entry} is no regular file.")
+            raise ArtifactError(f"{entry} is not a regular file.")
     card = read_card(folder / CARD)
     for name, record in card.files.items():
         size = (folder / name).stat().st_size
         if size != record.size:
             raise ArtifactError(f"{folder / name} has {size} bytes; the card says {record.size}.")
         if _record(folder / name) != record:
-            raise ArtifactError(f"{folder / name} is not the file that the card describes.")
+            raise ArtifactError(f"{folder / name} does not have the SHA-256 in its card.")
     tensors = _read_tensors(folder / WEIGHTS, card)
     head = {name: tensors[name] for name in tensor_shapes(HEAD, len(card.labels))}
     return Artifact(folder, card, head)
 
 
 def _dtype(layer: str) -> type[np.floating]:
-    """The head is small and decides the scores: it keeps its full precision."""
+    """Return the dtype in which a layer's tensors are stored.
+
+    The head is small and determines the scores, so it keeps full precision.
+    """
     return np.float32 if layer == HEAD else np.float16
 
 
@@ -214,5 +226,5 @@ def _read_tensors(path: Path, card: Card) -> dict[str, np.ndarray]:
                 f"expected {dtype} {list(shape)}."
             )
         if not np.isfinite(array).all():
-            raise ArtifactError(f"{path}: {name} has numbers that are not finite.")
+            raise ArtifactError(f"{path}: {name} has values that are not finite.")
     return tensors

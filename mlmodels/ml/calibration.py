@@ -1,4 +1,4 @@
-"""Scores that mean what they say: temperature scaling and how to measure it.
+"""Calibration of scores: temperature scaling, and how well calibrated scores are.
 
 Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv:1706.04599).
 """
@@ -8,17 +8,18 @@ from __future__ import annotations
 import numpy as np
 
 BINS = 15
+"""Bins of the expected calibration error."""
 TEMPERATURES = (0.05, 20.0)
-"""The range in which the temperature is sought."""
+"""Range of `fit_temperature`."""
 RATIOS = (0.5, 2.0)
-"""A ratio of temperatures beyond these says that something else is wrong."""
+"""Range of `temperature_ratio`; a ratio beyond it would point to another problem."""
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Probabilities [..., k], float64, each row summing to 1, from logits [..., k].
+    """Return probabilities [..., k], float64, for `logits` [..., k]; each row sums to 1.
 
-    The logits are divided by `temperature`, which must be positive: above 1 makes scores humbler,
-    and never changes which is the best.
+    The logits are divided by `temperature`. A temperature above 1 lowers the best score; the order
+    of the scores never changes. Raises `ValueError` unless the temperature is positive.
     """
     if not temperature > 0:
         raise ValueError(f"The temperature must be positive, not {temperature}.")
@@ -30,9 +31,10 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 def negative_log_likelihood(
     logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0
 ) -> float:
-    """Mean of -log(probability of the right label), in nats; 0 is perfect.
+    """Return the mean of -log(probability of the true label), in nats; 0 is perfect.
 
-    `logits` [n, k], `labels` integers [n] from 0 to k - 1.
+    `logits` [n, k]; `labels` integers [n], from 0 to k - 1. Raises `ValueError` when there are no
+    photos, or for shapes or labels that do not fit.
     """
     logits, labels = _checked(logits, labels)
     scaled = logits / temperature
@@ -42,13 +44,13 @@ def negative_log_likelihood(
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature at which held-out `logits` [n, k] are most likely for their `labels` [n].
+    """Return the temperature that maximises the likelihood of `labels` [n] given `logits` [n, k].
 
-    The photos must not have been trained on. Raises `ValueError` when there are none. Where every
-    label is right (or the labels say nothing) the likelihood has no inner maximum and the answer is
-    near an end of `TEMPERATURES`; it is never outside.
+    The logits must be of photos that were not trained on. Raises `ValueError` when there are none.
+    Where every answer is correct, or the logits carry no information, the likelihood has no inner
+    maximum and the result is near an end of `TEMPERATURES`; it is never outside.
     """
-    # Late: serving needs the softmax only, and not 30 MB of SciPy.
+    # Imported late: serving needs only the softmax, not the 30 MB of SciPy.
     from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
     logits, labels = _checked(logits, labels)
@@ -62,43 +64,46 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def temperature_ratio(logits: np.ndarray, labels: np.ndarray, some: np.ndarray) -> float:
-    """How much lower (or higher) the temperature of all photos is than that of `some` of them.
+def temperature_ratio(logits: np.ndarray, labels: np.ndarray, subset: np.ndarray) -> float:
+    """Return the temperature of all photos divided by that of the photos in `subset`.
 
-    `logits` [n, k], none of them by a classifier that saw its photo; `labels` [n]; `some` bool [n].
-    What a few photos are easier or harder than the rest they are for other classifiers too, so a
-    temperature fitted to them is brought nearer to that of all by this factor: a ratio estimate
-    (Cochran 1977, "Sampling Techniques", chapter 6). Kept within `RATIOS`.
+    `logits` [n, k], each row by a classifier that was not trained on its photo; `labels` [n];
+    `subset` bool [n]. Photos that are easier or harder than the rest are so for other classifiers
+    too. So multiplying a temperature that was fitted to the subset by this factor brings it nearer
+    to that of all photos: a ratio estimate (Cochran 1977, "Sampling Techniques", chapter 6).
+    Clipped to `RATIOS`.
     """
-    ratio = fit_temperature(logits, labels) / fit_temperature(logits[some], labels[some])
+    ratio = fit_temperature(logits, labels) / fit_temperature(logits[subset], labels[subset])
     return float(np.clip(ratio, *RATIOS))
 
 
 def expected_calibration_error(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS
 ) -> float:
-    """How far the best score is from the share of right answers, 0 to 1: the ECE.
+    """Return the expected calibration error (ECE), from 0 to 1; 0 is perfect.
 
     `probabilities` [n, k], `labels` [n]. Photos are sorted by their best score into `bins` bins of
-    equal width, (0, 1/bins] to (1 - 1/bins, 1]; the ECE is the mean over photos of the difference
-    between their bin's accuracy and its mean best score. With few photos it is biased upwards.
+    equal width, (0, 1/bins] to (1 - 1/bins, 1]. The ECE is the mean over photos of the absolute
+    difference between their bin's accuracy and its mean best score. With few photos it is biased
+    upwards. Raises `ValueError` when there are no photos, or for shapes or labels that do not fit.
     """
     probabilities, labels = _checked(probabilities, labels)
     best = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
+    is_correct = probabilities.argmax(axis=1) == labels
     bin_of = np.clip(np.ceil(best * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(bin_of, weights=right.astype(float) - best, minlength=bins)
+    gaps = np.bincount(bin_of, weights=is_correct.astype(float) - best, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
 
 
 def _checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return float64 scores [n, k] and labels [n]; raise `ValueError` if they do not fit."""
     scores = np.asarray(scores, dtype=np.float64)
     labels = np.asarray(labels)
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or not len(labels):
         raise ValueError(
-            f"Scores [n, k] and labels [n] with n at least 1 are needed, not {scores.shape} "
+            f"Scores must be [n, k] and labels [n], with n at least 1; they are {scores.shape} "
             f"and {labels.shape}."
         )
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
-        raise ValueError("A label is no index of the scores.")
+        raise ValueError(f"Labels must be score indices, from 0 to {scores.shape[1] - 1}.")
     return scores, labels

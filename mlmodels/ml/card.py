@@ -1,4 +1,4 @@
-"""A model version's card: its fields, and reading them from JSON that is not to be believed."""
+"""A model version's card: its fields, and how to read them from untrusted JSON."""
 
 from __future__ import annotations
 
@@ -16,39 +16,44 @@ FORMAT = "champipy-model-2"
 CARD, ENGINE, WEIGHTS = "card.json", "engine.tflite", "weights.safetensors"
 MAX_CARD_BYTES = 1_000_000
 MAX_BYTES = 100_000_000
-"""Of engine and weights together; with all 14 layers trained they have about 45 MB."""
+"""Limit for engine and weights together; with all 14 layers trained they take about 45 MB."""
 
 _LAYERS = (*(layer.name for layer in CONVOLUTIONS), HEAD)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class ArtifactError(Exception):
-    """The folder is no model version, or something about it is not as its card says."""
+    """The folder is not a model version, or does not match its card; the message says why."""
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A file as the card knows it."""
+    """A file's SHA-256 and size, as the card states them."""
 
     sha256: str
+    """64 lowercase hexadecimal digits."""
     size: int
+    """In bytes."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a model version says of itself."""
+    """A model version's description of itself."""
 
     format: str
     name: str
     labels: tuple[str, ...]
-    """In the order of the logits."""
+    """Species, in the order of the logits."""
     input_size: int
+    """Pixels on each side of the input."""
     preprocessing: str
+    """`preprocessing.PREPROCESSING` at the training."""
     temperature: float
+    """The logits are divided by it before the softmax."""
     changed_layers: tuple[str, ...]
     """The layers in ``weights.safetensors``; all others are ImageNet's."""
     backbone: str
-    """`backbone.weights_digest` of the ImageNet tensors that it was trained from."""
+    """`backbone.weights_digest` of the ImageNet tensors that the training started from."""
     dataset_hash: str
     seed: int
     metrics: dict[str, Any]
@@ -58,13 +63,13 @@ class Card:
 
 
 def read_card(path: Path) -> Card:
-    """The card in the file at `path`; raises `ArtifactError` for anything but a sound one."""
+    """Return the card in the file at `path`; raise `ArtifactError` unless it is valid."""
     if path.stat().st_size > MAX_CARD_BYTES:
-        raise ArtifactError(f"{path} is over {MAX_CARD_BYTES} bytes.")
+        raise ArtifactError(f"{path} is larger than {MAX_CARD_BYTES} bytes.")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} is no JSON that can be read: {error}") from error
+        raise ArtifactError(f"{path} can't be read as JSON: {error}") from error
     try:
         return _card(raw)
     except ArtifactError as error:
@@ -72,7 +77,7 @@ def read_card(path: Path) -> Card:
 
 
 def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _card(raw: Any) -> Card:
@@ -84,23 +89,23 @@ def _card(raw: Any) -> Card:
     _require(
         raw["preprocessing"] == PREPROCESSING,
         f"the model was trained with the preprocessing {raw['preprocessing']!r}; "
-        f"this ChampiPy has {PREPROCESSING!r}.",
+        f"this ChampiPy uses {PREPROCESSING!r}.",
     )
     for name in ("name", "backbone", "dataset_hash"):
-        _require(isinstance(raw[name], str) and raw[name] != "", f"{name} must be a text.")
-    labels, changed = _texts(raw, "labels"), _texts(raw, "changed_layers")
+        _require(isinstance(raw[name], str) and raw[name] != "", f"{name} must be non-empty text.")
+    labels, changed = _strings(raw, "labels"), _strings(raw, "changed_layers")
     _require(
         len(labels) >= 2 and len(set(labels)) == len(labels) and all(labels),
-        "the labels must be two or more, each of them once.",
+        "there must be two or more labels, all different and none empty.",
     )
     _require(
         HEAD in changed and changed == tuple(name for name in _LAYERS if name in changed),
-        "changed_layers must be layers of the network, in its order, the head among them.",
+        "changed_layers must be layers of the network, in its order, including the head.",
     )
     _require(_is_int(raw["seed"]), "the seed must be an integer.")
     _require(
         _is_int(raw["input_size"]) and raw["input_size"] >= 32,
-        "input_size must be an integer from 32.",
+        "input_size must be an integer of at least 32.",
     )
     temperature = raw["temperature"]
     _require(
@@ -113,7 +118,7 @@ def _card(raw: Any) -> Card:
         _require(isinstance(raw[name], dict), f"{name} must be an object.")
     _require(
         all(isinstance(version, str) for version in raw["packages"].values()),
-        "packages must be texts.",
+        "the versions of packages must be strings.",
     )
     return Card(
         **{**raw, "labels": labels, "changed_layers": changed, "files": _files(raw["files"])}
@@ -133,18 +138,18 @@ def _files(raw: Any) -> dict[str, FileRecord]:
             and _SHA256.fullmatch(record["sha256"]) is not None
             and _is_int(record["size"])
             and record["size"] > 0,
-            f"{name} must have a sha256 and a size.",
+            f"{name} must have a sha256 (64 hexadecimal digits) and a size above 0.",
         )
     total = sum(record["size"] for record in raw.values())
-    _require(total <= MAX_BYTES, f"the files have {total} bytes, more than {MAX_BYTES}.")
+    _require(total <= MAX_BYTES, f"the files have {total} bytes; at most {MAX_BYTES} are allowed.")
     return {name: FileRecord(**record) for name, record in raw.items()}
 
 
-def _texts(raw: dict[str, Any], name: str) -> tuple[str, ...]:
+def _strings(raw: dict[str, Any], name: str) -> tuple[str, ...]:
     values = raw[name]
     _require(
         isinstance(values, list) and all(isinstance(value, str) for value in values),
-        f"{name} must be a list of texts.",
+        f"{name} must be a list of strings.",
     )
     return tuple(values)
 

@@ -1,7 +1,7 @@
-"""What a training is given: photos with labels, split by group.
+"""The labelled photos of a training, split into training and validation by group.
 
-Photos of one find are near copies: with one of them in training and another in validation, the
-validation measures memory. So photos are split by group, never one by one.
+Photos of one find are nearly copies. With one of them in training and another in validation, the
+validation would measure memorisation. So whole groups are assigned, never single photos.
 """
 
 from __future__ import annotations
@@ -17,42 +17,48 @@ from mlmodels.ml.preprocessing import NEAR_DUPLICATE_BITS
 
 @dataclass(frozen=True)
 class LabelledPhoto:
-    """A photo with its species, as an index into `Dataset.labels`."""
+    """A photo with its label."""
 
     sha256: str
     label: int
+    """Index of its species in `Dataset.labels`."""
     group: str
-    """Photos that show the same find have the same group."""
+    """Photos of the same find have the same group."""
     read: Callable[[], bytes]
-    """Gives the photo's bytes when they are needed, so that a thousand need not be held."""
+    """Return the photo's bytes. They are read on demand to avoid holding a thousand in memory."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The photos of one training. `labels` are the species, in the order of the indices."""
+    """The photos of one training.
+
+    Raises `ValueError` unless there are two or more different labels, each of them with photos in
+    training and in validation, and no group or photo is in both.
+    """
 
     labels: tuple[str, ...]
+    """Species, in the order of the indices."""
     training: tuple[LabelledPhoto, ...]
     validation: tuple[LabelledPhoto, ...]
     validation_is_new: bool = True
-    """False where the network to go on from was trained on validation photos: they say nothing
-    then, neither which epoch is best nor how sure it may be."""
+    """False if the network to continue from was trained on validation photos. Then they can neither
+    choose the best epoch nor calibrate the scores."""
 
     @property
     def photos(self) -> tuple[LabelledPhoto, ...]:
-        """All of them: those for training first."""
+        """All photos: first those for training, then those for validation."""
         return (*self.training, *self.validation)
 
     def __post_init__(self) -> None:
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
-            raise ValueError("A dataset needs two or more labels, each of them once.")
+            raise ValueError("A dataset needs two or more labels, all different.")
         for name, photos in (("training", self.training), ("validation", self.validation)):
             present = {photo.label for photo in photos}
             missing = [text for i, text in enumerate(self.labels) if i not in present]
             if missing:
                 raise ValueError(f"The {name} photos have none of: {', '.join(missing)}.")
             if not present <= set(range(len(self.labels))):
-                raise ValueError(f"A {name} photo has a label index that is not in the labels.")
+                raise ValueError(f"A {name} photo has a label index that is out of range.")
         shared = {p.group for p in self.training} & {p.group for p in self.validation}
         if shared:
             raise ValueError(
@@ -71,12 +77,12 @@ def group_photos(
     id_distance: int = 3,
     hash_distance: int = NEAR_DUPLICATE_BITS,
 ) -> list[str]:
-    """The group of each photo ("0", "1", …): which photos probably show the same find.
+    """Return the group of each photo ("0", "1", …); photos of a group probably show the same find.
 
     Two photos are in one group when they have the same label and Mushroom Observer ids at most
     `id_distance` apart, or, whatever their labels, 64-bit perceptual hashes that differ in at most
-    `hash_distance` bits; groups chain. None stands for an id or a hash that isn't known. Compares
-    all pairs: meant for thousands of photos, not millions.
+    `hash_distance` bits. The relation is transitive. None stands for an unknown id or hash. All
+    pairs of hashes are compared: suitable for thousands of photos, not for millions.
     """
     parent = list(range(len(labels)))
 
@@ -91,8 +97,8 @@ def group_photos(
         for index, (label, observation) in enumerate(zip(labels, observation_ids, strict=True))
         if observation is not None
     )
-    for (label, observation, index), (next_label, following, next_index) in pairwise(known):
-        if label == next_label and following - observation <= id_distance:
+    for (label, observation, index), (next_label, next_observation, next_index) in pairwise(known):
+        if label == next_label and next_observation - observation <= id_distance:
             parent[root(next_index)] = root(index)
 
     hashed = [index for index, value in enumerate(perceptual_hashes) if value is not None]
@@ -108,11 +114,12 @@ def group_photos(
 def split_by_group(
     labels: Sequence[int], groups: Sequence[str], *, seed: int, share: float = 0.2
 ) -> tuple[list[int], list[int]]:
-    """Indices of the training and of the validation photos, with no group on both sides.
+    """Return the indices of the training and of the validation photos, with no group in both.
 
-    Validation gets about `share` of the photos, and each label about its share of it
+    Validation gets about `share` of the photos, with the labels in about the same proportions
     (`sklearn.model_selection.StratifiedGroupKFold`, the first of 1/`share` folds, shuffled with
-    `seed`). Raises `ValueError` when a label has fewer groups than there are folds.
+    `seed`). A label with fewer groups than folds may be missing from validation. Raises
+    `ValueError` when every label has fewer photos than folds, or there are fewer groups.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 

@@ -1,7 +1,7 @@
-"""The engine that answers predictions: LiteRT for the convolutions, numpy for the head.
+"""The engine that computes predictions: LiteRT for the convolutions, NumPy for the head.
 
-The convolutions are a file that `export` wrote, nearly always int8. The head is a handful of
-multiplications, and decides the scores: it is computed in float32. No TensorFlow.
+The convolutions are in a file that `export` wrote, nearly always as int8. The head takes little
+computation and determines the scores, so it is computed in float32. TensorFlow is not imported.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ SIGNATURE = "serving_default"
 
 
 class EngineError(Exception):
-    """The file is no engine, or not one of ours."""
+    """The file is not an engine that `export` wrote."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the network says about one photo."""
+    """The network's output for one photo."""
 
     logits: np.ndarray
-    """Float32 [labels]; `calibration.softmax` with the model's temperature makes scores of them."""
+    """Float32 [labels]; `calibration.softmax` with the model's temperature turns them to scores."""
     embedding: np.ndarray
-    """Float32 [512], 0 or more: the pooled features, for telling how unusual a photo is."""
+    """Float32 [512], 0 or more: the pooled features, from which a photo's novelty is measured."""
 
 
 class LiteRTEngine:
-    """One interpreter and a head. Not for use by two threads at once: give each its own."""
+    """A LiteRT interpreter and a head. Not thread-safe: each thread needs an engine of its own."""
 
     def __init__(
         self, interpreter: Interpreter, head: Mapping[str, np.ndarray], path: Path
@@ -54,22 +54,25 @@ class LiteRTEngine:
         if shape != (1, shape[1], shape[1], 3) or pixels["dtype"] != np.uint8:
             raise EngineError(f"{path.name} takes {shape}, not uint8 pixels [1, size, size, 3].")
         if tuple(pixels["quantization"]) not in {(1.0, 0), (0.0, 0)}:  # int8; not quantised
-            raise EngineError(f"{path.name} does not take pixels as they are, 0 to 255.")
+            raise EngineError(f"{path.name} must take pixels unscaled, from 0 to 255.")
         maps = tuple(int(side) for side in features["shape"])
         if maps != (1, *feature_maps_shape(shape[1])) or features["dtype"] != np.float32:
-            raise EngineError(f"{path.name} answers with {features['dtype'].__name__} {maps}.")
+            raise EngineError(
+                f"{path.name} returns {features['dtype'].__name__} {maps}, not float32 maps."
+            )
         self._interpreter = interpreter
         self._head = head
         self._pixels = pixels["index"]
         self._features = features["index"]
         self.input_size = shape[1]
-        """Pixels on a side of the photo that `score` takes."""
+        """Pixels on each side of the photo that `score` takes."""
 
     @classmethod
     def load(cls, path: Path, head: Mapping[str, np.ndarray], num_threads: int = 1) -> LiteRTEngine:
-        """The engine of the convolutions in the file at `path` and of the tensors of the `head`.
+        """Return the engine with the convolutions in the file at `path` and the given `head`.
 
-        Raises `EngineError` when the file is none of ours.
+        `head`: the dense layer's tensors, float32, by name. Raises `EngineError` when the file is
+        not an engine that `export` wrote.
         """
         try:
             interpreter = Interpreter(str(path), num_threads=num_threads)
@@ -79,9 +82,10 @@ class LiteRTEngine:
         return cls(interpreter, head, path)
 
     def score(self, pixels: np.ndarray) -> Scores:
-        """Logits and embedding of one photo, uint8 RGB [size, size, 3] (`preprocessing.to_input`).
+        """Return logits and embedding of one photo.
 
-        Raises `ValueError` for another shape or dtype.
+        `pixels`: uint8 RGB [size, size, 3], from `preprocessing.to_input`. Raises `ValueError` for
+        another shape or dtype.
         """
         size = self.input_size
         if pixels.shape != (size, size, 3) or pixels.dtype != np.uint8:

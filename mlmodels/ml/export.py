@@ -1,9 +1,9 @@
-"""From the float network to LiteRT files of its convolutions: int8, or float16 weights.
+"""Export of the float network's convolutions to LiteRT files, as int8 or with float16 weights.
 
-int8: post-training full-integer quantisation, per channel for the weights, per tensor for
+int8 is post-training full-integer quantisation, per channel for the weights and per tensor for the
 activations, whose ranges are measured on about a hundred training photos (Jacob et al. 2018,
-arXiv:1712.05877). Pooling and head stay out of it: quantised too, they made every sixtieth answer
-another one; in float32 they cost nothing.
+arXiv:1712.05877). Pooling and head are not quantised: quantising them changed one answer in sixty,
+and in float32 they take no noticeable time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import (  # no public name yet
+from tensorflow.python.framework.convert_to_constants import (  # not public yet
     convert_variables_to_constants_v2,
 )
 
@@ -26,6 +26,7 @@ from mlmodels.ml.layers import CONVOLUTIONS
 from mlmodels.ml.network import build_stem, set_weights
 
 CALIBRATION_PHOTOS = 100
+"""Photos that `export_engine` needs to measure the ranges of the activations."""
 SIGNATURE = "serving_default"
 
 
@@ -35,12 +36,13 @@ def export_engine(
     input_size: int,
     path: Path,
 ) -> None:
-    """Write the convolutions as int8: uint8 pixels in, float32 feature maps out.
+    """Write the convolutions as int8 to `path`: uint8 pixels in, float32 feature maps out.
 
-    `weights`: the network's tensors, float32. `calibration_photos`: uint8 RGB [size, size, 3], from
-    the training set, about a hundred; more bring nothing. The file appears at `path` whole or not
-    at all. Its signature has one input, ``pixels`` [1, size, size, 3], and one output, ``features``
-    [1, h, w, 512]: `engine.LiteRTEngine`.
+    `weights`: the network's tensors, float32. `calibration_photos`: uint8 RGB [size, size, 3],
+    about a hundred training photos; more do not improve the result. The file is written completely
+    or not at all. Its signature, which `engine.LiteRTEngine` reads, has one input, ``pixels``
+    [1, size, size, 3], and one output, ``features`` [1, h, w, 512]. Raises `ValueError` without
+    calibration photos.
     """
     model = build_stem(len(CONVOLUTIONS), input_size)
     set_weights(model, weights)
@@ -48,9 +50,10 @@ def export_engine(
 
 
 def export_float_engine(weights: Mapping[str, np.ndarray], input_size: int, path: Path) -> None:
-    """Write the convolutions with float16 weights, computed in float32; else as `export_engine`.
+    """Write the convolutions with float16 weights and float32 computation to `path`.
 
-    Several times slower to score with and twice as large: for a network that int8 does harm to.
+    Scoring is several times slower than with int8 and the file twice as large: for a network whose
+    accuracy int8 reduces. Arguments and signature are those of `export_engine`.
     """
     model = build_stem(len(CONVOLUTIONS), input_size)
     set_weights(model, weights)
@@ -62,13 +65,16 @@ def export_float_engine(weights: Mapping[str, np.ndarray], input_size: int, path
 def quantise(
     model: keras.Model, calibration_photos: Sequence[np.ndarray], input_size: int
 ) -> bytes:
-    """The model, pixels to features, as a LiteRT file with int8 weights and activations."""
+    """Return a LiteRT file of `model`, pixels to features, with int8 weights and activations.
+
+    `calibration_photos`: uint8 RGB [size, size, 3]. Raises `ValueError` when there are none.
+    """
     if not calibration_photos:
         raise ValueError("Quantisation needs calibration photos; none were given.")
 
     def calibration() -> object:
-        # One pixel black and one white make the input's scale exactly 1 and its zero point 0, so
-        # that the engine takes pixels as they are.
+        # One black and one white pixel make the input's scale exactly 1 and its zero point 0, so
+        # that the engine takes pixels without conversion.
         for photo in calibration_photos:
             pixels = photo.astype(np.float32)[None]
             pixels[0, 0, 0], pixels[0, 0, 1] = 0.0, 255.0
@@ -78,7 +84,7 @@ def quantise(
         _converter(model, tf.TensorSpec([1, input_size, input_size, 3], tf.float32)) as converter,
         warnings.catch_warnings(),
     ):
-        # The converter's calibration uses the interpreter that TensorFlow is about to drop.
+        # The converter's calibration uses an interpreter that TensorFlow has deprecated.
         warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
         converter.representative_dataset = calibration
         converter.target_spec.supported_ops = [
@@ -92,14 +98,14 @@ def quantise(
 
 @contextmanager
 def _converter(model: keras.Model, pixels: tf.TensorSpec) -> Iterator[tf.lite.TFLiteConverter]:
-    """A converter of the model, from ``pixels`` to ``features``."""
+    """Provide a converter of the model, from ``pixels`` to ``features``."""
     signature = [tf.TensorSpec(pixels.shape, pixels.dtype, name="pixels")]
 
     @tf.function(input_signature=signature)
     def forward(pixels: tf.Tensor) -> tf.Tensor:
         return model(tf.cast(pixels, tf.float32), training=False)
 
-    # Keras's variables as constants: the converter's calibration can't read variables.
+    # Variables become constants because the converter's calibration can't read variables.
     frozen = convert_variables_to_constants_v2(forward.get_concrete_function())
 
     @tf.function(input_signature=signature)

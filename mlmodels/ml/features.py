@@ -1,13 +1,12 @@
-"""Features at the cut, computed once for several views of each photo, and kept on disk.
+"""Features at the cut, computed once for several views of each photo and cached on disk.
 
-What lies below the first trained layer (the *stem*) never changes during a training, so its output
-is computed once. The stem runs as int8 in LiteRT, several times faster than float on a CPU that has
-no bfloat16; it is also what the exported engine will feed to the trained layers.
+The layers below the first trained one (the *stem*) never change during a training, so their output
+is computed once. The stem runs as int8 in LiteRT, several times faster than float on a CPU without
+bfloat16. The exported engine will compute the trained layers' input in int8, too.
 
 Cache layout, all under one folder: ``stems/<key>.tflite`` and
 ``features/<key>/<sha256>-<view>.npy`` (float16, or uint8 pixels where nothing is frozen).
-Every file appears whole or not at all, so an extraction that was interrupted goes on where it
-stopped.
+Every file is written completely or not at all, so an interrupted extraction can be resumed.
 """
 
 from __future__ import annotations
@@ -32,31 +31,37 @@ from mlmodels.ml.layers import CONVOLUTIONS
 from mlmodels.ml.preprocessing import decode_photo, to_input
 
 STEM_CALIBRATION_PHOTOS = 32
+"""Photos from which the stem's quantisation ranges are measured."""
 CACHE_BYTES = 8_000_000_000
+"""Size to which `prune_cache` reduces the features."""
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Where features are kept, and of what they are: those of one stem at one input size."""
+    """The cached features of one stem at one input size."""
 
     folder: Path
     stem: Path | None
-    """The LiteRT file that computes them; None at cut 0, where they are the pixels."""
+    """The LiteRT file that computes the features; None at cut 0, where they are the pixels."""
     input_size: int
+    """Pixels on each side of the input."""
     is_pooled: bool = False
-    """Whether the stem is all of the convolutions, so that the features are the embedding."""
+    """Whether the stem has all convolutions, so that the features are the embedding."""
 
     def path(self, sha256: str, view: int) -> Path:
-        """The file of one view of one photo, whether it exists or not."""
+        """Return the path of one view of one photo, which need not exist yet."""
         return self.folder / f"{sha256}-{view}.npy"
 
     def load(self, photos: Sequence[tuple[str, int]]) -> np.ndarray:
-        """Features of (SHA-256, view) pairs, [n, …], float16, or uint8 pixels at cut 0."""
+        """Return the features of (SHA-256, view) pairs, [n, …]: float16, or uint8 at cut 0.
+
+        Raises `FileNotFoundError` for a pair that is not in the cache.
+        """
         return np.stack([np.load(self.path(*photo), allow_pickle=False) for photo in photos])
 
 
 def photo_pixels(photo: LabelledPhoto, input_size: int, view: int = 0) -> np.ndarray:
-    """One view of a photo as the network's input, uint8 RGB [size, size, 3].
+    """Return one view of a photo as the network's input, uint8 RGB [size, size, 3].
 
     Raises `preprocessing.PhotoError` when the bytes are not a usable photo.
     """
@@ -67,7 +72,10 @@ def photo_pixels(photo: LabelledPhoto, input_size: int, view: int = 0) -> np.nda
 def calibration_pixels(
     photos: Sequence[LabelledPhoto], input_size: int, count: int
 ) -> list[np.ndarray]:
-    """Pixels of `count` of the photos (or all), chosen by SHA-256: always the same ones."""
+    """Return the pixels of at most `count` photos, uint8 RGB [size, size, 3].
+
+    They are the first ones by SHA-256, so the same photos are chosen each time.
+    """
     chosen = sorted(photos, key=lambda photo: photo.sha256)[:count]
     return [photo_pixels(photo, input_size) for photo in chosen]
 
@@ -80,9 +88,10 @@ def open_cache(
     cut: int,
     input_size: int,
 ) -> FeatureCache:
-    """The cache for the first `cut` convolutions with these weights; makes the stem when new.
+    """Return the feature cache of the first `cut` convolutions (0 to 13) with these `weights`.
 
-    `calibration` are training photos that set the stem's quantisation ranges when it is made.
+    The stem is exported when the cache under `root` does not have it yet. Its quantisation ranges
+    then come from the training photos in `calibration`. `input_size` is in pixels.
     """
     if cut == 0:
         folder = root / "features" / f"pixels-{input_size}-{augmentation.VERSION}"
@@ -92,7 +101,7 @@ def open_cache(
         for layer in CONVOLUTIONS[:cut]
         for kind in ("kernel", "bias")
     }
-    # Pooled by numpy: quantised along with the convolutions, the pooled features lose too much.
+    # NumPy does the pooling: in int8, the pooled features would lose too much precision.
     pooled = "-pooled" if cut == len(CONVOLUTIONS) else ""
     name = f"{weights_digest(frozen)[:16]}-{cut}-{input_size}{pooled}"
     stem_path = root / "stems" / f"{name}.tflite"
@@ -104,7 +113,7 @@ def open_cache(
         set_weights(model, frozen)
         pixels = calibration_pixels(calibration, input_size, STEM_CALIBRATION_PHOTOS)
         write_atomically(stem_path, [quantise(model, pixels, input_size)])
-    # The stem's own bytes are part of the key: another calibration gives other features.
+    # The stem's bytes are part of the key because another calibration gives other features.
     stem_digest = hashlib.sha256(stem_path.read_bytes()).hexdigest()[:16]
     folder = root / "features" / f"{name}-{stem_digest}-{augmentation.VERSION}"
     return FeatureCache(folder, stem_path, input_size, is_pooled=cut == len(CONVOLUTIONS))
@@ -116,14 +125,15 @@ def extract_features(
     *,
     threads: int,
     progress: Callable[[int, int], None],
-    enough: Callable[[int], bool],
+    should_stop: Callable[[int], bool],
 ) -> int:
-    """Compute the features of (photo, view) pairs that are not in the cache yet, in their order.
+    """Compute, in order, the features of those (photo, view) pairs that are not cached yet.
 
-    `progress(done, total)` is called from this thread after every batch of photos, and so is
-    `enough(done)`; when that says True, or either raises, the extraction ends there. Returns how
-    many of the pairs, counted from the first, are in the cache. Each of the `threads` runs a stem
-    of its own. About 50 ms a photo at 224 px on two 2.8 GHz cores with VNNI.
+    Returns the number of pairs, counted from the first, that are in the cache afterwards. After
+    every batch, and `should_stop` before the first, this thread calls `progress(done, total)` and
+    `should_stop(done)`; the extraction ends when `should_stop` returns True or either raises. Each
+    of the `threads` runs its own stem. A photo takes about 50 ms at 224 px on two 2.8 GHz cores
+    with VNNI. Raises `preprocessing.PhotoError` for a photo that can't be decoded.
     """
     cache.folder.mkdir(parents=True, exist_ok=True)
     os.utime(cache.folder)
@@ -148,7 +158,7 @@ def extract_features(
 
     done = 0
     with ThreadPoolExecutor(threads, thread_name_prefix="features") as pool:
-        while done < len(photos) and not enough(done):
+        while done < len(photos) and not should_stop(done):
             batch = photos[done : done + 8 * threads]
             list(pool.map(compute, batch))
             done += len(batch)
@@ -157,7 +167,10 @@ def extract_features(
 
 
 def prune_cache(root: Path, keep: FeatureCache, max_bytes: int = CACHE_BYTES) -> None:
-    """Remove the features used longest ago, never those of `keep`, down to `max_bytes`."""
+    """Remove the least recently used features until at most `max_bytes` are left.
+
+    The features of `keep` are never removed.
+    """
     folders = [folder for folder in (root / "features").glob("*") if folder != keep.folder]
     sizes = {
         folder: sum(file.stat().st_size for file in folder.iterdir())
@@ -172,7 +185,7 @@ def prune_cache(root: Path, keep: FeatureCache, max_bytes: int = CACHE_BYTES) ->
 
 
 class _Stem:
-    """One LiteRT interpreter on one thread: uint8 pixels [size, size, 3] to float32 features."""
+    """A LiteRT interpreter with one thread: uint8 pixels [size, size, 3] to float32 features."""
 
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter

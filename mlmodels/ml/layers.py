@@ -1,8 +1,8 @@
-"""What the network is made of, as plain data: no framework is needed to read this.
+"""The network's layers and their shapes, as plain data that needs no framework.
 
 The specification's network is VGG16 without its top, global average pooling, dropout and one dense
-layer. Its layers that have weights are counted from the output: 1 is the dense layer (here the
-`HEAD`), 2 is block5_conv3, 4 takes in the whole of block5, 14 is everything.
+layer. `variables` counts its layers with weights from the output: 1 is the dense layer (here the
+`HEAD`), 2 adds block5_conv3, 4 adds the rest of block5, 14 is the whole network.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 
 HEAD: Final = "head"
 EMBEDDING_SIZE: Final = 512
+"""Channels of the last convolution, averaged over the feature maps."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,11 @@ class Convolution:
 
     name: str
     inputs: int
+    """Channels that it takes."""
     outputs: int
+    """Channels that it returns."""
     pooled: bool
-    """Whether a 2x2 maximum pooling follows."""
+    """Whether 2x2 max pooling follows."""
 
 
 def _vgg16() -> tuple[Convolution, ...]:
@@ -42,13 +45,14 @@ CONVOLUTIONS: Final = _vgg16()
 """The 13 convolutions of VGG16, configuration D of Simonyan & Zisserman 2014 (arXiv:1409.1556)."""
 
 TRAINABLE_LAYERS: Final = len(CONVOLUTIONS) + 1
+"""All layers that have weights: the convolutions and the head."""
 
 
 def frozen_convolutions(variables: int) -> int:
-    """How many convolutions, from the input, stay as they are when `variables` layers are trained.
+    """Return how many convolutions, from the input, are not trained when `variables` layers are.
 
-    `variables` is 1 to 14; the answer, 13 to 0, is also the *cut*: features below it never change
-    in training. Raises `ValueError` outside that range.
+    `variables` is 1 to 14, the result 13 to 0. The result is also the *cut*: features at it never
+    change during a training. Raises `ValueError` for a number outside of 1 to 14.
     """
     if not 1 <= variables <= TRAINABLE_LAYERS:
         raise ValueError(
@@ -58,15 +62,16 @@ def frozen_convolutions(variables: int) -> int:
 
 
 def trained_layers(variables: int) -> tuple[str, ...]:
-    """The names of the `variables` layers nearest to the output, in the order of the network."""
+    """Return the names of the last `variables` layers (1 to 14), in the order of the network."""
     cut = frozen_convolutions(variables)
     return (*(layer.name for layer in CONVOLUTIONS[cut:]), HEAD)
 
 
 def feature_shape(cut: int, input_size: int) -> tuple[int, ...]:
-    """The shape of what leaves the first `cut` convolutions (and the pooling behind them).
+    """Return the shape of the features after `cut` convolutions and the pooling that follows them.
 
-    At 0 it is the photo [size, size, 3], at 13 the pooled embedding [512], else [h, w, channels].
+    It is the photo's [size, size, 3] at cut 0, the pooled embedding's [512] at 13, and
+    [h, w, channels] in between. `input_size` is in pixels.
     """
     if cut == len(CONVOLUTIONS):
         return (EMBEDDING_SIZE,)
@@ -74,7 +79,7 @@ def feature_shape(cut: int, input_size: int) -> tuple[int, ...]:
 
 
 def feature_maps_shape(input_size: int) -> tuple[int, ...]:
-    """The shape [h, w, 512] of what leaves the last convolution and its pooling."""
+    """Return the shape [h, w, 512] of the maps after the last convolution and its max pooling."""
     return _maps_shape(len(CONVOLUTIONS), input_size)
 
 
@@ -88,9 +93,10 @@ def _maps_shape(convolutions: int, input_size: int) -> tuple[int, ...]:
 
 
 def tensor_shapes(layer: str, n_labels: int) -> dict[str, tuple[int, ...]]:
-    """The tensors that hold a layer's weights: names ("block5_conv1/kernel") and shapes.
+    """Return the shapes of a layer's tensors by name, for example "block5_conv1/kernel".
 
-    Raises `ValueError` for a layer that the network does not have.
+    `n_labels` only affects the head. Raises `ValueError` for a layer that the network does not
+    have.
     """
     if layer == HEAD:
         return {

@@ -1,4 +1,4 @@
-"""How good a model is on labelled photos that it was not trained on."""
+"""Evaluation metrics of a model on labelled photos that it was not trained on."""
 
 from __future__ import annotations
 
@@ -16,35 +16,38 @@ Z_95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class SpeciesMetrics:
-    """One species: how many photos of it there were, and what share of them was recognised."""
+    """The accuracy for one species."""
 
     species: str
     n: int
+    """Photos of the species."""
     accuracy: float | None
     """From 0 to 1; None where there were no photos of the species."""
 
 
 @dataclass(frozen=True)
 class EvaluationMetrics:
-    """Figures from 0 to 1, but where said."""
+    """Evaluation metrics; shares and scores are from 0 to 1."""
 
     n: int
+    """Photos."""
     correct: int
+    """Photos whose best score is the true species'."""
     accuracy: float
     ci95: tuple[float, float]
     """Wilson's 95 % interval of the accuracy."""
     per_species: tuple[SpeciesMetrics, ...]
     confusion: tuple[tuple[int, ...], ...]
-    """Counts; rows are the true species, columns the answers, both in the order of the labels."""
+    """Counts; rows are the true species, columns the answers, both in the order of the species."""
     ece: float
     """Expected calibration error, 15 bins of equal width, of the calibrated scores."""
     nll: float
     """Mean negative log-likelihood of the calibrated scores, in nats."""
     mean_score: float
-    """Mean best score. Well below or above the accuracy, the scores are not to be believed."""
+    """Mean best score. The scores can't be trusted when it is far from the accuracy."""
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain dictionaries, lists and numbers, ready for JSON."""
+        """Return the metrics as dictionaries, lists, numbers and strings that JSON can hold."""
         return {
             **asdict(self),
             "ci95": list(self.ci95),
@@ -54,12 +57,13 @@ class EvaluationMetrics:
 
 
 def wilson_interval(correct: int, n: int, z: float = Z_95) -> tuple[float, float]:
-    """The interval of a share, `correct` of `n`, from 0 to 1 (Wilson 1927); 95 % unless told.
+    """Return Wilson's score interval (Wilson 1927) of the share `correct` / `n`, from 0 to 1.
 
-    Raises `ValueError` unless 0 <= correct <= n and n >= 1.
+    `z` is the normal quantile, for a 95 % interval by default. Raises `ValueError` unless
+    0 <= correct <= n and n >= 1.
     """
     if not 0 <= correct <= n or n < 1:
-        raise ValueError(f"{correct} of {n} is no share.")
+        raise ValueError(f"{correct} of {n} is not a share.")
     share = correct / n
     denominator = 1 + z**2 / n
     centre = (share + z**2 / (2 * n)) / denominator
@@ -70,7 +74,10 @@ def wilson_interval(correct: int, n: int, z: float = Z_95) -> tuple[float, float
 
 
 def confusion_matrix(labels: np.ndarray, answers: np.ndarray, n_labels: int) -> np.ndarray:
-    """Counts [k, k], int64: rows are true labels [n], columns the answers [n], both 0 to k - 1."""
+    """Return counts [k, k], int64: rows are the true labels, columns the answers.
+
+    `labels` and `answers` are integers [n] from 0 to k - 1; k is `n_labels`.
+    """
     matrix = np.zeros((n_labels, n_labels), dtype=np.int64)
     np.add.at(matrix, (np.asarray(labels), np.asarray(answers)), 1)
     return matrix
@@ -79,10 +86,10 @@ def confusion_matrix(labels: np.ndarray, answers: np.ndarray, n_labels: int) -> 
 def evaluate(
     logits: np.ndarray, labels: np.ndarray, species: tuple[str, ...], temperature: float = 1.0
 ) -> EvaluationMetrics:
-    """Figures for `logits` [n, k] of photos whose true labels are `labels` [n].
+    """Return the metrics of `logits` [n, k] for photos whose true labels are `labels` [n].
 
-    `species` are the k names, in the order of the indices; `temperature` is the model's.
-    Raises `ValueError` when there are no photos or the shapes do not fit.
+    `species` are the k names, in the order of the label indices; `temperature` is the model's.
+    Raises `ValueError` when there are no photos, or for shapes or labels that do not fit.
     """
     logits, labels = np.asarray(logits), np.asarray(labels)
     if logits.ndim != 2 or logits.shape[1] != len(species):

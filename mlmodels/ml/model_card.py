@@ -1,4 +1,4 @@
-"""A version's card as a page for people: how good it is, and how it was made."""
+"""A model version's card as a page for human readers."""
 
 from __future__ import annotations
 
@@ -9,34 +9,37 @@ from mlmodels.ml.card import Card
 
 
 def model_card(card: Card) -> str:
-    """The card in Markdown. What was not measured is left out."""
+    """Return the card as Markdown: how good the version is, and how it was made.
+
+    Metrics that the card lacks are left out.
+    """
     recipe, metrics = card.recipe, card.metrics
     engine = metrics.get("engine", {})
     lines = [
         f"# {card.name}: a model version of ChampiPy",
         "",
         "It names the likeliest of the species below, for people who check names that others "
-        "proposed. It knows nothing else, and does not tell whether a mushroom can be eaten.",
+        "proposed. It knows no other species, and does not say whether a mushroom is edible.",
         "",
         "## How good it is",
         "",
-        "| | photos | right | accuracy | 95 % interval | calibration error (ECE) |",
+        "| | photos | correct | accuracy | 95 % interval | calibration error (ECE) |",
         "|---|---|---|---|---|---|",
     ]
     evaluation = metrics.get("evaluation")
     if evaluation:
-        lines.append(_row("evaluation photos, none of them trained on", evaluation))
-        if far := evaluation.get("without_near_training"):
-            lines.append(_row("without those that resemble a training photo", far))
+        lines.append(_row("evaluation photos (never trained on)", evaluation))
+        if dissimilar := evaluation.get("without_near_training"):
+            lines.append(_row("those that resemble no training photo", dissimilar))
     if validation := metrics.get("validation"):
-        seen = "" if validation.get("is_new", True) else ", some of them trained on before"
-        lines.append(_row(f"validation photos{seen}", validation))
+        note = "" if validation.get("is_new", True) else " (some were trained on before)"
+        lines.append(_row(f"validation photos{note}", validation))
     if engine:
         lines += [
             "",
             f"Engine: {engine['precision']}. int8 gives the float network's answer on "
-            f"{engine['int8_agreement']:.1%} of {engine['n']} photos, and is right on "
-            f"{100 * engine['int8_accuracy_loss']:.1f} points fewer.",
+            f"{engine['int8_agreement']:.1%} of {engine['n']} photos; its accuracy is "
+            f"{100 * engine['int8_accuracy_loss']:.1f} percentage points lower.",
         ]
     if evaluation:
         lines += ["", "## By species", "", *_confusion(card.labels, evaluation["confusion"])]
@@ -61,11 +64,11 @@ def _row(name: str, metrics: Mapping[str, Any]) -> str:
 
 
 def _confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[str]:
-    """Rows are the true species, columns the answers, in the same order."""
+    """Return the confusion matrix as lines of a Markdown table."""
     lines = [
         "Rows are the true species, columns the answers in the same order.",
         "",
-        f"| | species | photos | right |{'|'.join(f' {i + 1} ' for i in range(len(labels)))}|",
+        f"| | species | photos | correct |{'|'.join(f' {i + 1} ' for i in range(len(labels)))}|",
         "|" + "---|" * (len(labels) + 4),
     ]
     for i, (label, row) in enumerate(zip(labels, confusion, strict=True)):

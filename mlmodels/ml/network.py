@@ -1,12 +1,12 @@
 """The network in Keras: VGG16 without its top, global average pooling, dropout, one dense layer.
 
 The softmax is applied outside (`calibration.softmax`), so that scores can be calibrated. Networks
-are built in code and take weights as plain arrays only.
+are built in code; weights are only loaded from plain arrays.
 
-The network takes raw RGB pixels, 0 to 255. VGG16's own colour handling is inside: ImageNet's mean
-colour is subtracted as in `keras.applications.vgg16.preprocess_input`; that VGG16 knows its colours
-as BGR is met by turning the first kernel round when weights go in and out (`_turned`), as LiteRT's
-quantiser gives a reversed tensor a wrong scale.
+The network takes raw RGB pixels, 0 to 255, and subtracts ImageNet's mean colour, as
+`keras.applications.vgg16.preprocess_input` does. VGG16 was trained on BGR, but the channels of the
+photos are not reversed, because LiteRT's quantiser gives a reversed tensor a wrong scale. Instead,
+the first kernel's channels are reversed when weights are set or read (`_swap_rgb_bgr`).
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from mlmodels.ml.winograd import WinogradConv2D
 
 IMAGENET_MEAN = (123.68, 116.779, 103.939)  # red, green, blue
 WINOGRAD_CHANNELS = 512
-"""With fewer channels there are more pixels: less is saved, and tiles take more memory."""
+"""Winograd's algorithm is used from this number of channels. Layers with fewer have more pixels: it
+saves less time there and takes more memory.
+"""
 
 
 @keras.saving.register_keras_serializable("champipy")
 class ImageNetColours(keras.layers.Layer):
-    """RGB pixels 0..255 [n, h, w, 3] minus ImageNet's mean colour."""
+    """Subtract ImageNet's mean colour from RGB pixels [n, h, w, 3], 0 to 255."""
 
     def call(self, pixels: keras.KerasTensor) -> keras.KerasTensor:
         mean = ops.convert_to_tensor(IMAGENET_MEAN, self.compute_dtype)
@@ -41,9 +43,9 @@ class ImageNetColours(keras.layers.Layer):
 
 
 def build_stem(cut: int, input_size: int) -> keras.Model:
-    """The first `cut` convolutions (1 to 13): pixels [n, size, size, 3] to feature maps.
+    """Return the first `cut` convolutions (1 to 13): pixels [n, size, size, 3] to feature maps.
 
-    At 13 that is all of them; their maps [n, h, w, 512] are not pooled yet.
+    At 13, all of them, the maps [n, h, w, 512] are not averaged to the embedding yet.
     """
     pixels = keras.Input((input_size, input_size, 3), name="pixels")
     return keras.Model(pixels, _convolve(ImageNetColours()(pixels), 0, cut), name="stem")
@@ -60,14 +62,14 @@ def build_tail(
     seed: int = 0,
     winograd: bool = False,
 ) -> keras.Model:
-    """The network from the cut: features [n, …] to ``{"embedding": [n, 512], "logits": [n, k]}``.
+    """Return the layers after the cut: features to ``{"embedding": [n, 512], "logits": [n, k]}``.
 
-    `cut` is 0 (the whole network, from pixels) to 13 (the head alone). `dtype` is what the
-    convolutions compute in, "float32" or "mixed_bfloat16"; both outputs are float32. The
-    convolutions below number `frozen` (counted from the input of the whole network, as the cut is)
-    are not trained. `dropout`, in training only, is the share of the pooled features that is left
-    out, `seed` its seed. With `winograd`, for float32 only, layers of `WINOGRAD_CHANNELS` are
-    computed by Winograd's algorithm: quicker to train, the same but for rounding.
+    `cut` is 0 (the whole network, from pixels) to 13 (the head only); the features are [n, …] as
+    in `layers.feature_shape`. `dtype` is the convolutions' policy, "float32" or "mixed_bfloat16";
+    both outputs are float32. The first `frozen` convolutions, counted from the input of the whole
+    network as `cut` is, are not trained. `dropout` is the share of pooled features dropped in
+    training, `seed` its seed. With `winograd`, for float32 only, layers with `WINOGRAD_CHANNELS`
+    or more use Winograd's algorithm: training is faster, and results differ only by rounding.
     """
     features = keras.Input(feature_shape(cut, input_size), name="features")
     x: keras.KerasTensor = features
@@ -86,10 +88,10 @@ def build_tail(
 
 
 def build_network(weights: Mapping[str, np.ndarray], input_size: int) -> keras.Model:
-    """The whole network with all its weights, from pixels to embedding and logits.
+    """Return the whole network with `weights`, from pixels to embedding and logits.
 
-    `weights` has the backbone's tensors and the head's; the head's kernel tells how many labels
-    there are.
+    `weights` has the backbone's and the head's tensors; the number of labels is that of the head's
+    kernel. Raises `ValueError` when a tensor is missing or has another shape.
     """
     network = build_tail(
         frozen_convolutions(TRAINABLE_LAYERS), input_size, weights["head/kernel"].shape[1]
@@ -99,15 +101,15 @@ def build_network(weights: Mapping[str, np.ndarray], input_size: int) -> keras.M
 
 
 def get_weights(model: keras.Model) -> dict[str, np.ndarray]:
-    """The model's tensors by name ("block5_conv1/kernel"), float32 copies."""
+    """Return copies of the model's tensors, float32, by name ("block5_conv1/kernel")."""
     return {
-        name: _turned(name, variable.numpy().astype(np.float32))
+        name: _swap_rgb_bgr(name, variable.numpy().astype(np.float32))
         for name, variable in _variables(model).items()
     }
 
 
 def set_weights(model: keras.Model, weights: Mapping[str, np.ndarray]) -> None:
-    """Give the model the tensors that it has a place for; others in `weights` are left alone.
+    """Set the model's tensors from `weights` by name, ignoring those that it does not have.
 
     Raises `ValueError` when one is missing or has another shape.
     """
@@ -116,14 +118,14 @@ def set_weights(model: keras.Model, weights: Mapping[str, np.ndarray]) -> None:
             raise ValueError(f"The weights lack {name!r}, which the network needs.")
         if weights[name].shape != tuple(variable.shape):
             raise ValueError(
-                f"{name!r} has the shape {weights[name].shape}, the network needs "
+                f"{name!r} has the shape {weights[name].shape}; the network needs "
                 f"{tuple(variable.shape)}."
             )
-        variable.assign(_turned(name, np.asarray(weights[name], dtype=np.float32)))
+        variable.assign(_swap_rgb_bgr(name, np.asarray(weights[name], dtype=np.float32)))
 
 
-def _turned(name: str, array: np.ndarray) -> np.ndarray:
-    """The first kernel [3, 3, 3, 64] from BGR to RGB or back; any other tensor as it is."""
+def _swap_rgb_bgr(name: str, array: np.ndarray) -> np.ndarray:
+    """Return the first kernel [3, 3, 3, 64] with its input channels reversed, others unchanged."""
     return array[:, :, ::-1] if name == "block1_conv1/kernel" else array
 
 
@@ -140,8 +142,8 @@ def _convolve(
     x: keras.KerasTensor, start: int, stop: int, dtype: str = "float32", winograd: bool = False
 ) -> keras.KerasTensor:
     for layer in CONVOLUTIONS[start:stop]:
-        quick = winograd and layer.outputs >= WINOGRAD_CHANNELS
-        convolution = WinogradConv2D if quick else keras.layers.Conv2D
+        use_winograd = winograd and layer.outputs >= WINOGRAD_CHANNELS
+        convolution = WinogradConv2D if use_winograd else keras.layers.Conv2D
         x = convolution(
             layer.outputs, 3, padding="same", activation="relu", name=layer.name, dtype=dtype
         )(x)

@@ -1,7 +1,8 @@
-"""Training the layers above the cut by gradient descent.
+"""Gradient descent for the layers after the cut.
 
-AdamW (Loshchilov & Hutter 2019) with a cosine rate, label smoothing (Szegedy et al. 2016), mixup at
-the cut (Zhang et al. 2018, Verma et al. 2019), and an exponential average of the weights.
+AdamW (Loshchilov & Hutter 2019) with a cosine schedule of the learning rate, label smoothing
+(Szegedy et al. 2016), mixup at the cut (Zhang et al. 2018, Verma et al. 2019), and an exponential
+moving average of the weights.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import numpy as np
 import tensorflow as tf
 
 WARM_UP = 0.05
-"""The share of the training in which the rate rises to its full height."""
+"""Share of the training during which the learning rate rises to its maximum."""
 
 
 def supports_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the CPU computes in bfloat16 (twice as fast there, many times slower elsewhere).
+    """Return whether the CPU computes in bfloat16, by the flags in the file `cpuinfo`.
 
-    False where the flags can't be read.
+    On such CPUs bfloat16 is twice as fast as float32, on others many times slower. Returns False
+    when the file can't be read.
     """
     try:
         text = cpuinfo.read_text()
@@ -34,14 +36,21 @@ def supports_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def cosine_rate(done: float) -> float:
-    """The share of the full rate when the share `done` (0 to 1) of the training is behind us."""
+    """Return the learning rate as a share of its maximum, 0 to 1.
+
+    `done` is the completed share of the training, from 0; values above 1 count as 1.
+    """
     if done < WARM_UP:
         return (done + 0.01) / (WARM_UP + 0.01)
     return 0.5 * (1 + float(np.cos(np.pi * min(1.0, (done - WARM_UP) / (1 - WARM_UP)))))
 
 
 class Optimiser:
-    """Trains a tail (`network.build_tail`) in place, and keeps an average of its weights."""
+    """Trains a tail (`network.build_tail`) in place and keeps a moving average of its weights.
+
+    `learning_rate` is the maximum; `averaging` (0 to 1) is the share of the average that each step
+    keeps.
+    """
 
     def __init__(
         self,
@@ -71,15 +80,15 @@ class Optimiser:
         mix: float,
         done: float,
     ) -> float:
-        """One step on a batch; returns its loss in nats.
+        """Train on one batch and return its mean loss in nats.
 
-        `features` [n, …]; `targets` one-hot float32 [n, k]; `partners` [n], which photo of the
-        batch each is mixed with; `mix`, the share (0 to 1) of the photo itself; `done`, the share
-        of the training that is behind us, which sets the rate.
+        `features` [n, …]; `targets` one-hot float32 [n, k]; `partners` [n], the index in the batch
+        of the photo that each is mixed with; `mix`, the share (0 to 1) of the photo itself; `done`,
+        the completed share of the training (0 to 1), which sets the learning rate.
         """
         self._steps += 1
         self._adamw.learning_rate.assign(self._learning_rate * cosine_rate(done))
-        # As in tf.train.ExponentialMovingAverage: a short memory at first.
+        # The first steps keep less of the average, as in tf.train.ExponentialMovingAverage.
         averaging = min(self._averaging, self._steps / (self._steps + 10))
         loss = self._step(
             tf.constant(features),
@@ -92,7 +101,7 @@ class Optimiser:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within it, the tail has the averaged weights in place of those that are being trained."""
+        """Give the tail the averaged weights within the context, and its own back afterwards."""
         current = [tf.identity(variable.value) for variable in self._tail.trainable_variables]
         self._assign(self._average)
         try:
@@ -133,9 +142,9 @@ def predict(
     count: int,
     batch_size: int,
 ) -> dict[str, np.ndarray]:
-    """The tail's outputs for `count` photos: ``logits`` [count, k], ``embedding`` [count, 512].
+    """Return the tail's outputs: ``logits`` [count, k] and ``embedding`` [count, 512], float32.
 
-    `load(start, stop)` gives the features of those photos.
+    `load(start, stop)` returns the features of the photos from `start` to `stop` - 1.
     """
     batches = [
         tail(tf.cast(load(start, min(start + batch_size, count)), tf.float32), training=False)

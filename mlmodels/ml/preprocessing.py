@@ -1,7 +1,7 @@
-"""From the bytes of a photo to what the network sees. Training and serving both go through here.
+"""Preprocessing of photos for training and serving, from the file's bytes to the network's input.
 
-The bytes are a stranger's: whatever they are, `decode_photo` gives an image or a `PhotoError`, in
-bounded time and memory. No Django and no TensorFlow is imported.
+The bytes are untrusted. For any bytes, `decode_photo` returns an image or raises `PhotoError`,
+within bounded time and memory. Neither Django nor TensorFlow is imported.
 """
 
 import functools
@@ -14,34 +14,41 @@ from PIL import Image
 
 MAX_BYTES = 10_000_000
 MAX_PIXELS = 25_000_000
-MIN_SIDE = 16  # pixels; nobody names a mushroom from less
+MIN_SIDE = 16
+"""Pixels; nobody can name a mushroom from fewer."""
 
-#: What `to_input` does. A model version records it: another resize needs another name.
 PREPROCESSING = "rgb-squash-bicubic-v1"
+"""Name of what `to_input` does, recorded by every model version. Another resize needs another name.
+"""
 
-#: JPEGs are decoded at 1/2, 1/4 or 1/8 where both sides keep at least this many pixels. Four times
-#: the network's input: the resize below still averages, and a 25-megapixel photo costs a quarter.
 DRAFT_SIDE = 1024
+"""Pixels that both sides keep at least when a JPEG is decoded at 1/2, 1/4 or 1/8 of its size.
 
-#: Two photos whose perceptual hashes differ in at most this many bits are one picture, saved anew.
-#: Measured on 1,229 photos of the ten species (160 and 320 px). Saved anew at half or twice the
-#: size, at JPEG quality 50 or 15 % brighter, 300 of 300 stayed within 6 bits; with 2 % cut off each
-#: side 98 % stayed within 8. Of 754,606 pairs of different photos 4 are within 8 bits (one of them
-#: at 0: the same picture under two ids), 7 within 10, 376 within 16. It finds the same picture
-#: only: two views of one find (157 pairs whose ids are at most 3 apart) differ in 30 bits at the
-#: median, strangers in 32. Grouping those takes the ids.
+It is over four times the network's input, so `to_input` still averages, and decoding a 25-megapixel
+photo takes a quarter of the time.
+"""
+
 NEAR_DUPLICATE_BITS = 8
+"""Photos whose perceptual hashes differ in at most this many bits are copies of one picture.
+
+Measured on 1,229 photos of the ten species (160 and 320 px). Of 300 copies saved at half or twice
+the size, at JPEG quality 50 or 15 % brighter, all stayed within 6 bits; with 2 % cropped from each
+side, 98 % stayed within 8. Of 754,606 pairs of different photos, 4 are within 8 bits (one of them
+at 0: the same picture under two ids), 7 within 10 and 376 within 16. Only copies are found: two
+photos of one find (157 pairs whose ids are at most 3 apart) differ in 30 bits at the median,
+unrelated photos in 32. Finds must be grouped by the ids.
+"""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _JPEG = b"\xff\xd8\xff"
-# How files begin that are one of ours even when nothing else of them can be read. (BMP's two
-# letters also begin words.)
+# A damaged file that begins with one of these is reported as truncated, not as "not an image".
+# (BMP's signature is missing because its two letters also begin words.)
 _SIGNATURES = (_JPEG, b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
-_MAX_SCANS = 100  # of a progressive JPEG; about 10 are usual, each goes over the whole picture
+_MAX_SCANS = 100  # of a progressive JPEG; about 10 are usual, and each covers the whole picture
 _EXTRAS = {*range(0xE2, 0xEE), 0xEF, 0xFE}  # a JPEG's APP2 to APP13, APP15 and comments
-_FLAT = 1e-35  # a range of floats below this is a plain area
+_MIN_RANGE = 1e-35  # a picture of floats becomes black if half their range is smaller
 _ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 322, 323
-_TURNS = {
+_TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -51,14 +58,15 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# For the whole process, so that no other use of Pillow in it decodes a bomb either.
+# Set for the whole process, so that no other use of Pillow decodes a decompression bomb either.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
 class PhotoError(ValueError):
-    """Why bytes are no usable photo.
+    """The bytes are not a usable photo.
 
-    `code` is not_an_image, image_too_large or image_truncated; `detail` says it to the user.
+    `code` is not_an_image, image_too_large or image_truncated; `detail` is the message for the
+    user.
     """
 
     def __init__(self, code: str, detail: str) -> None:
@@ -69,8 +77,8 @@ class PhotoError(ValueError):
 
 def _too_large() -> PhotoError:
     detail = (
-        f"The photo is over {MAX_BYTES / 1e6:g} MB or {MAX_PIXELS / 1e6:g} megapixels, or would "
-        "unpack to that. Send a smaller version of it."
+        f"The photo has more than {MAX_BYTES / 1e6:g} MB or {MAX_PIXELS / 1e6:g} megapixels, or "
+        "needs too much memory to decode. Send a smaller version of it."
     )
     return PhotoError("image_too_large", detail)
 
@@ -78,15 +86,16 @@ def _too_large() -> PhotoError:
 def decode_photo(data: bytes) -> Image.Image:
     """Return the picture in `data`: mode RGB, 8 bits a channel, upright, without metadata.
 
-    Goes by the bytes alone: JPEG, PNG, WebP, GIF, BMP or TIFF, at most 10 MB and 25 megapixels (by
-    the header, before anything is decoded), at least 16 pixels a side. Of an animation or a
-    multi-picture file it is the first picture; transparency becomes white; 16-bit channels keep
-    their high byte; floats are stretched to their range. Large JPEGs come at 1/2 to 1/8 of their
-    size (`DRAFT_SIDE`): the size in the file, turned upright, is in `.info["full_size"]`.
+    The format is detected from the bytes: JPEG, PNG, WebP, GIF, BMP or TIFF. At most 10 MB and 25
+    megapixels are allowed (checked by the header before decoding), and at least 16 pixels a side.
+    From an animation or a file with several pictures, the first picture is returned. Transparency
+    becomes white, 16-bit channels keep their high byte, and 32-bit values are scaled from their own
+    range to 0 to 255. Large JPEGs are decoded at 1/2 to 1/8 of their size (`DRAFT_SIDE`).
+    `.info["full_size"]` is the upright size (width, height) before that.
 
-    Raises PhotoError, and nothing else:
-    not_an_image: no such format, or a picture too small; image_too_large: beyond the limits;
-    image_truncated: one of the formats, but cut off or damaged.
+    Raises only PhotoError, with the code not_an_image (another format, or too small a picture),
+    image_too_large (over a limit) or image_truncated (one of the formats, but incomplete or
+    damaged).
     """
     if len(data) > MAX_BYTES or (data.startswith(_JPEG) and data.count(b"\xff\xda") > _MAX_SCANS):
         raise _too_large()
@@ -100,21 +109,21 @@ def decode_photo(data: bytes) -> Image.Image:
         image.load()
         orientation = _orientation(image)
         image = _to_rgb(image)
-        if orientation in _TURNS:
-            image = image.transpose(_TURNS[orientation])
+        if orientation in _TRANSPOSE_BY_ORIENTATION:
+            image = image.transpose(_TRANSPOSE_BY_ORIENTATION[orientation])
     except PhotoError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as exc:
         raise _too_large() from exc
-    except Exception as exc:  # decoders raise nearly everything on broken files
+    except Exception as exc:  # decoders raise nearly any exception on damaged files
         if recognised:
-            detail = "The photo's file is cut off or damaged. Send it again, or another one."
+            detail = "The photo's file is incomplete or damaged. Send it again, or another one."
             raise PhotoError("image_truncated", detail) from exc
-        detail = "This is no photo. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file."
+        detail = "This is not a photo. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file."
         raise PhotoError("not_an_image", detail) from exc
     if not is_smaller:
         full_size = image.size
-    elif orientation >= 5:  # turned by a quarter
+    elif orientation >= 5:  # width and height are swapped
         full_size = full_size[::-1]
     image.info = {"full_size": full_size}
     return image
@@ -127,40 +136,43 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _without_extras(jpeg: bytes) -> bytes:
-    """Return a JPEG without the segments that say nothing about its picture or which way is up.
+    """Return a JPEG without the segments that affect neither its pixels nor its orientation.
 
-    Colour profiles, thumbnails, comments, indexes of further pictures: a broken one would have
-    Pillow refuse a good picture.
+    They hold colour profiles, thumbnails, comments and indexes of further pictures. A damaged one
+    would make Pillow refuse an intact picture.
     """
-    kept, at = [jpeg[:2]], 2
-    while jpeg[at : at + 1] == b"\xff" and jpeg[at + 1 : at + 2] not in {b"\xda", b""}:
-        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
-        if jpeg[at + 1] not in _EXTRAS:
-            kept.append(jpeg[at:end])
-        at = end
-    return b"".join([*kept, jpeg[at:]])
+    kept, start = [jpeg[:2]], 2
+    while jpeg[start : start + 1] == b"\xff" and jpeg[start + 1 : start + 2] not in {b"\xda", b""}:
+        end = start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big")
+        if jpeg[start + 1] not in _EXTRAS:
+            kept.append(jpeg[start:end])
+        start = end
+    return b"".join([*kept, jpeg[start:]])
 
 
 def _check_size(image: Image.Image) -> None:
     width, height = image.size
     tags = getattr(image, "tag_v2", {})
-    # A small TIFF may consist of one enormous tile, which is unpacked whole.
+    # A small TIFF may consist of one enormous tile, which is decoded as a whole.
     tile_pixels = tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_LENGTH, 0)
     if max(width * height, tile_pixels) > MAX_PIXELS:
         raise _too_large()
     if min(width, height) < MIN_SIDE:
-        detail = f"A picture of {width} x {height} pixels is too small: {MIN_SIDE} a side at least."
+        detail = (
+            f"A photo of {width} x {height} pixels is too small. Send one with at least {MIN_SIDE} "
+            "pixels on each side."
+        )
         raise PhotoError("not_an_image", detail)
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return EXIF's orientation, 1 (upright) where there is none or it can't be read.
+    """Return the EXIF orientation, or 1 (upright) if it is missing or can't be read.
 
-    Asked after `load`, by which Pillow itself has turned a TIFF and taken the tag out.
+    Call it after `load`, in which Pillow itself turns a TIFF upright and removes the tag.
     """
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a broken EXIF block says nothing about the picture
+    except Exception:  # a damaged EXIF block does not mean a damaged picture
         return 1
 
 
@@ -179,14 +191,15 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _stretched(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Return `values` [height, width] stretched to 0..255, changing them; NaN becomes 0.
+    """Return `values` [height, width] scaled from their range to 0 to 255; NaN becomes 0.
 
-    In place, and by halves so that nothing overflows: there may be 25 million of them.
+    The computation changes `values` in place, because there may be 25 million of them, and halves
+    them first, so that their range can't overflow.
     """
     finite = np.isfinite(values)
     low = float(values.min(where=finite, initial=math.inf)) / 2
     high = float(values.max(where=finite, initial=-math.inf)) / 2
-    if not high - low > _FLAT:
+    if not high - low > _MIN_RANGE:
         return np.zeros(values.shape, np.uint8)
     np.nan_to_num(values, copy=False, nan=2 * low, posinf=2 * high, neginf=2 * low)
     values /= 2
@@ -196,11 +209,11 @@ def _stretched(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 
 
 def to_input(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
-    """Return `image` (from `decode_photo`) as the network takes it: uint8 RGB [size, size, 3].
+    """Return `image` (from `decode_photo`) as the network's input: uint8 RGB [size, size, 3].
 
-    The whole picture is squashed to a square: cutting could lose the mushroom. Bicubic, averaging
-    where it shrinks. This is `PREPROCESSING`: no model may be served with another resize than it
-    was trained with.
+    The whole picture is squashed to a square, because a crop could lose the mushroom. The resize is
+    bicubic and averages where it shrinks. `PREPROCESSING` names this method: a model must be served
+    with the resize that it was trained with.
     """
     square = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
     return np.array(square)
@@ -209,12 +222,13 @@ def to_input(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
 def perceptual_hash(image: Image.Image) -> int:
     """Return the 64-bit pHash of `image`, from 0 to 2**64 - 1.
 
-    The signs, against their median, of the 8 x 8 lowest frequencies of the picture at 32 x 32 in
-    grey. The same bits as `imagehash.phash`, which would load SciPy (31 MB resident).
+    Each bit says whether one of the 8 x 8 lowest frequencies of the picture, at 32 x 32 pixels in
+    grey, is above their median. The bits are those of `imagehash.phash`, which would load SciPy
+    (31 MB of resident memory).
     """
     grey = image.convert("L").resize((32, 32), Image.Resampling.LANCZOS)
     cosines = _cosines()
-    # Rounded, so that a plain area has the same bits on every machine.
+    # Rounded so that a picture of one colour has the same bits on every machine.
     low = (cosines @ np.asarray(grey, dtype=np.float64) @ cosines.T).round(6)
     bits = low > np.median(low)
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
@@ -222,11 +236,11 @@ def perceptual_hash(image: Image.Image) -> int:
 
 @functools.cache
 def _cosines() -> npt.NDArray[np.float64]:
-    """Return the first 8 of the 32 rows of the DCT-II, [8, 32]."""
+    """Return the first 8 of the 32 rows of the DCT-II matrix, float64 [8, 32]."""
     frequency, position = np.arange(8)[:, None], np.arange(32)[None, :]
     return np.cos(np.pi / 32 * (position + 0.5) * frequency)
 
 
 def hamming_distance(a: int, b: int) -> int:
-    """Return in how many bits two hashes differ, 0 to 64."""
+    """Return the number of bits in which two 64-bit hashes differ, 0 to 64."""
     return (a ^ b).bit_count()

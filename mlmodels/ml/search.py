@@ -1,10 +1,11 @@
-"""Search for hyper-parameters: short trainings, the most promising of which show what to train.
+"""Hyper-parameter search by short trainings (trials).
 
-They train on half of the photos, which ranks parameters nearly as all do in half the time (Klein et
-al. 2017, "Fast Bayesian optimization of machine learning hyperparameters on large datasets").
-Optuna's tree-structured Parzen estimator (Bergstra et al. 2011) chooses, its median pruner ends
-what does worse than half of the others did at the same epoch. A trial is judged by the negative
-log-likelihood of the validation photos: with a few hundred of them it tells more than the accuracy.
+Trials use half of the training photos, which ranks parameters nearly as well as all photos in half
+the time (Klein et al. 2017, "Fast Bayesian optimization of machine learning hyperparameters on
+large datasets"). Optuna's tree-structured Parzen estimator (Bergstra et al. 2011) chooses the
+parameters; its median pruner ends a trial that is worse than half of the others were at the same
+epoch. Trials minimise the negative log-likelihood of the validation photos: with a few hundred
+photos it distinguishes trials better than the accuracy.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from mlmodels.ml.training_session import TrainingSession
 from mlmodels.ml.training_types import Progress, TrainingParameters
 
 MAX_VARIABLES = 4
-"""More layers would need other features than the trials share, and more time than they have."""
-CUT = frozen_convolutions(MAX_VARIABLES)
+"""Most layers that a trial trains. More would need features at a lower cut, and too much time."""
+SEARCH_CUT = frozen_convolutions(MAX_VARIABLES)
+"""Cut of the features that all trials share."""
 TRIAL_EPOCHS = 3
-SEARCHED = (
+SEARCHED_PARAMETERS = (
     "variables",
     "views",
     "learning_rate",
@@ -46,15 +48,17 @@ class Trial:
 
     number: int
     parameters: dict[str, Any]
-    """Those of `SEARCHED`."""
+    """Values of `SEARCHED_PARAMETERS` by name."""
     state: str
-    """"complete", "pruned" (worse than most at that epoch) or "out of time"."""
+    """"complete", "pruned" (worse than half of the others at that epoch) or "out of time"."""
     epochs: int
+    """Epochs that were trained."""
     accuracy: float
-    """Of the validation photos after the last epoch, 0 to 1."""
+    """Accuracy on the validation photos after the last epoch, 0 to 1."""
     nll: float
-    """The same, in nats, at the temperature that suits it best: what is minimised."""
+    """Negative log-likelihood of the same photos in nats, at the best temperature: minimised."""
     seconds: float
+    """Duration of the trial."""
 
 
 def search(
@@ -69,13 +73,14 @@ def search(
     should_stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
 ) -> TrainingParameters:
-    """Return `parameters` with what the best of at most `trials` short trainings had.
+    """Return `parameters` with the searched values of the best of at most `trials` trials.
 
-    The trials are trained on half of each species' training photos. The first has `parameters` as
-    they are; at least that one is finished, whatever the time says, and no other begins after
-    `parameters.minutes`. Features are cached at `CUT`, where `training.train` finds them again when
-    it is given the same cut. `progress` and `should_stop` are those of `train`; the stage is
-    "search", its epoch the trial.
+    Trials train on half of each species' training photos. The first uses `parameters` unchanged and
+    counts even if it runs out of time; no other begins after `parameters.minutes`. Features are
+    cached at `SEARCH_CUT`; `training.train` reuses them when given the same cut. `on_trial` is
+    called after each trial that trained in at least one epoch. `progress`, `should_stop` and
+    `clock` are as for `train`; the stage is "search", and the epoch is the number of the trial,
+    from 1. Raises the same errors as `train`.
     """
     dataset = _with_half_the_training_photos(dataset, parameters.seed)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -83,41 +88,43 @@ def search(
         sampler=optuna.samplers.TPESampler(seed=parameters.seed, n_startup_trials=5),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=1),
     )
-    study.enqueue_trial({name: getattr(parameters, name) for name in SEARCHED})
-    begun = clock()
+    study.enqueue_trial({name: getattr(parameters, name) for name in SEARCHED_PARAMETERS})
+    search_start = clock()
     budget = 60 * parameters.minutes
     first_head: dict[str, np.ndarray] = {}
 
-    def one_trial(trial: optuna.Trial) -> float:
+    def run_trial(trial: optuna.Trial) -> float:
         number = trial.number
         chosen = replace(parameters, **_suggest(trial, parameters.views))
-        started = clock()
-        # The first one is to end; the others end with the time.
-        minutes = parameters.minutes - (started - begun) / 60 if number else parameters.minutes
+        trial_start = clock()
+        # The first trial should be completed; the others have the time that is left.
+        used = (trial_start - search_start) / 60
+        minutes = parameters.minutes - used if number else parameters.minutes
         chosen = replace(chosen, epochs=TRIAL_EPOCHS, minutes=max(minutes, 0.01))
 
-        def report_trial(inner: Progress) -> None:
-            share = max((clock() - begun) / budget, number / trials)
+        def report_progress(trial_progress: Progress) -> None:
+            share = max((clock() - search_start) / budget, number / trials)
             progress(
                 replace(
-                    inner, stage="search", epoch=number + 1, epochs=trials, record=None,
+                    trial_progress, stage="search", epoch=number + 1, epochs=trials, record=None,
                     fraction=min(0.99, share), eta_seconds=None,
                 )
             )  # fmt: skip
-            if inner.record is not None and inner.record.epoch:
-                trial.report(inner.record.nll, inner.record.epoch)
+            record = trial_progress.record
+            if record is not None and record.epoch:
+                trial.report(record.nll, record.epoch)
                 if trial.should_prune():
                     raise optuna.TrialPruned
 
-        session = TrainingSession(dataset, chosen, report_trial, should_stop, clock)
+        session = TrainingSession(dataset, chosen, report_progress, should_stop, clock)
         state = "pruned"
         try:
-            setup = prepare(session, backbone, cache_dir, CUT)
-            if not first_head:  # nothing that is searched for changes it
+            setup = prepare(session, backbone, cache_dir, SEARCH_CUT)
+            if not first_head:  # it does not depend on the searched parameters
                 embeddings = session.embeddings(setup.tail, setup.cache, setup.views)
                 first_head.update(session.fit_head(embeddings))
             set_weights(setup.tail, {**backbone, **first_head})
-            session.fit_layers(setup.tail, setup.cache, setup.views, refits=False)
+            session.fit_layers(setup.tail, setup.cache, setup.views, will_refit=False)
             state = "out of time" if session.out_of_time else "complete"
         finally:
             if session.history and session.history[-1].epoch:
@@ -125,32 +132,32 @@ def search(
                 on_trial(
                     Trial(
                         number=number,
-                        parameters={name: asdict(chosen)[name] for name in SEARCHED},
+                        parameters={name: asdict(chosen)[name] for name in SEARCHED_PARAMETERS},
                         state=state,
                         epochs=last.epoch,
                         accuracy=last.accuracy,
                         nll=last.nll,
-                        seconds=clock() - started,
+                        seconds=clock() - trial_start,
                     )
                 )
         if state != "complete" and number:
-            # Its rate had no time to fall: no match for those that were finished.
+            # Its learning rate did not reach the end of its schedule: not comparable to others.
             raise optuna.TrialPruned
         return session.history[-1].nll
 
     for _ in range(trials):
-        study.optimize(one_trial, n_trials=1)
-        if clock() - begun >= budget:
+        study.optimize(run_trial, n_trials=1)
+        if clock() - search_start >= budget:
             break
     return replace(parameters, **study.best_params)
 
 
 def _with_half_the_training_photos(dataset: Dataset, seed: int) -> Dataset:
     order = np.random.default_rng(seed).permutation(len(dataset.training))
-    of_label: dict[int, list[LabelledPhoto]] = {}
+    by_label: dict[int, list[LabelledPhoto]] = {}
     for photo in (dataset.training[i] for i in order):
-        of_label.setdefault(photo.label, []).append(photo)
-    halves = (photos[: -(-len(photos) // 2)] for photos in of_label.values())
+        by_label.setdefault(photo.label, []).append(photo)
+    halves = (photos[: -(-len(photos) // 2)] for photos in by_label.values())
     return replace(dataset, training=tuple(photo for half in halves for photo in half))
 
 

@@ -1,11 +1,12 @@
-"""Training: from photos and ImageNet's (or an earlier version's) weights to a calibrated network.
+"""Training of a calibrated network from photos and the weights of ImageNet or an earlier version.
 
-The features below the cut are computed once (`features`), the head is fitted first by logistic
-regression (`head`), then the chosen layers are trained together (`optimisation`) and measured on
-the validation photos. The temperature is fitted to those (`calibration`), and corrected for how
-much harder they are than the others for heads that saw neither. Where there is time, the layers are
-trained once more in the same way, on the validation photos too: a fifth more photos. Nothing here
-knows where photos or weights come from.
+The features at the cut are computed once (`features`). The head is first fitted by logistic
+regression (`head`); then the chosen layers are trained together (`optimisation`) and measured on
+the validation photos. The temperature is fitted to these (`calibration`) and corrected for how much
+harder they are than all photos, as measured with heads that were not fitted to the photos they
+score. If there is time, the layers are trained again in the same way with the validation photos
+included (a quarter more photos at a split of 80/20). This module does not know where photos or
+weights come from.
 """
 
 from __future__ import annotations
@@ -49,12 +50,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """An earlier version, to go on from."""
+    """An earlier version from which the training continues."""
 
     weights: Mapping[str, np.ndarray]
-    """Its head and changed layers (`artifact.load_weights`), for the same labels in the same order,
-    which is the caller's to see to."""
+    """Its head and changed layers (`Artifact.load_weights`), float32. The caller must ensure that
+    they are for the same labels in the same order."""
     temperature: float
+    """Its temperature, kept where the validation photos can't be used to fit another."""
 
 
 def train(
@@ -69,21 +71,22 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
 ) -> TrainedNetwork:
-    """Train the top `parameters.variables` layers on `dataset`.
+    """Train the last `parameters.variables` layers on `dataset` and return the network.
 
-    `backbone`: ImageNet's tensors (`backbone.load_backbone`), which `start` replaces some of.
-    Features are cached under `cache_dir`, some gigabytes; `cut` says from how many convolutions:
-    as many as stay frozen unless told fewer, where others already cached those.
+    `backbone`: ImageNet's tensors (`backbone.load_backbone`); those in `start` replace them.
+    Features are cached under `cache_dir` and take some gigabytes. `cut` is the number of
+    convolutions that compute them: by default all frozen ones. Pass a lower number to reuse
+    features that were cached at that cut.
 
-    `progress` is called several times a minute, from this thread. `should_stop` is asked as often;
-    when it answers True the training raises `TrainingStopped`. When the time budget
-    (`parameters.minutes`, by `clock`, in seconds) ends, the best weights so far are the result.
-    Raises `preprocessing.PhotoError` for a photo that can't be decoded, `ValueError` for weights
-    that do not fit.
+    `progress` and `should_stop` are called several times a minute, from this thread. When
+    `should_stop` returns True, the training raises `TrainingStopped`. When the time budget
+    (`parameters.minutes`, measured by `clock` in seconds) ends, the best weights so far are
+    returned. Raises `preprocessing.PhotoError` for a photo that can't be decoded and `ValueError`
+    for weights that do not fit.
 
-    The same arguments give the same result on the same machine but for rounding (threads add
-    floats up in no fixed order), as long as the budget is not reached and `cache_dir` holds the
-    same stem. TensorFlow is switched to deterministic operations in the whole process.
+    On one machine, the same arguments give the same result up to rounding (threads add floats in
+    no fixed order), if the budget is not reached and `cache_dir` holds the same stem. TensorFlow
+    is switched to deterministic operations for the whole process.
     """
     session = TrainingSession(dataset, parameters, progress, should_stop, clock)
     initial = start.weights if start else {}
@@ -94,19 +97,23 @@ def train(
         embeddings = session.embeddings(setup.tail, setup.cache, setup.views)
         head, ratio = session.fit_head(embeddings), session.temperature_ratio(embeddings)
     set_weights(setup.tail, {**weights, **head})
-    measures = dataset.validation_is_new
+    validation_is_new = dataset.validation_is_new
     best = session.fit_layers(
-        setup.tail, setup.cache, setup.views, measures=measures, refits=measures
+        setup.tail,
+        setup.cache,
+        setup.views,
+        choose_best=validation_is_new,
+        will_refit=validation_is_new,
     )
     trained, refitted = best.weights, False
-    if measures and best.epoch and session.has_time_to_refit(best.epoch):
+    if validation_is_new and best.epoch and session.has_time_to_refit(best.epoch):
         set_weights(setup.tail, {**weights, **head})
-        again = session.refit_layers(setup.tail, setup.cache, setup.views, best.epoch)
-        if again is not None:
-            trained, refitted = again, True
+        refitted_weights = session.refit_layers(setup.tail, setup.cache, setup.views, best.epoch)
+        if refitted_weights is not None:
+            trained, refitted = refitted_weights, True
 
     session.report("calibration", 0.99)
-    if start and not measures:
+    if start and not validation_is_new:
         temperature = start.temperature
     else:
         temperature = ratio * fit_temperature(best.logits, session.validation_labels)
@@ -133,19 +140,23 @@ def train(
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """What is trained, and the features that it is trained on."""
+    """The layers to train and the features to train them on."""
 
     tail: keras.Model
+    """The layers after the cut (`network.build_tail`)."""
     cache: FeatureCache
     views: int
+    """Views of each photo that are in the cache."""
 
 
 def prepare(
     session: TrainingSession, weights: Mapping[str, np.ndarray], cache_dir: Path, cut: int | None
 ) -> TrainingSetup:
-    """Compute the features that are not cached yet, and build the layers above the cut.
+    """Return the layers after the cut and their features, computing those not cached yet.
 
-    They have the backbone's weights and those of the head in `weights`, or else a blank head.
+    The layers have the values in `weights`; without a head there, all weights of the head are 0.
+    `cut` None stands for the number of frozen convolutions. This seeds TensorFlow, NumPy and
+    Python, and switches TensorFlow to deterministic operations, for the whole process.
     """
     parameters, dataset = session.parameters, session.dataset
     frozen = frozen_convolutions(parameters.variables)

@@ -1,4 +1,4 @@
-"""The steps of one training, with its clock, its progress and its history."""
+"""The steps of one training, with its time budget, progress and history."""
 
 from __future__ import annotations
 
@@ -19,27 +19,36 @@ from mlmodels.ml.optimisation import Optimiser, predict
 from mlmodels.ml.training_types import EpochRecord, Progress, TrainingParameters, TrainingStopped
 
 FEATURES_SHARE = 0.45
-"""The share of the time budget after which no more views are computed."""
+"""Share of the time budget after which no further view is computed."""
 LAYERS_BEGIN, LAYERS_SHARE = 0.45, 0.25
+"""Begin and length of the first training, as shares of the whole in the reported progress."""
 REFIT_BEGIN, REFIT_SHARE = 0.70, 0.29
-"""Shares of a whole training, for the progress that is shown."""
-FIRST_SHARE = 0.85
-"""Of what the first training could take so that the second, on all photos, still fits, how much it
-may take."""
-FEATURE_BYTES = 4_000_000_000
-"""Fewer views are used where the features would take more than this on disk."""
+"""Begin and length of the second training, on all photos, in the reported progress."""
+FIRST_TRAINING_SHARE = 0.85
+"""Share of its part of the remaining time that the first training may use.
+
+The remaining time is divided between both trainings in proportion to their photos. What the first
+may not use is a reserve for the second.
+"""
+MAX_FEATURE_BYTES = 4_000_000_000
+"""Disk space for the features; fewer views are used where they would need more."""
 
 
 @dataclass(frozen=True)
 class Candidate:
+    """The network after an epoch, measured on the validation photos."""
+
     epoch: int
     weights: dict[str, np.ndarray]
+    """Averaged tensors of the tail, float32, by name."""
     logits: np.ndarray
+    """Float32 [n, k], of the validation photos."""
     accuracy: float
+    """From 0 to 1, on the validation photos."""
 
 
 class TrainingSession:
-    """The state of one call of `train`."""
+    """The state of one call of `training.train`."""
 
     def __init__(
         self,
@@ -59,59 +68,68 @@ class TrainingSession:
         self._clock = clock
         self._start = clock()
         self._fraction = 0.0
-        self._done_after: list[float] = []  # the share of the training, at the end of each epoch
-        self._stage = ("", 0.0, 0.0)  # name, fraction and seconds when it began
+        self._done_after: list[float] = []  # share of the training completed after each epoch
+        self._stage = ("", 0.0, 0.0)  # its name, and the fraction and the seconds at its beginning
         self._layers_share = LAYERS_SHARE
         self._rng = np.random.default_rng(parameters.seed)
-        # How much longer an epoch on all photos takes than one on those for training.
+        # Duration of an epoch on all photos, relative to one on the training photos.
         self._refit_factor = 1 + len(dataset.validation) / len(dataset.training)
 
     def elapsed(self) -> float:
+        """Return the seconds since the training began."""
         return self._clock() - self._start
 
     def budget_used(self) -> float:
-        """The share of the time budget that is behind us, 0 to more than 1."""
+        """Return the used share of the time budget, from 0; above 1 when it is exceeded."""
         return self.elapsed() / (60 * self.parameters.minutes)
 
     def report(
         self, stage: str, fraction: float, epoch: int = 0, record: EpochRecord | None = None
     ) -> None:
+        """Report the progress: `fraction`, 0 to 1, is the completed share of the whole training.
+
+        The reported fraction never falls. Raises `TrainingStopped` if a stop was requested.
+        """
         if self._should_stop():
             raise TrainingStopped(f"The training was stopped after {self.elapsed():.0f} s.")
         self._fraction = fraction = max(self._fraction, fraction)
         elapsed = self.elapsed()
         if stage != self._stage[0]:
             self._stage = (stage, fraction, elapsed)
-        # By the pace of this stage: with features that were cached, the one before took no time.
-        _, began_at, since = self._stage
-        gone = fraction - began_at
-        eta = (elapsed - since) * (1 - fraction) / gone if gone > 0.01 else None
-        if eta is not None:  # the budget ends it, whatever the pace
+        # Only this stage's pace counts: with cached features, the stage before took no time.
+        _, stage_fraction, stage_start = self._stage
+        advance = fraction - stage_fraction
+        eta = (elapsed - stage_start) * (1 - fraction) / advance if advance > 0.01 else None
+        if eta is not None:  # the training ends with the budget at the latest
             eta = min(eta, max(0.0, 60 * self.parameters.minutes - elapsed))
         self._progress(Progress(stage, fraction, epoch, self.parameters.epochs, eta, record))
 
     def extract(self, cache: FeatureCache, cut: int) -> int:
-        """Compute the features, view by view; returns how many views there are of each photo."""
+        """Compute the features view by view and return the number of views of each photo.
+
+        There are fewer than `parameters.views` where time, disk space or epochs do not suffice.
+        """
         photos = self.dataset.photos
         size = int(np.prod(feature_shape(cut, self.parameters.input_size))) * (2 if cut else 1)
-        room = max(1, FEATURE_BYTES // (size * len(photos)))
-        # Each epoch takes one view of each photo: more views than epochs would be for nothing.
-        useful = max(self.parameters.epochs, self.parameters.head_views)
-        views = min(self.parameters.views, useful, room)
+        max_views = max(1, MAX_FEATURE_BYTES // (size * len(photos)))
+        # Each epoch uses one view of each photo, so further views would be computed in vain.
+        useful_views = max(self.parameters.epochs, self.parameters.head_views)
+        views = min(self.parameters.views, useful_views, max_views)
         pairs = [(photo, view) for view in range(views) for photo in photos]
         done = extract_features(
             cache,
             pairs,
             threads=os.cpu_count() or 1,
             progress=lambda done, total: self.report("features", LAYERS_BEGIN * done / total),
-            enough=lambda done: done >= len(photos) and self.budget_used() > FEATURES_SHARE,
+            should_stop=lambda done: done >= len(photos) and self.budget_used() > FEATURES_SHARE,
         )
         return done // len(photos)
 
     def embeddings(self, tail: keras.Model, cache: FeatureCache, views: int) -> np.ndarray:
-        """The pooled features [views, n, 512] of all photos' first views, by the tail as it is.
+        """Return the pooled features, float32 [views, n, 512], of all photos' first views.
 
-        Those of the training photos come first, then those of the validation photos.
+        They are computed with the tail's current weights, for at most `parameters.head_views`
+        views. The training photos come first, then the validation photos.
         """
         photos = self.dataset.photos
         views = min(views, self.parameters.head_views)
@@ -125,26 +143,27 @@ class TrainingSession:
         return flat.reshape(views, len(photos), -1)
 
     def fit_head(self, embeddings: np.ndarray) -> dict[str, np.ndarray]:
-        """The dense layer, fitted to `embeddings` of the training photos."""
+        """Return the head's tensors, float32, fitted to the training photos of `embeddings`."""
         photos = self.dataset.training
-        seen = embeddings[:, : len(photos)]
+        of_training = embeddings[:, : len(photos)]
         return fit_head(
-            seen.reshape(-1, seen.shape[-1]),
+            of_training.reshape(-1, of_training.shape[-1]),
             np.array([photo.label for photo in photos] * len(embeddings)),
             len(self.dataset.labels),
             self.parameters.head_regularisation,
         )
 
     def temperature_ratio(self, embeddings: np.ndarray) -> float:
-        """How much lower the temperature of all photos is than that of the validation photos alone.
+        """Return the temperature of all photos divided by that of the validation photos.
 
-        As heads on `embeddings` see them, none of which was fitted to the photos that it scores.
+        Both are for heads on `embeddings` that were not fitted to the photos they score. Returns 1
+        where a species has too few finds to fit such heads.
         """
         photos = self.dataset.photos
         labels = np.array([photo.label for photo in photos])
         groups = [photo.group for photo in photos]
         logits = out_of_fold_logits(embeddings, labels, groups, self.parameters.head_regularisation)
-        if not np.isfinite(logits).all():  # too few finds of some species to say
+        if not np.isfinite(logits).all():  # some species has too few finds
             return 1.0
         return temperature_ratio(
             logits, labels, np.arange(len(photos)) >= len(self.dataset.training)
@@ -156,36 +175,37 @@ class TrainingSession:
         cache: FeatureCache,
         views: int,
         *,
-        measures: bool = True,
-        refits: bool = True,
+        choose_best: bool = True,
+        will_refit: bool = True,
     ) -> Candidate:
-        """Train the tail; returns the best weights by the validation photos.
+        """Train the tail and return its best epoch by the validation photos, or its last.
 
-        Where the validation photos are no measure (`measures` False), the last. `refits` leaves as
-        much of the time as `refit_layers` takes.
+        `choose_best` False returns the last epoch, for validation photos that were trained on
+        before. `will_refit` leaves the time that `refit_layers` needs.
 
-        By the one-standard-error rule (Breiman et al. 1984): of the epochs whose accuracy is within
-        a standard error of the highest, the last, which the falling rate has settled. A few hundred
-        photos cannot tell such epochs apart, and the single highest is mostly luck.
+        The best epoch is chosen by the one-standard-error rule (Breiman et al. 1984): the last one
+        whose accuracy is within a standard error of the highest. A few hundred photos can't
+        distinguish such epochs, so the single highest is mostly chance, and at the last one the
+        lower learning rate has settled the weights.
         """
         parameters = self.parameters
         photos = self.dataset.training
         steps = -(-len(photos) // parameters.batch_size) * parameters.epochs
         optimiser = self._optimiser(tail)
-        self._layers_share = LAYERS_SHARE if refits else LAYERS_SHARE + REFIT_SHARE
+        self._layers_share = LAYERS_SHARE if will_refit else LAYERS_SHARE + REFIT_SHARE
         best = self._measure(tail, cache, optimiser, 0, None)
         highest = best.accuracy
         step = 0
-        begun = self.budget_used()
-        share = max(1 - begun, 1e-9)
-        if refits:
-            share *= FIRST_SHARE / (1 + self._refit_factor)
+        used_before = self.budget_used()
+        share = max(1 - used_before, 1e-9)
+        if will_refit:
+            share *= FIRST_TRAINING_SHARE / (1 + self._refit_factor)
         self._done_after = [0.0]
         for epoch in range(1, parameters.epochs + 1):
             losses = []
             for batch in self._batches(photos):
-                # Where the time will not suffice, the clock and not the plan drives the rate down.
-                done = max(step / steps, (self.budget_used() - begun) / share)
+                # If time is short, the learning rate falls with the time, not with the steps.
+                done = max(step / steps, (self.budget_used() - used_before) / share)
                 if done >= 1:
                     self.out_of_time = True
                     break
@@ -196,8 +216,8 @@ class TrainingSession:
                 self._done_after.append(done)
                 candidate = self._measure(tail, cache, optimiser, epoch, float(np.mean(losses)))
                 highest = max(highest, candidate.accuracy)
-                within = candidate.accuracy >= highest - self._standard_error(highest)
-                if within or not measures:
+                is_best = candidate.accuracy >= highest - self._standard_error(highest)
+                if is_best or not choose_best:
                     best = candidate
             if self.out_of_time:
                 break
@@ -207,7 +227,7 @@ class TrainingSession:
         return float(np.sqrt(accuracy * (1 - accuracy) / len(self.validation_labels)))
 
     def has_time_to_refit(self, epochs: int) -> bool:
-        """Whether `refit_layers` will be done in time, by the usual pace of the epochs so far."""
+        """Return whether `refit_layers` fits into the time budget, by the median epoch so far."""
         pace = float(np.median(np.diff([record.seconds for record in self.history])))
         needed = epochs * pace * self._refit_factor
         return 60 * self.parameters.minutes - self.elapsed() > needed
@@ -215,10 +235,10 @@ class TrainingSession:
     def refit_layers(
         self, tail: keras.Model, cache: FeatureCache, views: int, epochs: int
     ) -> dict[str, np.ndarray] | None:
-        """Train the tail on the validation photos too, as before, up to the end of epoch `epochs`.
+        """Train the tail on all photos and return the averaged weights after `epochs` epochs.
 
-        There is nothing left to measure it by, so it repeats what has been measured. Returns the
-        averaged weights, or None when the time budget ended first.
+        No photos are left to measure the result, so the learning rate follows the schedule of the
+        first training, which was measured. Returns None when the time budget ends before.
         """
         photos = self.dataset.photos
         per_epoch = -(-len(photos) // self.parameters.batch_size)
@@ -228,7 +248,7 @@ class TrainingSession:
             for batch in self._batches(photos):
                 if self.budget_used() >= 1:
                     return None
-                # The rate falls as it fell in the first training, by the plan or by the clock.
+                # The learning rate falls as it did in the first training.
                 done = np.interp(step / per_epoch, range(len(self._done_after)), self._done_after)
                 self._train_on(optimiser, cache, batch, views, float(done))
                 step += 1
@@ -275,7 +295,7 @@ class TrainingSession:
         epoch: int,
         loss: float | None,
     ) -> Candidate:
-        """The averaged weights, measured on the validation photos and written to the history."""
+        """Measure the averaged weights on the validation photos and add them to the history."""
         photos = [(photo.sha256, 0) for photo in self.dataset.validation]
         with optimiser.averaged():
             weights = get_weights(tail)

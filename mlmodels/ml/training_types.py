@@ -1,4 +1,4 @@
-"""What goes into a training, what it tells on the way, and what comes out."""
+"""Parameters, progress and result of a training."""
 
 from __future__ import annotations
 
@@ -11,90 +11,98 @@ from mlmodels.ml.metrics import EvaluationMetrics
 
 @dataclass(frozen=True)
 class TrainingParameters:
-    """How to train. The defaults are the recipe of the model that comes with ChampiPy."""
+    """How to train. The defaults are those of the model that comes with ChampiPy."""
 
     input_size: int = 224
+    """Pixels on each side of the input."""
     variables: int = 4
-    """How many layers that have weights are trained, counted from the output: 1 to 14."""
+    """Number of trained layers with weights, counted from the output: 1 to 14."""
     epochs: int = 12
     views: int = 6
-    """Views of each training photo, the photo itself included."""
+    """Views of each photo to train on, including the photo itself."""
     batch_size: int = 32
     learning_rate: float = 1e-4
+    """The maximum of the learning rate's schedule."""
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     mixup: float = 0.4
-    """The parameter of the beta distribution that mixup draws from; 0 is no mixup."""
+    """Parameter of the beta distribution that mixup draws from; 0 turns mixup off."""
     dropout: float = 0.2
-    """The share of the pooled features that a step leaves out."""
+    """Share of the pooled features that each step drops."""
     averaging: float = 0.98
-    """What remains of the weights' average after each step."""
+    """Share of the average of the weights that each step keeps."""
     head_views: int = 2
-    """Views from which the head is fitted before the other layers are trained."""
+    """Views to which the head is fitted before the layers are trained."""
     head_regularisation: float = 0.001
-    """C of the logistic regression that fits the head (smaller is stronger)."""
+    """C of the logistic regression that fits the head; smaller is stronger."""
     seed: int = 0
     minutes: float = 30.0
-    """The time budget. When it runs short the rate falls sooner and the best weights are kept."""
+    """Time budget. If it is short, the learning rate falls sooner and the best weights are kept."""
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One pass, measured on the validation photos; epoch 0 is before the first."""
+    """An epoch, measured on the validation photos; epoch 0 is before the training."""
 
     epoch: int
     loss: float | None
-    """Mean training loss in nats, on mixed and smoothed targets."""
+    """Mean training loss in nats, on mixed and smoothed targets; None for epoch 0."""
     accuracy: float
-    """Of the averaged weights, on the validation photos, 0 to 1."""
+    """Accuracy of the averaged weights on the validation photos, 0 to 1."""
     nll: float
-    """The same, negative log-likelihood in nats, at the temperature that suits it best."""
+    """Negative log-likelihood of the same weights and photos, in nats, at the best temperature."""
     seconds: float
-    """Since the training began."""
+    """Time since the training began."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is. `record` is there once for each finished epoch."""
+    """The progress of a training."""
 
     stage: str
-    """"features", "head", "layers", "refit" or "calibration"."""
+    """"features", "head", "layers", "refit", "calibration" or "search"."""
     fraction: float
-    """Of the whole training, 0 to 1."""
+    """Completed share of the whole training, 0 to 1."""
     epoch: int = 0
+    """The current epoch, from 1; 0 outside of the epochs."""
     epochs: int = 0
     eta_seconds: float | None = None
+    """Estimated remaining time; None while it is unknown."""
     record: EpochRecord | None = None
+    """Set in one report for each measured epoch."""
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """What a training made: everything that a model version is written from."""
+    """The result of a training, from which a model version is written."""
 
     labels: tuple[str, ...]
     parameters: TrainingParameters
     weights: dict[str, np.ndarray]
-    """All tensors, float32: the backbone's (some of them trained) and the head's."""
+    """All tensors of the network by name, float32: convolutions and head, trained or not."""
     changed_layers: tuple[str, ...]
     """Layers whose weights are not ImageNet's, in the order of the network."""
     temperature: float
+    """The logits are divided by it before the softmax."""
     temperature_ratio: float
-    """By how much it is not the one that suits the validation photos best, because those are harder
-    (below 1) or easier than the training photos."""
+    """Factor applied to the validation temperature; below 1 when validation photos are harder."""
     validation: EvaluationMetrics
-    """At that temperature, on the validation photos."""
+    """Metrics on the validation photos, at `temperature`."""
     validation_logits: np.ndarray
     """Float32 [n, k], in the order of the dataset's validation photos."""
     history: tuple[EpochRecord, ...]
     best_epoch: int
+    """Epoch of the first training whose weights were chosen; 0 is before the training."""
     refitted: bool
-    """Whether the weights are those of a second training, on the validation photos as well. The
-    figures of `validation` and the temperature are always those of the first."""
+    """Whether the weights are those of a second training, which includes the validation photos. The
+    temperature and the metrics of `validation` are always those of the first."""
     views: int
-    """Views that were used: fewer than asked for where time or room was short."""
+    """Views of each photo that were used; fewer than requested if time or disk space was short."""
     out_of_time: bool
+    """Whether the first training was shortened by the time budget."""
     seconds: float
+    """Duration of the training."""
 
 
-class TrainingStopped(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """`should_stop` said so."""
+class TrainingStopped(Exception):  # noqa: N818 - not an error: the stop was requested
+    """The training was stopped because `should_stop` returned True."""

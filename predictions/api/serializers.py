@@ -12,7 +12,7 @@ class UrlOrUploadField(serializers.Field):
     """A photo's URL (text), or the photo itself (an uploaded file)."""
 
     default_error_messages = {
-        "invalid": "Give a photo's URL, or upload the photo as multipart/form-data.",
+        "invalid": "Send a photo's URL, or upload the photo as multipart/form-data.",
         "blank": "The URL is empty.",
     }
 
@@ -31,16 +31,16 @@ class UrlOrUploadField(serializers.Field):
 
 
 class PredictionRequestSerializer(serializers.Serializer):
-    """`species_count` in the context bounds `nb_preds`."""
+    """A request for a prediction. The context's `species_count` is the maximum of `nb_preds`."""
 
     file = UrlOrUploadField()
     nb_preds = WholeNumberField(default=1, min_value=1)
 
     def validate_nb_preds(self, value: int) -> int:
-        most = self.context["species_count"]
-        if value > most:
+        maximum = self.context["species_count"]
+        if value > maximum:
             raise serializers.ValidationError(
-                f"Ensure this value is less than or equal to {most}.", code="max_value"
+                f"Ensure this value is less than or equal to {maximum}.", code="max_value"
             )
         return value
 
@@ -50,7 +50,9 @@ class PredictionJsonRequest(serializers.Serializer):
 
     file = serializers.CharField(help_text="The photo's http or https URL.")
     nb_preds = serializers.IntegerField(
-        default=1, min_value=1, help_text="How many species to name, at most as many as there are."
+        default=1,
+        min_value=1,
+        help_text="How many species to return; at most the number that the model knows.",
     )
 
 
@@ -63,7 +65,7 @@ class PredictionUploadRequest(serializers.Serializer):
 
 class SpeciesScoreSerializer(serializers.Serializer):
     species = serializers.CharField()
-    score = serializers.FloatField(help_text="Calibrated percentage, two decimals.")
+    score = serializers.FloatField(help_text="Calibrated percentage with two decimals.")
 
 
 class ModelNameSerializer(serializers.Serializer):
@@ -77,7 +79,7 @@ class FailureSerializer(serializers.Serializer):
 
 
 class PredictionSerializer(serializers.ModelSerializer):
-    """`model` and `predictions` are null until it is done, `error` unless it failed."""
+    """`model` and `predictions` are null until the prediction is done, `error` unless it failed."""
 
     model = serializers.SerializerMethodField()
     predictions = serializers.SerializerMethodField()

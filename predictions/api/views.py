@@ -33,13 +33,14 @@ from predictions.selectors import predictions_visible_to
 from predictions.services import prediction_create, prediction_wait
 
 MAX_BODY_BYTES = 50_000_000
-"""Bytes. A photo over the limit is read up to here, so that its sender gets the answer."""
+"""A body up to this size is read even if its photo is too large, so that its sender gets the
+error."""
 
 _waiting = threading.BoundedSemaphore(settings.CHAMPIPY_WAITING_REQUESTS)
 
 
 class PredictionFailed(APIException):
-    """A stored prediction that failed, as an error in the API's shape."""
+    """Reports a failed prediction as an error response of the API."""
 
     def __init__(self, code: str, detail: str) -> None:
         self.status_code = FAILURES[code].status
@@ -54,8 +55,8 @@ def _error_responses() -> dict[int, Any]:
 
 
 @extend_schema_view(
-    list=extend_schema(summary="Your predictions, newest first; an administrator sees everybody's"),
-    retrieve=extend_schema(summary="One prediction"),
+    list=extend_schema(summary="List your predictions (administrators: everybody's), newest first"),
+    retrieve=extend_schema(summary="Return a prediction"),
 )
 class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     serializer_class = PredictionSerializer
@@ -70,7 +71,7 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         return [PredictionThrottle()] if self.action == "create" else []
 
     @extend_schema(
-        summary="Tell the species of a photo, by its URL or by the photo itself",
+        summary="Predict the species of a photo, sent as a URL or as a file",
         parameters=[PREFER],
         request={
             "application/json": PredictionJsonRequest,
@@ -79,7 +80,7 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         responses={
             200: PredictionSerializer,
             202: OpenApiResponse(
-                PredictionSerializer, description="Not done yet: ask again at `Location`."
+                PredictionSerializer, description="Not done yet. Try again at `Location`."
             ),
             **_error_responses(),
         },
@@ -89,15 +90,15 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
             raise PredictionFailed("image_too_large", FAILURES["image_too_large"].detail)
         version = production_version()
         species_count = len(version.labels) if version else Species.objects.count()
-        asked = PredictionRequestSerializer(
+        serializer = PredictionRequestSerializer(
             data=request.data, context={"species_count": species_count}
         )
-        asked.is_valid(raise_exception=True)
+        serializer.is_valid(raise_exception=True)
         prediction = prediction_create(
-            user=cast(User, request.user), version=version, **asked.validated_data
+            user=cast(User, request.user), version=version, **serializer.validated_data
         )
         wait_s = wait_preferred(request.headers.get("Prefer", ""))
-        # With too many waiting already, one more would keep others from being heard.
+        # If too many requests wait already, answer at once: waiting threads can't serve others.
         if wait_s and _waiting.acquire(blocking=False):
             try:
                 prediction = prediction_wait(prediction=prediction, timeout_s=wait_s)

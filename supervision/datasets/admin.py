@@ -1,4 +1,4 @@
-"""Evaluation sets: what is measured on, since when and why, and freezing a new version of it."""
+"""Admin pages of the evaluation sets: all versions, and the form that freezes a new one."""
 
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from supervision.models import EvaluationSet
 
 
 class FreezeForm(forms.Form):
-    """Why the set changes."""
+    """The reason for a new version of the evaluation set."""
 
     reason = forms.CharField(max_length=2000, widget=forms.Textarea(attrs={"rows": 2}))
 
@@ -57,7 +57,7 @@ class EvaluationSetAdmin(ReadOnlyAdmin):
         return [freeze, *super().get_urls()]
 
     def freeze(self, request: HttpRequest) -> HttpResponse:
-        """Make today's evaluation photos the next version of the set."""
+        """Freeze the present evaluation photos as the next version of the set."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.has_view_permission(request):
@@ -68,5 +68,5 @@ class EvaluationSetAdmin(ReadOnlyAdmin):
             frozen = evaluation_set_freeze(by=by, reason=form.cleaned_data["reason"])
             messages.success(request, f"Versions are measured on {frozen} from now on.")
         else:
-            messages.error(request, "Nothing was frozen: say why, in the field beside the button.")
+            messages.error(request, "Nothing was frozen: enter a reason above the button.")
         return redirect("admin:supervision_evaluationset_changelist")

@@ -1,4 +1,4 @@
-"""Chooses the photos of a training and of an evaluation."""
+"""Chooses the photos that versions are trained and evaluated on."""
 
 import hashlib
 import json
@@ -19,29 +19,30 @@ from predictions.selectors import SAME_OBSERVATION_IDS
 from supervision.models import EvaluationSet
 
 RECENT_PHOTOS = 1000
-"""How many of the most recent training photos a training takes."""
+"""Number of training photos that a training uses, the most recent ones."""
 VALIDATION_SHARE = 0.2
 REVIEWED = (Photo.LabelSource.CONFIRMED, Photo.LabelSource.CORRECTED)
 MIN_PHOTOS = 10
-"""Photos of a species, at the least: fewer cannot be split into training and validation."""
+"""Photos of each species that a training needs: fewer cannot be split for validation."""
 
 
-class TooFewPhotos(Exception):  # noqa: N818 - a state of affairs
-    """Which species lack photos, and how many."""
+class TooFewPhotos(Exception):  # noqa: N818 - a condition to report, not a fault
+    """Some species have too few photos; the message says which, or how many are needed."""
 
 
 def training_dataset(
     *, limit: int, seed: int, is_seen: Callable[[str], bool] = lambda _: False
 ) -> Dataset:
-    """Return the `limit` most recent training photos, a fifth of them for validation, by group.
+    """Return the `limit` most recent training photos, a fifth of them for validation.
 
-    Those that an administrator confirmed or corrected come before all others, the most recent
-    first; the others, imported or only predicted, fill what is left, the most recent first.
-    A species that the most recent ones lack, or nearly so, is topped up with its own most recent
-    photos. `is_seen` tells by a photo's SHA-256 whether the version to go on from was trained on
-    it: where there are others enough, validation is made of those alone; else of any, and
-    `Dataset.validation_is_new` is False.
-    Raises TooFewPhotos where a species has fewer than MIN_PHOTOS in all.
+    Photos that an administrator confirmed or corrected are taken first, then those that were
+    imported or only predicted; in both cases the most recent first. A species with fewer than
+    MIN_PHOTOS among them gets more of its own photos, the most recent first.
+    Photos of one find (a group) are either all in training or all in validation.
+    `is_seen(sha256)` returns whether the parent version was trained on a photo. Validation uses
+    only finds without such photos if every species has MIN_PHOTOS of them; otherwise it uses any
+    finds, and `Dataset.validation_is_new` is False.
+    Raises TooFewPhotos if a species has fewer than MIN_PHOTOS training photos in all.
     """
     labels = species_names()
     check_enough_photos()
@@ -51,25 +52,25 @@ def training_dataset(
     for name in labels:
         missing = MIN_PHOTOS - sum(photo.species == name for photo in chosen)
         if missing > 0:
-            known = {photo.pk for photo in chosen}
-            chosen += recent.filter(species=name).exclude(pk__in=known)[:missing]
+            chosen_ids = {photo.pk for photo in chosen}
+            chosen += recent.filter(species=name).exclude(pk__in=chosen_ids)[:missing]
     chosen.sort(key=lambda photo: photo.sha256)
     groups = photo_groups(chosen)
     indices = [labels.index(photo.species) for photo in chosen]
     seen_groups = {
         group for photo, group in zip(chosen, groups, strict=True) if is_seen(photo.sha256)
     }
-    new = [i for i, group in enumerate(groups) if group not in seen_groups]
-    counts = Counter(indices[i] for i in new)
-    are_enough = all(counts[label] >= MIN_PHOTOS for label in range(len(labels)))
-    candidates = new if are_enough else range(len(chosen))
-    _, held = split_by_group(
+    unseen = [i for i, group in enumerate(groups) if group not in seen_groups]
+    counts = Counter(indices[i] for i in unseen)
+    has_enough_unseen = all(counts[label] >= MIN_PHOTOS for label in range(len(labels)))
+    candidates = unseen if has_enough_unseen else range(len(chosen))
+    _, held_out = split_by_group(
         [indices[i] for i in candidates],
         [groups[i] for i in candidates],
         seed=seed,
         share=min(0.5, VALIDATION_SHARE * len(chosen) / len(candidates)),
     )
-    validation = {candidates[i] for i in held}
+    validation = {candidates[i] for i in held_out}
     photos = [
         labelled_photo(photo, index, group)
         for photo, index, group in zip(chosen, indices, groups, strict=True)
@@ -78,17 +79,17 @@ def training_dataset(
         labels=labels,
         training=tuple(photo for i, photo in enumerate(photos) if i not in validation),
         validation=tuple(photo for i, photo in enumerate(photos) if i in validation),
-        validation_is_new=are_enough,
+        validation_is_new=has_enough_unseen,
     )
 
 
 def _photos(split: str) -> QuerySet:
-    """Return a split's photos, each with its label's name as `species`."""
+    """Return the photos of a split, each with the name of its label as `species`."""
     return Photo.objects.filter(split=split).annotate(species=F("label__name"))
 
 
 def species_names() -> tuple[str, ...]:
-    """Return the labels of a training, in the order of the network's outputs."""
+    """Return the species of a training, in the order of the network's outputs."""
     return tuple(Species.objects.values_list("name", flat=True))
 
 
@@ -100,12 +101,12 @@ def check_enough_photos() -> None:
     if missing:
         raise TooFewPhotos(
             f"A training needs at least {MIN_PHOTOS} training photos of every species. "
-            f"Too few are there of: {', '.join(missing)}. Import some with import_photos."
+            f"These have fewer: {', '.join(missing)}. Import more with import_photos."
         )
 
 
 def photo_groups(photos: Sequence[Photo]) -> list[str]:
-    """Return each photo's group: which of them probably show the same find."""
+    """Return each photo's group; the photos of a group probably show the same find."""
     return group_photos(
         [photo.label_id or 0 for photo in photos],
         [photo.mushroom_observer_id for photo in photos],
@@ -116,7 +117,7 @@ def photo_groups(photos: Sequence[Photo]) -> list[str]:
 
 
 def labelled_photo(photo: Photo, label: int, group: str) -> LabelledPhoto:
-    """Return a stored photo as a training or an engine takes it."""
+    """Return a stored photo as trainings and engines take it; its file is read only when needed."""
     return LabelledPhoto(
         sha256=photo.sha256,
         label=label,
@@ -126,7 +127,7 @@ def labelled_photo(photo: Photo, label: int, group: str) -> LabelledPhoto:
 
 
 def dataset_manifest(dataset: Dataset) -> dict:
-    """Return which photo has which label in which split, from which anyone can rebuild it."""
+    """Return the SHA-256 and label of the photos in each split: enough to rebuild the dataset."""
     return {
         "labels": list(dataset.labels),
         "training": [[photo.sha256, photo.label] for photo in dataset.training],
@@ -135,64 +136,65 @@ def dataset_manifest(dataset: Dataset) -> dict:
 
 
 def manifest_sha256(manifest: Mapping[str, Any]) -> str:
-    """Return the hash that names a dataset: over its manifest's canonical JSON."""
+    """Return the hash that identifies a dataset, over the canonical JSON of its manifest."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def current_evaluation_set() -> EvaluationSet | None:
-    """Return the newest version of the frozen set; None where no evaluation photos came yet."""
+    """Return the newest version of the evaluation set, or None if none was frozen yet."""
     return EvaluationSet.objects.order_by("-version").first()
 
 
 def evaluation_set(labels: Sequence[str]) -> HeldOutPhotos | None:
-    """Return the current evaluation set's photos of `labels`, by their index there; None: no photo.
+    """Return the current evaluation set's photos of the species in `labels`; None if it has none.
 
-    Labels are those that were frozen, whatever review says by now. Those near the training photos
-    are marked: the same find in both makes a model look better than it is.
-    Raises LookupError where a photo of the set is no longer stored.
+    A photo's label is the index of its species in `labels`. It is the label that was frozen,
+    whatever review has changed since. `is_near_training` marks photos that resemble a training
+    photo or show the same find: they make a model look better than it is.
+    Raises LookupError if a photo of the set is no longer stored.
     """
-    named = _frozen_photos(labels)
+    frozen_photos = _frozen_photos(labels)
     stored = {
         photo.sha256: photo
-        for photo in Photo.objects.filter(sha256__in=[sha256 for sha256, _ in named])
+        for photo in Photo.objects.filter(sha256__in=[sha256 for sha256, _ in frozen_photos])
     }
-    if lost := [sha256 for sha256, _ in named if sha256 not in stored]:
+    if missing := [sha256 for sha256, _ in frozen_photos if sha256 not in stored]:
         raise LookupError(
-            f"{len(lost)} photos of the evaluation set are no longer stored, for example "
-            f"{lost[0][:12]}. Restore them from a backup, or freeze a new version without them."
+            f"{len(missing)} photos of the evaluation set are no longer stored, for example "
+            f"{missing[0][:12]}. Restore them from a backup, or freeze a new version without them."
         )
-    if not named:
+    if not frozen_photos:
         return None
-    photos = [stored[sha256] for sha256, _ in named]
+    photos = [stored[sha256] for sha256, _ in frozen_photos]
     training = list(_photos(Photo.Split.TRAINING).order_by("sha256"))
     groups = photo_groups([*photos, *training])
-    of_training = set(groups[len(photos) :])
+    training_groups = set(groups[len(photos) :])
     return HeldOutPhotos(
-        sha256=set_sha256(named),
+        sha256=set_sha256(frozen_photos),
         photos=tuple(
             labelled_photo(photo, labels.index(species), group)
-            for photo, (_, species), group in zip(photos, named, groups, strict=False)
+            for photo, (_, species), group in zip(photos, frozen_photos, groups, strict=False)
         ),
-        is_near_training=tuple(group in of_training for group in groups[: len(photos)]),
+        is_near_training=tuple(group in training_groups for group in groups[: len(photos)]),
     )
 
 
 def evaluation_set_sha256(labels: Sequence[str]) -> tuple[str, int] | None:
-    """Return the hash that names `evaluation_set(labels)`, and how many photos it has.
+    """Return the hash and the number of photos of `evaluation_set(labels)`, or None if it is None.
 
-    With one query, and none of the comparisons that tell which are near training photos.
+    Takes one query, and skips the comparison with the training photos.
     """
-    named = _frozen_photos(labels)
-    return (set_sha256(named), len(named)) if named else None
+    frozen_photos = _frozen_photos(labels)
+    return (set_sha256(frozen_photos), len(frozen_photos)) if frozen_photos else None
 
 
 def _frozen_photos(labels: Sequence[str]) -> list[tuple[str, str]]:
-    """Return SHA-256 and species of the current set's photos of these species."""
+    """Return (SHA-256, species) of the current set's photos of these species."""
     frozen = current_evaluation_set()
     manifest = frozen.manifest if frozen else []
     return [(sha256, species) for sha256, species in manifest if species in labels]
 
 
-def set_sha256(named: Sequence[tuple[str, str]]) -> str:
-    """Return the hash over photos, by their SHA-256, and the names of their species."""
-    return hashlib.sha256(json.dumps(named).encode()).hexdigest()
+def set_sha256(labelled: Sequence[tuple[str, str]]) -> str:
+    """Return the hash that identifies a set, over (SHA-256, species) of its photos."""
+    return hashlib.sha256(json.dumps(labelled).encode()).hexdigest()

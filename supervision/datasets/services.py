@@ -1,4 +1,4 @@
-"""Freezes evaluation sets: a measurement means something only on photos and labels that stay."""
+"""Freezes evaluation sets: accuracies compare only if photos and labels stay the same."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from supervision.models import EvaluationSet
 
 @dataclass(frozen=True)
 class SetChanges:
-    """What the next version of the evaluation set would have that the current one has not."""
+    """How many photos the next version of the evaluation set would add, remove and relabel."""
 
     added: int
     removed: int
@@ -23,34 +23,35 @@ class SetChanges:
         return bool(self.added or self.removed or self.relabelled)
 
     def __str__(self) -> str:
-        return f"{self.added} photos more, {self.removed} fewer, {self.relabelled} relabelled"
+        return f"{self.added} photos added, {self.removed} removed, {self.relabelled} relabelled"
 
 
 def evaluation_set_freeze(*, by: User | None, reason: str) -> EvaluationSet | None:
-    """Make today's evaluation photos the next version of the evaluation set, and return it.
+    """Freeze the present evaluation photos as the next version of the set, and return it.
 
-    Those that were excluded in review stay out. Where nothing differs from the current version that
-    one is returned, and where there are no evaluation photos, None; neither writes anything.
-    Versions of the model are measured anew on it when somebody asks how good they are.
+    Photos that were excluded in review are left out. If nothing differs from the current version,
+    or there are no evaluation photos, writes nothing and returns the current version (None if
+    there is none). Model versions are evaluated on the new set when somebody next asks how good
+    they are.
     """
-    named = _evaluation_photos()
+    photos = _evaluation_photos()
     with transaction.atomic():
         current = EvaluationSet.objects.select_for_update().order_by("-version").first()
-        sha256 = set_sha256(named)
-        if not named or (current is not None and current.sha256 == sha256):
+        sha256 = set_sha256(photos)
+        if not photos or (current is not None and current.sha256 == sha256):
             return current
         return EvaluationSet.objects.create(
             version=current.version + 1 if current else 1,
             sha256=sha256,
-            n=len(named),
-            manifest=named,
+            n=len(photos),
+            manifest=photos,
             by=by,
             reason=reason,
         )
 
 
 def evaluation_set_changes() -> SetChanges:
-    """Return what has happened to the evaluation photos since the current set was frozen."""
+    """Return how the evaluation photos have changed since the current set was frozen."""
     current = current_evaluation_set()
     before = dict(current.manifest) if current else {}
     now = dict(_evaluation_photos())
@@ -62,7 +63,7 @@ def evaluation_set_changes() -> SetChanges:
 
 
 def _evaluation_photos() -> list[tuple[str, str]]:
-    """Return SHA-256 and species of the evaluation photos that count."""
+    """Return (SHA-256, species) of the evaluation photos that are not excluded."""
     photos = Photo.objects.filter(split=Photo.Split.EVALUATION, excluded=False)
-    named = photos.annotate(species=F("label__name")).order_by("sha256")
-    return list(named.values_list("sha256", "species"))
+    labelled = photos.annotate(species=F("label__name")).order_by("sha256")
+    return list(labelled.values_list("sha256", "species"))

@@ -1,4 +1,4 @@
-"""How two versions compare, photo by photo, on the photos that both were evaluated on."""
+"""Compares two versions photo by photo, on the photos that both were evaluated on."""
 
 import math
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from predictions.models import Photo
 from supervision.evaluations.selectors import VersionFigures
 from supervision.models import Evaluation
 
-SIGNIFICANT = 0.05
-"""A difference that chance gives more seldom than this is taken for one."""
+SIGNIFICANCE_LEVEL = 0.05
+"""Significance level: a difference with a lower p-value counts as real."""
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Two versions on the same photos, photo by photo: counts of photos."""
+    """Numbers of photos that both versions, only one of them, or neither named correctly."""
 
     both_right: int
     only_candidate: int
@@ -28,8 +28,11 @@ class PairedComparison:
 
     @property
     def p_value(self) -> float:
-        """McNemar's exact test, two-sided: how often chance would divide the photos as unevenly
-        on which only one version is right, were both equally good."""
+        """Return the p-value of McNemar's exact test, two-sided.
+
+        It is the probability that chance divides the photos on which only one version is right at
+        least as unevenly, if both versions are equally good.
+        """
         differing = self.only_candidate + self.only_current
         fewer = min(self.only_candidate, self.only_current)
         ways = sum(math.comb(differing, count) for count in range(fewer + 1))
@@ -37,21 +40,21 @@ class PairedComparison:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the candidate has fewer right, by more than chance explains."""
-        return self.only_candidate < self.only_current and self.p_value < SIGNIFICANT
+        """Return whether the candidate is right on fewer photos, by more than chance explains."""
+        return self.only_candidate < self.only_current and self.p_value < SIGNIFICANCE_LEVEL
 
     def in_words(self, candidate: ModelVersion, current: ModelVersion) -> str:
-        """Return counts, p-value and what follows from them, as a sentence or two."""
+        """Return the counts, the p-value and the conclusion, in two sentences."""
         counts = (
-            f"Of {self.n} photos, {self.only_candidate} are right with {candidate} only, "
-            f"{self.only_current} with {current} only (exact McNemar test: p = {self.p_value:.3f})."
+            f"Of {self.n} photos, {self.only_candidate} are named correctly only by {candidate}, "
+            f"{self.only_current} only by {current} (exact McNemar test: p = {self.p_value:.3f})."
         )
         if self.only_candidate == self.only_current:
-            return f"{counts} Neither has more right."
+            return f"{counts} Neither is right on more photos."
         better = candidate if self.only_candidate > self.only_current else current
-        if self.p_value < SIGNIFICANT:
+        if self.p_value < SIGNIFICANCE_LEVEL:
             return f"{counts} {better} is better, by more than chance explains."
-        return f"{counts} {better} has more right; chance may explain it."
+        return f"{counts} {better} is right on more photos, but chance may explain it."
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,9 @@ class Disagreement:
 
     sha256: str
     species: str
-    """What it shows."""
+    """The true species."""
     candidate: tuple[str, float]
-    """Its answer and score in percent."""
+    """The candidate's answer and its score in percent."""
     current: tuple[str, float]
 
     @property
@@ -73,7 +76,7 @@ class Disagreement:
 
 
 def _answers(evaluation: Evaluation) -> dict[str, tuple[str, str, float]]:
-    """Return true species, answer and score by the photo's SHA-256, species by name."""
+    """Return (true species, answered species, score in percent) by the photo's SHA-256."""
     labels = evaluation.model_version.labels
     return {
         sha256: (labels[truth], labels[answer], score)
@@ -86,18 +89,24 @@ def compare_answers(
 ) -> tuple[PairedComparison, Sequence[Disagreement]]:
     """Compare two evaluations photo by photo, on the photos that both have.
 
-    The photos on which they disagree come with the surest answers first.
+    Returns the counts, and the photos with different answers, sorted by the higher score of the
+    two, highest first.
     """
-    ours, theirs = _answers(candidate), _answers(current)
+    candidate_answers, current_answers = _answers(candidate), _answers(current)
     counts = dict.fromkeys([(True, True), (True, False), (False, True), (False, False)], 0)
     disagreements = []
-    for sha256 in sorted(ours.keys() & theirs.keys()):
-        species, ours_best, our_score = ours[sha256]
-        _, theirs_best, their_score = theirs[sha256]
-        counts[ours_best == species, theirs_best == species] += 1
-        if ours_best != theirs_best:
+    for sha256 in sorted(candidate_answers.keys() & current_answers.keys()):
+        species, candidate_best, candidate_score = candidate_answers[sha256]
+        _, current_best, current_score = current_answers[sha256]
+        counts[candidate_best == species, current_best == species] += 1
+        if candidate_best != current_best:
             disagreements.append(
-                Disagreement(sha256, species, (ours_best, our_score), (theirs_best, their_score))
+                Disagreement(
+                    sha256,
+                    species,
+                    candidate=(candidate_best, candidate_score),
+                    current=(current_best, current_score),
+                )
             )
     disagreements.sort(key=lambda photo: -max(photo.candidate[1], photo.current[1]))
     paired = PairedComparison(
@@ -111,10 +120,11 @@ def compare_answers(
 
 @dataclass(frozen=True)
 class SpeciesRow:
-    """One species in both evaluations: shares from 0 to 1, or None where not measured."""
+    """One species in both evaluations: accuracies from 0 to 1, or None if not measured."""
 
     species: str
     n: int
+    """Number of the candidate's evaluation photos of this species."""
     candidate: float | None
     current: float | None
 
@@ -126,18 +136,20 @@ class SpeciesRow:
 
 
 def species_rows(candidate: VersionFigures, current: VersionFigures | None) -> list[SpeciesRow]:
-    """Return the candidate's species with its accuracy, and the current version's beside it."""
+    """Return a row for each species of the candidate, with both accuracies."""
     if candidate.metrics is None:
         return []
-    theirs = (current.metrics if current else None) or {"per_species": []}
-    others = {row["species"]: row["accuracy"] for row in theirs["per_species"]}
+    current_metrics = (current.metrics if current else None) or {"per_species": []}
+    current_accuracies = {row["species"]: row["accuracy"] for row in current_metrics["per_species"]}
     return [
-        SpeciesRow(row["species"], row["n"], row["accuracy"], others.get(row["species"]))
+        SpeciesRow(
+            row["species"], row["n"], row["accuracy"], current_accuracies.get(row["species"])
+        )
         for row in candidate.metrics["per_species"]
     ]
 
 
 def photos_by_sha256(disagreements: Sequence[Disagreement]) -> dict[str, Photo]:
-    """Return the photos to show beside disagreements."""
+    """Return the stored photos of `disagreements`, by SHA-256."""
     shown = Photo.objects.filter(sha256__in=[photo.sha256 for photo in disagreements])
     return {photo.sha256: photo for photo in shown}

@@ -1,7 +1,7 @@
-"""Has a worker evaluate versions, one at a time and each once, and says how far it is.
+"""Has a worker evaluate versions, one at a time and each once, and reports the progress.
 
-The stored Evaluation is the truth. Meanwhile a lock in Valkey keeps other workers away, and a key
-beside it holds the number of photos scored. Both expire when their worker dies; whoever asks next
+The stored Evaluation is the truth. Until it exists, a lock in Valkey keeps other workers away, and
+another key holds the number of photos scored. Both expire if their worker dies; the next request
 starts the evaluation again.
 """
 
@@ -26,34 +26,34 @@ EVALUATE_TASK = "supervision.evaluations.tasks.evaluate_version"
 POLL_INTERVAL_S = 1.0
 LOCK_KEY = "champipy:evaluation"
 LOCK_EXPIRES_S = 30
-"""A worker that scores no further photo within this time has died."""
+"""A worker that scores no photo for this long is considered dead."""
 FAILURE_EXPIRES_S = 60
 """How long a failure is reported before the evaluation is tried again."""
 
 
 @dataclass(frozen=True)
 class EvaluationProgress:
-    """How far the evaluation of some versions is, in photos."""
+    """The progress of the evaluation of some versions, in photos."""
 
     done: int
     total: int
     error: str = ""
-    """Why it failed; empty while it goes on."""
+    """Why it failed; empty while it runs."""
 
 
 def evaluations_request(*, versions: Sequence[ModelVersion]) -> EvaluationProgress | None:
     """Have a worker evaluate those of `versions` that lack an Evaluation on the present set.
 
-    Returns None when none is missing (each has its Evaluation, or there are no evaluation photos),
-    else how far it is: call it again after a second or two.
+    Returns None if none is missing (each has its Evaluation, or there are no evaluation photos),
+    otherwise the progress: call it again after a second or two.
     """
     done = total = 0
     missing = []
     for version in versions:
-        named = evaluation_set_sha256(version.labels)
-        if named is None:
+        current_set = evaluation_set_sha256(version.labels)
+        if current_set is None:
             continue
-        sha256, photos = named
+        sha256, photos = current_set
         total += photos
         if Evaluation.objects.filter(model_version=version, evaluation_set=sha256).exists():
             done += photos
@@ -69,13 +69,15 @@ def evaluations_request(*, versions: Sequence[ModelVersion]) -> EvaluationProgre
         done += sum(int(str(valkey.get(_progress_key(version)) or 0)) for version in missing)
         is_under_way = bool(valkey.exists(LOCK_KEY))
     except redis.RedisError as error:
-        logger.warning("%s is not evaluated: %s", missing[0], error)
+        logger.warning("Cannot request the evaluation of %s: %s", missing[0], error)
         is_sent = False
     else:
         is_sent = is_under_way or send_task(EVALUATE_TASK, missing[0].pk, expires_s=LOCK_EXPIRES_S)
     if not is_sent:
         return EvaluationProgress(
-            done, total, f"{missing[0]} cannot be evaluated: the broker does not answer."
+            done,
+            total,
+            f"{missing[0]} cannot be evaluated: the broker does not answer. See ./champipy status.",
         )
     return EvaluationProgress(done, total)
 
@@ -83,7 +85,8 @@ def evaluations_request(*, versions: Sequence[ModelVersion]) -> EvaluationProgre
 def evaluation_wait(*, version: ModelVersion, timeout_s: float) -> EvaluationProgress | None:
     """Have a worker evaluate a version, and wait for it for at most `timeout_s` seconds.
 
-    Returns None once its Evaluation is stored, else how far it is.
+    Returns None once its Evaluation is stored (or if there are no evaluation photos), otherwise
+    the progress.
     """
     deadline = time.monotonic() + timeout_s
     while (progress := evaluations_request(versions=[version])) is not None:
@@ -97,8 +100,8 @@ def evaluation_wait(*, version: ModelVersion, timeout_s: float) -> EvaluationPro
 def evaluation_run(*, version_id: int) -> None:
     """Evaluate a version on the present evaluation set, unless another evaluation is under way.
 
-    A failure is reported by `evaluations_request` for a minute, and raised. A Valkey that is away
-    meanwhile stops nothing.
+    Does nothing if the version does not exist. A failure is raised, and reported by
+    `evaluations_request` for a minute. If Valkey becomes unreachable, the evaluation continues.
     """
     version = ModelVersion.objects.filter(pk=version_id).first()
     if version is None:
@@ -113,7 +116,7 @@ def evaluation_run(*, version_id: int) -> None:
         nonlocal done
         done += 1
         with contextlib.suppress(redis.RedisError):
-            lock.reacquire()  # sets its expiry anew
+            lock.reacquire()  # extends its expiry
             valkey.set(_progress_key(version), done, ex=LOCK_EXPIRES_S)
 
     try:
@@ -128,7 +131,7 @@ def evaluation_run(*, version_id: int) -> None:
     finally:
         with contextlib.suppress(redis.RedisError):
             valkey.delete(_progress_key(version))
-            lock.release()  # only if it is still ours
+            lock.release()  # fails if it has expired: another worker may hold it now
 
 
 def _progress_key(version: ModelVersion) -> str:

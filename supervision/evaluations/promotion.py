@@ -1,4 +1,4 @@
-"""Puts versions into production and back, behind a gate (docs/adr/0007-the-gate.md)."""
+"""Puts versions into production and back, if a gate allows it (docs/adr/0007-the-gate.md)."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,17 +11,17 @@ from mlmodels.ml.artifact import ArtifactError
 from mlmodels.ml.calibration import softmax
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version, version_artifact
-from mlmodels.services import NothingToRollBackTo, version_promote, version_rollback
-from predictions.dispatch import announce_switch
+from mlmodels.services import NoPreviousVersion, version_promote, version_rollback
+from predictions.dispatch import announce_production_version
 from supervision.evaluations.comparison import compare_answers
 from supervision.evaluations.on_demand import EvaluationProgress, evaluations_request
 from supervision.evaluations.selectors import VersionFigures, version_figures
 
-HOW_TO_OVERRIDE = "Send `override` with a reason to promote it all the same."
+HOW_TO_OVERRIDE = "Send `override` with a reason to promote it anyway."
 
 
 class PromotionRefused(Exception):  # noqa: N818 - an answer, not a fault
-    """Nothing was switched; `code` and `detail` say why and what to do."""
+    """The version in production stays; `code` and `detail` say why and what to do."""
 
     def __init__(self, code: str, detail: str) -> None:
         self.code = code
@@ -31,7 +31,7 @@ class PromotionRefused(Exception):  # noqa: N818 - an answer, not a fault
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One thing that the gate looked at, with the numbers that it saw."""
+    """The result of one check of the gate; `detail` has the numbers behind it."""
 
     name: str
     passed: bool
@@ -39,19 +39,19 @@ class GateCheck:
 
     @property
     def can_be_overridden(self) -> bool:
-        """A version that cannot answer is no matter of opinion."""
+        """Return whether `override` may ignore a failure: not if the version cannot answer."""
         return self.name not in ("files_intact", "smoke_prediction")
 
 
 def version_checks(version: ModelVersion) -> list[GateCheck]:
-    """Check that a version's files are intact and that it answers a drawn photo sensibly."""
+    """Check that a version's files are intact and that it scores a test image sensibly."""
     try:
         engine = version_artifact(version).load_engine()
     except (ArtifactError, OSError) as error:
         return [GateCheck("files_intact", False, str(error))]
     megabytes = sum(record["size"] for record in version.files.values()) / 1e6
-    intact = GateCheck("files_intact", True, f"{megabytes:.1f} MB with the SHA-256 of the card.")
-    scores = engine.score(_drawn_pixels(version.input_size))
+    intact = GateCheck("files_intact", True, f"{megabytes:.1f} MB, with the card's SHA-256 sums.")
+    scores = engine.score(_test_image(version.input_size))
     percentages = 100 * softmax(scores.logits, version.temperature)
     faults = []
     if percentages.shape != (len(version.labels),):
@@ -63,12 +63,12 @@ def version_checks(version: ModelVersion) -> list[GateCheck]:
     if faults:
         return [intact, GateCheck("smoke_prediction", False, f"It gave {', '.join(faults)}.")]
     best = version.labels[int(percentages.argmax())]
-    detail = f"A drawn photo gave {len(percentages)} scores, the best {percentages.max():.1f} %"
+    detail = f"A test image got {len(percentages)} scores, the best {percentages.max():.1f} %"
     return [intact, GateCheck("smoke_prediction", True, f"{detail} ({best}).")]
 
 
-def _drawn_pixels(size: int) -> np.ndarray:
-    """Draw a photo: uint8 RGB [size, size, 3], a light disc on a dark gradient."""
+def _test_image(size: int) -> np.ndarray:
+    """Return a drawn image, uint8 RGB [size, size, 3]: a light disc on a dark gradient."""
     rows, columns = np.mgrid[0:size, 0:size] / size
     disc = np.hypot(rows - 0.5, columns - 0.5) < 0.3
     channels = [rows * 100 + 100 * disc, columns * 100 + 60 * disc, 40 + 60 * disc]
@@ -78,9 +78,9 @@ def _drawn_pixels(size: int) -> np.ndarray:
 def promotion_checks(
     version: ModelVersion, current: ModelVersion | None, evaluating: EvaluationProgress | None
 ) -> list[GateCheck]:
-    """Return what the gate says of putting `version` in the place of `current`.
+    """Return the gate's checks for replacing `current` with `version`.
 
-    `evaluating` is what `evaluations_request` said of both.
+    `evaluating` is what `evaluations_request` returned for both: None if both are evaluated.
     """
     if evaluating is not None:
         why = evaluating.error or (
@@ -117,16 +117,16 @@ def _not_worse(candidate: VersionFigures, current: VersionFigures | None) -> Gat
     if candidate.evaluation is not None and current.evaluation is not None:
         paired, _ = compare_answers(candidate.evaluation, current.evaluation)
         if paired.n:
-            words = paired.in_words(candidate.version, current.version)
-            return GateCheck(name, not paired.is_worse, words)
-    ours, theirs = candidate.metrics, current.metrics
-    if ours and theirs and ours["evaluation_set"] == theirs["evaluation_set"]:
-        low, high = theirs["ci95"]
+            detail = paired.in_words(candidate.version, current.version)
+            return GateCheck(name, not paired.is_worse, detail)
+    new, old = candidate.metrics, current.metrics
+    if new and old and new["evaluation_set"] == old["evaluation_set"]:
+        low, high = old["ci95"]
         detail = (
-            f"By their cards, on the same photos: {ours['accuracy']:.1%}, against "
-            f"{theirs['accuracy']:.1%} ({low:.1%} to {high:.1%}) of {current.version}."
+            f"By their cards, on the same photos: {new['accuracy']:.1%}, against "
+            f"{old['accuracy']:.1%} ({low:.1%} to {high:.1%}) of {current.version}."
         )
-        return GateCheck(name, ours["accuracy"] >= low, detail)
+        return GateCheck(name, new["accuracy"] >= low, detail)
     detail = (
         f"{candidate.version} and {current.version} were not measured on the same photos. "
         "Import evaluation photos of the species of both."
@@ -135,7 +135,7 @@ def _not_worse(candidate: VersionFigures, current: VersionFigures | None) -> Gat
 
 
 def gate_record(checks: list[GateCheck], *, overridden: bool) -> dict[str, Any]:
-    """Return what StageTransition.gate holds."""
+    """Return the value of StageTransition.gate."""
     return {
         "passed": all(check.passed for check in checks),
         "overridden": overridden,
@@ -144,11 +144,12 @@ def gate_record(checks: list[GateCheck], *, overridden: bool) -> dict[str, Any]:
 
 
 def promotion_request(*, version: ModelVersion, by: User, reason: str, override: bool) -> None:
-    """Put a version into production if the gate lets it, or if `override` and only opinions differ.
+    """Put a version into production if all checks of the gate pass.
 
-    One that is there already stays, and nothing is recorded. Raises PromotionRefused:
-    `being_measured` while a worker measures what the gate has to compare (ask again),
-    `gate_failed` with the checks that failed.
+    `override` ignores failed checks, except those that cannot be overridden. A version that is in
+    production already stays there, and nothing is recorded.
+    Raises PromotionRefused: `being_measured` while a worker evaluates what the gate compares (call
+    again), `gate_failed` with the checks that failed.
     """
     current = production_version()
     if version == current:
@@ -158,21 +159,21 @@ def promotion_request(*, version: ModelVersion, by: User, reason: str, override:
         raise PromotionRefused(
             "being_measured",
             f"{version} is being compared with the version in production on the evaluation photos: "
-            f"{evaluating.done} of {evaluating.total} done. Nothing was switched. Ask again.",
+            f"{evaluating.done} of {evaluating.total} done. Nothing was changed. Try again soon.",
         )
 
     def gate(candidate: ModelVersion, current: ModelVersion | None) -> dict[str, Any]:
-        return _judged(promotion_checks(candidate, current, evaluating), candidate, override)
+        return _judge(promotion_checks(candidate, current, evaluating), candidate, override)
 
     version_promote(version=version, by=by, reason=reason, gate=gate)
-    announce_switch()
+    announce_production_version()
 
 
 def rollback_request(*, leaving: ModelVersion | None, by: User, reason: str = "") -> None:
-    """Put back the version before `leaving`, the one in production, if it can answer.
+    """Put back the version that was in production before `leaving`, if it can answer.
 
-    Raises PromotionRefused: `nothing_to_roll_back_to`, or `gate_failed` where that version's files
-    are damaged.
+    `leaving` is the version in production. Raises PromotionRefused: `nothing_to_roll_back_to`, or
+    `gate_failed` if the files of the version to put back are damaged.
     """
     nothing = PromotionRefused(
         "nothing_to_roll_back_to",
@@ -182,23 +183,23 @@ def rollback_request(*, leaving: ModelVersion | None, by: User, reason: str = ""
         raise nothing
 
     def gate(candidate: ModelVersion, current: ModelVersion | None) -> dict[str, Any]:
-        return _judged(version_checks(candidate), candidate, override=False)
+        return _judge(version_checks(candidate), candidate, override=False)
 
     try:
         version_rollback(
             leaving=leaving, by=by, reason=reason or f"Rollback of {leaving}", gate=gate
         )
-    except NothingToRollBackTo as error:
+    except NoPreviousVersion as error:
         raise nothing from error
-    announce_switch()
+    announce_production_version()
 
 
-def _judged(checks: list[GateCheck], version: ModelVersion, override: bool) -> dict[str, Any]:
-    """Return the gate's record, or refuse."""
+def _judge(checks: list[GateCheck], version: ModelVersion, override: bool) -> dict[str, Any]:
+    """Return the gate's record, or raise PromotionRefused."""
     failed = [check for check in checks if not check.passed]
     can_be_overridden = all(check.can_be_overridden for check in failed)
     if failed and not (override and can_be_overridden):
-        said = " ".join(f"{check.name}: {check.detail}" for check in failed)
+        failures = " ".join(f"{check.name}: {check.detail}" for check in failed)
         advice = HOW_TO_OVERRIDE if can_be_overridden else "This cannot be overridden."
-        raise PromotionRefused("gate_failed", f"{version} was not promoted. {said} {advice}")
+        raise PromotionRefused("gate_failed", f"{version} was not promoted. {failures} {advice}")
     return gate_record(checks, overridden=bool(failed))

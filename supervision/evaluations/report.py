@@ -1,4 +1,4 @@
-"""Writes an evaluation's figures as text, for a terminal."""
+"""Formats an evaluation's figures for a terminal."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ def evaluation_report(metrics: dict, labels: Sequence[str]) -> str:
     if alone := metrics.get("without_near_training"):
         low, high = alone["ci95"]
         lines.append(
-            f"without those near training photos: {alone['accuracy']:.1%} of {alone['n']} "
+            f"without photos near training photos: {alone['accuracy']:.1%} of {alone['n']} "
             f"({low:.1%} to {high:.1%})"
         )
     lines.append(
@@ -21,7 +21,7 @@ def evaluation_report(metrics: dict, labels: Sequence[str]) -> str:
         f"{metrics['ece_uncalibrated']:.1%}), mean best score {metrics['mean_score']:.1%}"
     )
     numbers = "".join(f"{index:>5}" for index in range(1, len(labels) + 1))
-    lines.append(f"\n{'true species, and what was answered':<36}{numbers}")
+    lines.append(f"\n{'true species (row), answer (column)':<36}{numbers}")
     for index, row in enumerate(metrics["confusion"]):
         right = row[index] / sum(row) if sum(row) else 0
         name = f"{index + 1:>2} {labels[index]} {right:.0%}"

@@ -1,4 +1,4 @@
-"""Writes of supervision: trainings on the right photos, and evaluations."""
+"""Evaluates versions on held-out photos, and stores the results."""
 
 import statistics
 import time
@@ -16,6 +16,7 @@ from mlmodels.selectors import version_artifact
 from supervision.models import Evaluation
 
 TIMED_PHOTOS = 9
+"""Number of photos that the engine is timed on."""
 
 
 def version_evaluate(
@@ -24,9 +25,9 @@ def version_evaluate(
     held_out: HeldOutPhotos,
     on_photo: Callable[[], object] = lambda: None,
 ) -> Evaluation:
-    """Evaluate a version's engine on a set of photos, once; a stored evaluation is returned as is.
+    """Evaluate a version's engine on a set of photos; return a stored evaluation if there is one.
 
-    Raises ArtifactError where the version's files are not intact.
+    Calls `on_photo` after each photo. Raises ArtifactError if the version's files are not intact.
     """
     stored = Evaluation.objects.filter(
         model_version=version, evaluation_set=held_out.sha256
@@ -53,7 +54,7 @@ def version_evaluate(
 def _answers(
     logits: np.ndarray, held_out: HeldOutPhotos, temperature: float
 ) -> dict[str, list[float]]:
-    """Return the true species, the answer and its score in percent, by the photo's SHA-256."""
+    """Return [true label, answered label, score in percent] by the photo's SHA-256."""
     return {
         photo.sha256: [photo.label, int(scores.argmax()), round(100 * float(scores.max()), 2)]
         for photo, scores in zip(held_out.photos, softmax(logits, temperature), strict=True)
@@ -61,7 +62,7 @@ def _answers(
 
 
 def _ms_per_photo(engine: LiteRTEngine, held_out: HeldOutPhotos) -> float:
-    """Return the engine's median time on a few photos, decoding left out."""
+    """Return the engine's median time for a photo in milliseconds, without decoding."""
     times = []
     for photo in held_out.photos[:TIMED_PHOTOS]:
         pixels = photo_pixels(photo, engine.input_size)

@@ -1,4 +1,4 @@
-"""Celery's side of evaluations (see champipy_site/celery.py for how this module is found)."""
+"""Celery tasks of evaluations (champipy_site/celery.py says how this module is found)."""
 
 from celery import shared_task
 
@@ -7,5 +7,5 @@ from supervision.evaluations.on_demand import evaluation_run
 
 @shared_task
 def evaluate_version(version_id: int) -> None:
-    """Worker fetch, queue monitoring: measure a version on the present evaluation set."""
+    """Evaluate a version on the present evaluation set (worker fetch, queue monitoring)."""
     evaluation_run(version_id=version_id)

@@ -1,7 +1,7 @@
-"""Brings alerts to people outside of the admin: by mail, and to Apprise addresses.
+"""Sends alerts to people outside the admin: by mail and to Apprise addresses.
 
-A message is a row until its channel has taken it. One that cannot be delivered is tried again after
-a growing pause, for ever; a process that dies between sending and writing that down has it sent
+A message is a row. It is sent again, without limit and after growing pauses, until its channel
+accepts it. If a process dies after sending a message and before recording that, the message is sent
 twice rather than never.
 """
 
@@ -25,11 +25,11 @@ MAX_PAUSE = timedelta(hours=1)
 
 
 class NotDelivered(Exception):  # noqa: N818 - a state of affairs
-    """The channel did not take the message."""
+    """The channel did not accept the message."""
 
 
 def messages_create(*, alert: Alert) -> None:
-    """Leave a message for each channel that is configured now."""
+    """Create a message for each channel that is configured now."""
     if settings.EMAIL_URL:
         AlertMessage.objects.create(alert=alert, channel=AlertMessage.Channel.MAIL)
     for url in settings.CHAMPIPY_ALERT_URLS:
@@ -45,7 +45,7 @@ def messages_deliver() -> int:
 
 
 def _deliver(pk: int) -> bool:
-    """Try to send one message, unless another process is at it."""
+    """Send one due message, unless another process is at it; return whether it was delivered."""
     with transaction.atomic():
         message = (
             AlertMessage.objects.select_for_update(skip_locked=True)
@@ -84,23 +84,23 @@ def _send_mail(message: AlertMessage) -> None:
         subject=f"ChampiPy: {alert_summary(message.alert)}",
         body=alert_report(message.alert),
         to=recipients,
-        # The same at each attempt: who gets it twice after all can tell.
+        # The same at each attempt, so that a message that arrives twice can be recognised.
         headers={"Message-ID": f"<alert-{message.alert_id}-{message.pk}@champipy>"},
     ).send()
 
 
 def _send_by_apprise(message: AlertMessage) -> None:
-    import apprise  # a second, and a hundred services
+    import apprise  # slow: a second, and a hundred services
 
     urls = {_target(url): url for url in settings.CHAMPIPY_ALERT_URLS}
     if message.target not in urls:
-        raise NotDelivered("Its address no longer stands in CHAMPIPY_ALERT_URLS.")
+        raise NotDelivered("Its address is no longer in CHAMPIPY_ALERT_URLS.")
     channel = apprise.Apprise()
     if not channel.add(urls[message.target]):
-        raise NotDelivered("Apprise knows no such kind of address: see CHAMPIPY_ALERT_URLS.")
+        raise NotDelivered("Apprise does not know this kind of address. Fix CHAMPIPY_ALERT_URLS.")
     if not channel.notify(title=alert_summary(message.alert), body=alert_report(message.alert)):
         scheme = urls[message.target].split(":")[0]  # the rest may be secret
-        raise NotDelivered(f"The {scheme} address did not take it.")
+        raise NotDelivered(f"The {scheme} address did not accept the message.")
 
 
 def _target(url: str) -> str:

@@ -1,6 +1,6 @@
-"""Writes on alerts: raising, resolving, acknowledging. Each may run twice and changes nothing then.
+"""Raises, resolves and acknowledges alerts. Each function is safe to repeat.
 
-Nothing is sent from here: an alert that is raised leaves messages for `alert_delivery`, in the same
+Nothing is sent from here: raising a new alert creates messages for `alert_delivery` in the same
 transaction.
 """
 
@@ -28,41 +28,44 @@ def alert_raise(
     detail: str = "",
     since: datetime | None = None,
 ) -> Alert:
-    """Open an alert, or bring the unresolved one of this kind and model up to date; return it.
+    """Open an alert, or update the unresolved one of this kind and model; return it.
 
-    Only one that is new is sent to anybody, and only it takes `since` (default: now). The row stays
-    locked until the caller's transaction ends.
+    Only a new alert is sent to people, and only a new alert uses `since` (default: now). The row
+    stays locked until the caller's transaction ends.
     """
-    measured = {"value": value, "threshold": threshold, "detail": detail}
+    measurement = {"value": value, "threshold": threshold, "detail": detail}
     with transaction.atomic():
         unresolved = Alert.objects.exclude(status=Alert.Status.RESOLVED)
         alert, is_new = unresolved.get_or_create(
             kind=kind,
             model_version=version,
-            defaults={**measured, "since": since or timezone.now()},
+            defaults={**measurement, "since": since or timezone.now()},
         )
         alert = Alert.objects.select_for_update().get(pk=alert.pk)
         if is_new:
             messages_create(alert=alert)
             logger.warning("Alert: %s, %s (threshold %s)", alert, value, threshold)
         else:
-            for field, measurement in measured.items():
-                setattr(alert, field, measurement)
+            for field, measured in measurement.items():
+                setattr(alert, field, measured)
             alert.measured_at = timezone.now()
-            alert.save(update_fields=[*measured, "measured_at"])
+            alert.save(update_fields=[*measurement, "measured_at"])
     return alert
 
 
 def alerts_resolve(*, kind: str, version: ModelVersion | None = None) -> int:
-    """Resolve the alert of this kind and model, whose cause is gone; return whether there was one.
+    """Resolve the alert of this kind and model; return how many were unresolved, 0 or 1.
 
-    Without a version: one that is not about a model.
+    Call it once the cause no longer exists. Without a version: the alert that is not about a model.
     """
     return _resolve(Alert.objects.filter(kind=kind, model_version=version))
 
 
 def alerts_resolve_of_other_versions(*, version: ModelVersion | None) -> int:
-    """Resolve the alerts about models other than `version`, the one in production."""
+    """Resolve the alerts about versions other than `version`; return how many there were.
+
+    `version` is the one in production; without one, the alerts about all versions are resolved.
+    """
     others = Alert.objects.filter(model_version__isnull=False)
     return _resolve(others if version is None else others.exclude(model_version=version))
 
@@ -74,9 +77,9 @@ def _resolve(alerts: QuerySet[Alert]) -> int:
 
 
 def alert_acknowledge(*, alert: Alert, by: User) -> Alert:
-    """Keep an open alert quiet until it is resolved, and return it as it is then.
+    """Acknowledge an open alert, so that it stays quiet until it is resolved; return it.
 
-    One that was acknowledged or resolved before stays as it is.
+    An alert that is already acknowledged or resolved does not change.
     """
     Alert.objects.filter(pk=alert.pk, status=Alert.Status.OPEN).update(
         status=Alert.Status.ACKNOWLEDGED, acknowledged_by=by, acknowledged_at=timezone.now()

@@ -1,4 +1,4 @@
-"""What an alert says to a person: what happened, to which thing, since when, and what to do now."""
+"""The texts of alerts: what happened, to which thing, since when, and what to do now."""
 
 from datetime import datetime
 
@@ -17,12 +17,12 @@ def alert_summary(alert: Alert) -> str:
     if alert.kind == Kind.NEW_PHOTOS:
         return (
             f"{value:.0f} training photos have come in since {model} went into production; "
-            f"from {threshold:.0f} on a new training is due."
+            f"a new training is due at {threshold:.0f}."
         )
     if alert.kind == Kind.UNANSWERED:
         return (
-            f"A prediction has been without an answer for {value:.0f} minutes (limit: "
-            f"{threshold:.0f}), and no new photo has been scored since."
+            f"A prediction has been unanswered for {value:.0f} minutes (limit: {threshold:.0f}), "
+            "and no new photo has been scored since then."
         )
     times = "once" if value == 1 else f"{value:.0f} times in a row"
     return f"{alert.get_kind_display().capitalize()} {times}."
@@ -32,36 +32,42 @@ def alert_advice(alert: Alert) -> str:
     """Return what to do now."""
     if alert.kind == Kind.LOW_ACCURACY:
         return (
-            "Look at the evaluation's confusion matrix, and whether the labels of the evaluation "
-            "photos are right. Then train or fine-tune a version and promote it if it is better, "
-            "or roll back to the one before."
+            "Look at the evaluation's confusion matrix, and check the labels of the evaluation "
+            "photos. Then train or fine-tune a version and promote it if it is better, "
+            "or roll back to the previous version."
         )
     if alert.kind == Kind.NEW_PHOTOS:
         if alert.run_id is not None:
             return (
-                f"Run {alert.run_id} was started by itself. Its version waits in Staging: compare "
-                "it with the one in production, and promote it if it is better."
+                f"Run {alert.run_id} was started automatically. Compare its version, in Staging, "
+                "with the one in production, and promote it if it is better."
             )
-        return "Start a training, compare its version with the one in production, and promote it."
+        return (
+            "Start a training, compare its version with the one in production, and promote it if "
+            "it is better."
+        )
     if alert.kind == Kind.UNANSWERED:
         return (
-            "Look at ./champipy status for a process that is down and at ./champipy logs inference "
-            "and ./champipy logs fetch for why; see in the admin that a version is in production. "
-            "Requests that are pending are answered when the workers are back."
+            "Run ./champipy status to see which process is down, and ./champipy logs inference and "
+            "./champipy logs fetch to see why. Check in the admin that a version is in production. "
+            "Pending requests are answered when the workers are back."
         )
-    return "Mend what the error names, then check again: ./champipy check, or the button at Alerts."
+    return (
+        "Fix the cause that the error names. Then check again: run ./champipy check, or press "
+        "Check now at Alerts in the admin."
+    )
 
 
 def alert_report(alert: Alert) -> str:
-    """Return the whole alert as a message's text."""
+    """Return the text of a message about the alert: all that is known of it, and what to do."""
     lines = [alert_summary(alert), "", f"Since: {_when(alert.since)}"]
     if alert.detail:
         lines.append(alert.detail)
     if alert.acknowledged_at is not None:
         lines.append(f"Acknowledged: {_when(alert.acknowledged_at)} by {alert.acknowledged_by}")
     if alert.resolved_at is not None:
-        lines.append(f"Over since: {_when(alert.resolved_at)}")
-    lines += ["", "What to do:", alert_advice(alert), "", "All alerts: Alerts in the admin."]
+        lines.append(f"Resolved: {_when(alert.resolved_at)}")
+    lines += ["", "What to do:", alert_advice(alert), "", "See all alerts in the admin: Alerts."]
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
-"""The checks that beat asks for weekly, and anybody by hand; and the watch in between.
+"""The weekly checks, which anyone may also request manually, and the watch of every minute.
 
-A check may run at any time and any number of times: it says what it finds by raising and resolving
-alerts. Its row tells whether it came to its end; one that did not is asked for again.
+A check may run at any time and any number of times: it reports by raising and resolving alerts. Its
+row records whether it has ended; a check that did not end is requested again.
 """
 
 import logging
@@ -34,26 +34,26 @@ logger = logging.getLogger(__name__)
 CHECK_TASK = "supervision.monitoring.tasks.run_check"
 CHECK_EXPIRES_S = 3600
 REPEAT_AFTER = timedelta(minutes=10)
-"""A check that has not ended by then has lost its process: it takes a minute."""
+"""A check takes a minute; one that has not ended by then has lost its process."""
 MAX_ATTEMPTS = 3
 NO_MODEL = "No model is in production, so there was nothing to check."
 
-_FAILED = {
+_FAILURE_ALERTS = {
     Check.Kind.ACCURACY: Alert.Kind.ACCURACY_CHECK_FAILED,
     Check.Kind.NEW_PHOTOS: Alert.Kind.NEW_PHOTOS_CHECK_FAILED,
 }
 
 
 def check_request(*, kind: str) -> bool:
-    """Have a worker carry out a check; return False where the broker does not answer."""
+    """Send a check to a worker; return False if the broker does not answer."""
     return send_task(CHECK_TASK, str(kind), expires_s=CHECK_EXPIRES_S)
 
 
 def check_run(*, kind: str) -> Check:
-    """Carry out a check, raise or resolve its alerts, send what is to be sent; return its row.
+    """Carry out a check, raise or resolve its alerts, deliver messages, and return its row.
 
-    A failure is no exception: it stands in the row, and is an alert itself. A database that
-    restarts meanwhile is waited for.
+    A check that fails raises no exception: the error is stored in the row, and raises an alert. If
+    the database restarts meanwhile, the check waits for it.
     """
     retry_database(lambda: _begin(kind))
     try:
@@ -81,16 +81,18 @@ def _end(kind: str, *, result: str = "", error: str = "") -> None:
     Check.objects.filter(kind=kind).update(
         finished_at=timezone.now(), attempts=0, result=result, error=error
     )
-    failed = _FAILED[Check.Kind(kind)]
+    alert_kind = _FAILURE_ALERTS[Check.Kind(kind)]
     if error:
-        before = Alert.objects.filter(kind=failed).exclude(status=Alert.Status.RESOLVED).first()
-        alert_raise(kind=failed, value=before.value + 1 if before else 1, threshold=1, detail=error)
+        unresolved = Alert.objects.filter(kind=alert_kind).exclude(status=Alert.Status.RESOLVED)
+        previous = unresolved.first()
+        failures = previous.value + 1 if previous else 1
+        alert_raise(kind=alert_kind, value=failures, threshold=1, detail=error)
     else:
-        alerts_resolve(kind=failed)
+        alerts_resolve(kind=alert_kind)
 
 
 def _check_accuracy() -> str:
-    """Compare the accuracy on the evaluation set, measured once, with the target."""
+    """Compare the accuracy on the evaluation set, measured only once, with the target."""
     version = production_version()
     alerts_resolve_of_other_versions(version=version)
     if version is None:
@@ -113,7 +115,7 @@ def _check_accuracy() -> str:
 
 @transaction.atomic
 def _check_new_photos() -> str:
-    """Compare the training photos since the model went into production with the threshold."""
+    """Compare the number of training photos since the promotion with the threshold."""
     version = production_version()
     alerts_resolve_of_other_versions(version=version)
     if version is None:
@@ -131,9 +133,9 @@ def _check_new_photos() -> str:
 
 
 def _retrain_once(alert: Alert) -> None:
-    """Queue a training, unless one was for this model since it went into production.
+    """Queue a training unless one was queued for this version since it went into production.
 
-    The alert's row is locked: of two checks at once the second one sees the first one's run.
+    The alert's row is locked: of two simultaneous checks, the second sees the run of the first.
     """
     version = alert.model_version
     assert version is not None
@@ -155,8 +157,8 @@ _CHECKS: dict[Check.Kind, Callable[[], str]] = {
 }
 
 
-def watch() -> None:
-    """Look at what cannot wait a week: alerts that are over, predictions, checks cut off."""
+def service_watch() -> None:
+    """Look for what cannot wait a week: outdated alerts, unanswered predictions, lost checks."""
     alerts_resolve_of_other_versions(version=production_version())
     _watch_predictions()
     _repeat_checks()
@@ -177,14 +179,14 @@ def _watch_predictions() -> None:
 
 
 def _repeat_checks() -> None:
-    """Ask anew for checks whose process died; give one up that ended its process three times."""
+    """Request checks again whose process died; mark a check as failed after MAX_ATTEMPTS."""
     lost = Check.objects.filter(finished_at=None, begun_at__lt=timezone.now() - REPEAT_AFTER)
     for check in lost:
         if check.attempts < MAX_ATTEMPTS:
             check_request(kind=check.kind)
         else:
             error = (
-                f"Its process ended {check.attempts} times without a word. Most often the system "
-                "ended it for want of memory: see ./champipy logs fetch."
+                f"Its process ended {check.attempts} times without an error message. Most often "
+                "the system ended it because memory ran out: see ./champipy logs fetch."
             )
             _end(check.kind, error=error)

@@ -1,4 +1,4 @@
-"""Reads for Bob's page: how the model in production did over time, and how much it was asked."""
+"""Reads for the dashboard: accuracy in production over time, predictions a day, and disk use."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,18 +17,18 @@ from supervision.models import Evaluation
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """How good a version was found to be, on one evaluation set."""
+class AccuracyMeasurement:
+    """A version's accuracy on one evaluation set."""
 
     at: datetime
-    """Since when it counts: when it was measured, but never before the version's time began."""
+    """When it was measured; the beginning of the version's time in production if that is later."""
     accuracy: float
-    """0 to 1, as the interval."""
+    """0 to 1; so are `low` and `high`, the bounds of the 95 % interval."""
     low: float
     high: float
     n: int
     is_by_card: bool
-    """Measured when the version was made, not here."""
+    """Taken from the model card: measured when the version was made, not here."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class ProductionPeriod:
     version: ModelVersion
     """Without its card, files and labels."""
     began: datetime
-    measured: tuple[Accuracy, ...]
-    """Oldest first; none where the version was never measured."""
+    measured: tuple[AccuracyMeasurement, ...]
+    """Oldest first; empty if the version was never measured."""
 
 
 def production_periods() -> list[ProductionPeriod]:
-    """Return which version was in production when, oldest first, with what was measured of it.
+    """Return the versions' periods in production, oldest first, with their measured accuracy.
 
-    Two queries. The last one still is in production, if any is.
+    Makes two queries. The version of the last period is still in production, if any version is.
     """
     version = "model_version"
     promotions = list(
@@ -72,23 +72,28 @@ def production_periods() -> list[ProductionPeriod]:
 
 def _measured(
     promotion: StageTransition, end: datetime, evaluations: Sequence[tuple]
-) -> tuple[Accuracy, ...]:
-    """Return what was known of a version while it was in production, the newest knowledge last."""
+) -> tuple[AccuracyMeasurement, ...]:
+    """Return the accuracy known of a version while it was in production, oldest first.
+
+    The period begins with the last measurement before it or, without one, with the model card's.
+    """
     began, card = promotion.created_at, promotion.model_version.metrics.get("evaluation")
     known = [
-        Accuracy(max(at, began), accuracy, low, high, n, is_by_card=False)
+        AccuracyMeasurement(max(at, began), accuracy, low, high, n, is_by_card=False)
         for pk, at, accuracy, (low, high), n in evaluations
         if pk == promotion.model_version_id and at < end
     ]
     before = [one for one in known if one.at == began]
     if not before and card:
         low, high = card["ci95"]
-        before = [Accuracy(began, card["accuracy"], low, high, card["n"], is_by_card=True)]
+        before = [
+            AccuracyMeasurement(began, card["accuracy"], low, high, card["n"], is_by_card=True)
+        ]
     return (*before[-1:], *(one for one in known if one.at > began))
 
 
 def predictions_by_day(days: int) -> list[tuple[date, int, int]]:
-    """Return (day, answered, failed) for each of the last `days`, today the last."""
+    """Return (day, answered, failed) for each of the last `days` days, ending with today."""
     today = timezone.localdate()
     first = today - timedelta(days=days - 1)
     begins = timezone.make_aware(datetime.combine(first, datetime.min.time()))
@@ -103,12 +108,12 @@ def predictions_by_day(days: int) -> list[tuple[date, int, int]]:
         )
     )
     counts = {day: (answered, failed) for day, answered, failed in rows}
-    every = (first + timedelta(days=index) for index in range(days))
-    return [(day, *counts.get(day, (0, 0))) for day in every]
+    all_days = (first + timedelta(days=index) for index in range(days))
+    return [(day, *counts.get(day, (0, 0))) for day in all_days]
 
 
 def home_bytes() -> dict[str, int]:
-    """Return how many bytes of CHAMPIPY_HOME photos, models and the cache take."""
+    """Return the bytes that photos, models and the cache use in CHAMPIPY_HOME."""
     home = Path(settings.CHAMPIPY_HOME)
     return {
         "photos": Photo.objects.aggregate(total=Sum("bytes"))["total"] or 0,
@@ -118,7 +123,7 @@ def home_bytes() -> dict[str, int]:
 
 
 def _folder_bytes(folder: Path) -> int:
-    """Return the size of a folder's files; what vanishes meanwhile counts nothing."""
+    """Return the total size of a folder's files; files that vanish meanwhile are not counted."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):

@@ -1,24 +1,24 @@
-"""Celery's side of checks and alerts (champipy_site/celery.py says how this module is found)."""
+"""Celery tasks of checks and alerts (champipy_site/celery.py registers this module)."""
 
 from celery import shared_task
 
 from supervision.monitoring.alert_delivery import messages_deliver
-from supervision.monitoring.check_services import check_run, watch
+from supervision.monitoring.check_services import check_run, service_watch
 
 
 @shared_task
 def run_check(kind: str) -> None:
-    """Beat, weekly, and by hand: the check of `accuracy` or of `new_photos`."""
+    """Carry out the check `accuracy` or `new_photos`; sent by beat weekly, or manually."""
     check_run(kind=kind)
 
 
 @shared_task
 def watch_service() -> None:
-    """Beat, each minute: whether predictions are answered, alerts over, checks cut off."""
-    watch()
+    """Check predictions, alerts and interrupted checks; sent by beat each minute."""
+    service_watch()
 
 
 @shared_task
 def deliver_alert_messages() -> None:
-    """Beat, each minute: what a mail server or another service did not take the last time."""
+    """Send again the messages that a channel did not accept; sent by beat each minute."""
     messages_deliver()

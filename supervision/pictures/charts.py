@@ -1,6 +1,6 @@
-"""The admin's pictures: training, confusion, accuracy in production, predictions a day.
+"""Charts of the admin: training, trials, confusion, accuracy in production, predictions a day.
 
-Nothing is told by colour alone: a marker, a line style, a hatch or a number goes with it.
+No chart relies on colour alone: a marker, a line style, a hatch or a number repeats what it says.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.safestring import SafeString
 
-from supervision.pictures.drawing import BLUE, GREEN, INK, VERMILION, drawn
+from supervision.pictures.svg import BLUE, GREEN, INK, VERMILION, render_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CELL_OPACITY = 0.55
-"""Of a full cell of the confusion matrix: text in the page's colour is readable over it."""
+"""Opacity of a full cell of the confusion matrix: text stays readable on it."""
 
 
 @dataclass(frozen=True)
 class AccuracyPoint:
-    """An accuracy (0 to 1) with its 95 % interval, from the moment since which it held."""
+    """An accuracy (0 to 1) with its 95 % interval, which holds from `at` on."""
 
     at: datetime
     accuracy: float
@@ -35,28 +35,28 @@ class AccuracyPoint:
 
 @dataclass(frozen=True)
 class VersionChange:
-    """A version that went into production."""
+    """A version, and when it went into production."""
 
     at: datetime
     version: str
 
 
 def learning_curves_svg(history: Sequence[Mapping[str, Any]]) -> SafeString:
-    """Return how loss, accuracy and negative log-likelihood went, epoch by epoch.
+    """Return a chart of loss, accuracy and negative log-likelihood, epoch by epoch.
 
     `history` is TrainingRun.history; accuracy and likelihood are those of the validation photos.
     """
-    said = "No epoch has ended yet."
+    description = "No epoch has ended yet."
     if history:
         last = history[-1]
-        said = f"After epoch {last['epoch']}: validation accuracy {last['accuracy']:.1%}, "
-        said += f"negative log-likelihood {last['nll']:.3f}"
-        said += f", training loss {last['loss']:.3f}." if last["loss"] is not None else "."
+        description = f"After epoch {last['epoch']}: validation accuracy {last['accuracy']:.1%}, "
+        description += f"negative log-likelihood {last['nll']:.3f}"
+        description += f", training loss {last['loss']:.3f}." if last["loss"] is not None else "."
     epochs = tuple(
         (entry["epoch"], entry["loss"], entry["accuracy"], entry["nll"]) for entry in history
     )
-    return drawn(
-        _draw_curves, (epochs,), size=(9.6, 2.7), title="Learning curves", description=said
+    return render_svg(
+        _draw_curves, (epochs,), size=(9.6, 2.7), title="Learning curves", description=description
     )
 
 
@@ -82,22 +82,22 @@ def _draw_curves(figure: Figure, epochs: Sequence[tuple]) -> None:
 
 
 def confusion_matrix_svg(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> SafeString:
-    """Return the counts of answers (columns) to the photos of each species (rows).
+    """Return a chart of the number of photos by true species (rows) and answer (columns).
 
-    A cell is the stronger, the larger its share of its row.
+    The colour of a cell is stronger for a larger share of its row.
     """
     rows = tuple(tuple(row) for row in confusion)
-    said = "Right answers: " + ", ".join(
+    description = "Right answers: " + ", ".join(
         f"{name} {row[place]} of {sum(row)}"
         for place, (name, row) in enumerate(zip(labels, rows, strict=True))
     )
     side = 1.9 + 0.42 * len(labels)
-    return drawn(
+    return render_svg(
         _draw_confusion,
         (rows, tuple(labels)),
         size=(side + 1.0, side),
         title="Confusion matrix",
-        description=f"{said}.",
+        description=f"{description}.",
     )
 
 
@@ -138,25 +138,29 @@ def _draw_confusion(figure: Figure, rows: Sequence[tuple], labels: Sequence[str]
 
 
 def trials_svg(trials: Sequence[Mapping[str, Any]]) -> SafeString:
-    """Return the validation negative log-likelihood of each trial of a search: lower is better.
+    """Return a chart of the validation negative log-likelihood of each trial: lower is better.
 
-    `trials` is TrainingRun.trials, at least one. Those that were broken off do not count as best.
+    `trials` is TrainingRun.trials, at least one. Trials stopped early do not count as best.
     """
-    # Counted from 1, as the progress of a search counts them.
-    rows = tuple((one["number"] + 1, one["nll"], one["state"] == "complete") for one in trials)
+    # Counted from 1, as in the progress of a search.
+    rows = tuple(
+        (trial["number"] + 1, trial["nll"], trial["state"] == "complete") for trial in trials
+    )
     complete = [(nll, number) for number, nll, is_complete in rows if is_complete]
-    said = f"{len(complete)} of {len(rows)} trials were carried through."
+    description = f"{len(complete)} of {len(rows)} trials were completed."
     if complete:
         nll, number = min(complete)
-        said += f" The best is trial {number} with {nll:.3f} nats."
-    return drawn(_draw_trials, (rows,), size=(6.4, 2.6), title="Trials", description=said)
+        description += f" The best is trial {number} with {nll:.3f} nats."
+    return render_svg(
+        _draw_trials, (rows,), size=(6.4, 2.6), title="Trials", description=description
+    )
 
 
 def _draw_trials(figure: Figure, rows: Sequence[tuple[int, float, bool]]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes = figure.subplots()
-    kinds = (("carried through", True, "o", BLUE), ("broken off", False, "x", VERMILION))
+    kinds = (("completed", True, "o", BLUE), ("stopped early", False, "x", VERMILION))
     for label, is_complete, marker, colour in kinds:
         chosen = [row for row in rows if row[2] == is_complete]
         if chosen:
@@ -164,7 +168,7 @@ def _draw_trials(figure: Figure, rows: Sequence[tuple[int, float, bool]]) -> Non
             axes.plot(numbers, values, marker, color=colour, label=label)
             if is_complete:
                 lowest = list(accumulate(values, min))
-                axes.step(numbers, lowest, ":", where="post", color=GREEN, label="the best so far")
+                axes.step(numbers, lowest, ":", where="post", color=GREEN, label="best so far")
     axes.set(xlabel="trial", ylabel="negative log-likelihood")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.legend(loc="outside upper right", ncols=3)
@@ -177,21 +181,21 @@ def accuracy_over_time_svg(
     target: float,
     until: datetime,
 ) -> SafeString:
-    """Return the accuracy in production over time, with its 95 % interval.
+    """Return a chart of the accuracy in production over time, with its 95 % interval.
 
-    Each of `points`, oldest first and at least one, holds until the next one, the last one `until`
-    then. `target` is from 0 to 1.
+    `points` has at least one point, oldest first; each holds until the next, the last to `until`.
+    `target` is from 0 to 1.
     """
-    said = f"Target {target:.0%}. " + "; ".join(
+    description = f"Target {target:.0%}. " + "; ".join(
         f"from {point.at:%Y-%m-%d} {point.accuracy:.1%} ({point.low:.1%} to {point.high:.1%})"
         for point in points
     )
-    return drawn(
+    return render_svg(
         _draw_accuracy,
         (tuple(points), tuple(changes), target, until),
         size=(6.4, 2.6),
         title="Accuracy in production",
-        description=f"{said}.",
+        description=f"{description}.",
     )
 
 
@@ -212,14 +216,14 @@ def _draw_accuracy(
     axes.step(times, [100 * point.accuracy for point in held], where="post", color=BLUE)
     axes.plot(times[:-1], [100 * point.accuracy for point in points], "o", color=BLUE)
     axes.axhline(100 * target, color=VERMILION, linestyle="--", linewidth=1.3)
-    missed = points[0].accuracy < target  # on the curve's other side
+    missed = points[0].accuracy < target  # then its note is above, away from the curve
     _note(axes, times[0], 100 * target, f"target {100 * target:g} %", above=missed)
     wide_enough = (until - points[0].at) / 8
     ends = [*(change.at for change in changes[1:]), until + wide_enough]
     for change, end in zip(changes, ends, strict=False):
         at: Any = change.at
         axes.axvline(at, color=INK, linewidth=1, linestyle=":", alpha=0.6)
-        if end - change.at >= wide_enough:  # one undone at once would be written over by the next
+        if end - change.at >= wide_enough:  # else the next one would overwrite it
             _note(axes, at, 100, change.version, above=False)
     axes.set_ylim(max(0, min(100 * target, *low) - 8), 101)
     axes.set_ylabel("accuracy (%)")
@@ -229,18 +233,18 @@ def _draw_accuracy(
 
 
 def _note(axes: Axes, x: Any, y: float, text: str, *, above: bool) -> None:
-    """Write beside a point, a little off it."""
+    """Write a text beside a point, with a small offset."""
     offset, va = ((4, 2), "bottom") if above else ((4, -2), "top")
     axes.annotate(text, (x, y), offset, textcoords="offset points", va=va, fontsize=8.5)
 
 
 def predictions_per_day_svg(days: Sequence[tuple[date, int, int]]) -> SafeString:
-    """Return how many predictions were answered and how many failed, each day.
+    """Return a chart of the predictions that were answered and that failed, each day.
 
     `days` are (day, answered, failed), oldest first, with no day left out.
     """
     answered, failed = sum(day[1] for day in days), sum(day[2] for day in days)
-    return drawn(
+    return render_svg(
         _draw_days,
         (tuple(days),),
         size=(6.4, 2.6),

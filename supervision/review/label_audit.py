@@ -1,8 +1,8 @@
-"""Finds photos whose label is doubtful: asks networks that have not seen them.
+"""Finds photos whose label is doubtful, with networks that were not trained on them.
 
 Each photo is scored by a head that was fitted on other finds only (out of fold), on features of
-ImageNet's VGG16, which has seen none of them either. A version's own features would not do: its
-convolutions were trained on the very labels that are in question.
+ImageNet's VGG16, which was trained on none of them. A version's own features would not do: its
+convolutions were trained on the labels that are being audited.
 """
 
 import os
@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from mlmodels.ml.calibration import softmax
 from mlmodels.ml.dataset import LabelledPhoto
-from mlmodels.ml.head import FOLDS, out_of_fold_logits
+from mlmodels.ml.head import MAX_FOLDS, out_of_fold_logits
 from mlmodels.ml.layers import CONVOLUTIONS
 from mlmodels.ml.training_types import TrainingParameters
 from mlmodels.models import Species
@@ -29,37 +29,40 @@ from supervision.datasets.selectors import TooFewPhotos, labelled_photo, photo_g
 from supervision.models import LabelDoubt
 
 ROUNDS: Final = 3
-"""Into different folds; the mean of their probabilities depends less on the draw."""
-METHOD: Final = f"{FOLDS}-fold logistic regression on ImageNet's VGG16, by find, {ROUNDS} rounds"
+"""Repetitions with other random folds; the mean probability depends less on the split."""
+METHOD: Final = (
+    f"{MAX_FOLDS}-fold logistic regression on ImageNet's VGG16, by find, {ROUNDS} rounds"
+)
 
 
 @dataclass(frozen=True)
 class Audit:
-    """How an audit ended."""
+    """The result of an audit."""
 
     photos: int
+    """Number of photos audited."""
     left_out: dict[str, int]
-    """Species with fewer finds than there are folds, and how many photos they have."""
+    """Number of photos of each species that has fewer finds than there are folds."""
 
 
-def labels_audit(*, on_photos: Callable[[int, int], None] = lambda *_: None) -> Audit:
+def audit_labels(*, on_photos: Callable[[int, int], None] = lambda *_: None) -> Audit:
     """Score the labels of all training and evaluation photos, and store a LabelDoubt for each.
 
-    The doubts of earlier audits are replaced. `on_photos(done, total)` is called while features are
-    computed: about 50 ms a photo the first time, nothing for photos of earlier audits.
-    Raises TooFewPhotos, BackboneUnavailable (ImageNet's weights cannot be had), and PhotoError or
-    OSError for a photo that cannot be read.
+    The doubts of earlier audits are replaced. `on_photos(done, total)` is called while features
+    are computed: about 50 ms a photo the first time; those of earlier audits are cached.
+    Raises TooFewPhotos, BackboneUnavailable (ImageNet's weights are not available), and PhotoError
+    or OSError for a photo that cannot be read.
     """
     photos = list(audited_photos())
     groups = photo_groups(photos)
     species = [photo.species for photo in photos]
     finds = Counter(name for name, _ in set(zip(species, groups, strict=True)))
-    labels = sorted(name for name, count in finds.items() if count >= FOLDS)
+    labels = sorted(name for name, count in finds.items() if count >= MAX_FOLDS)
     left_out = Counter(name for name in species if name not in labels)
     if len(labels) < 2:
         raise TooFewPhotos(
-            f"An audit compares species: it needs photos of {FOLDS} finds of two species at "
-            "least. Import some with import_photos."
+            f"An audit needs at least two species with photos of {MAX_FOLDS} finds each. "
+            "Import more with import_photos."
         )
     kept = [
         (photo, labelled_photo(photo, labels.index(photo.species), group))
@@ -78,7 +81,7 @@ def labels_audit(*, on_photos: Callable[[int, int], None] = lambda *_: None) -> 
 
 
 def audited_photos() -> QuerySet:
-    """Return the photos in training and evaluation, each with its label's name as `species`."""
+    """Return the training and evaluation photos, without excluded ones, each with `species`."""
     photos = Photo.objects.filter(split__in=(Photo.Split.TRAINING, Photo.Split.EVALUATION))
     return photos.filter(excluded=False).annotate(species=F("label__name")).order_by("sha256")
 
@@ -86,9 +89,9 @@ def audited_photos() -> QuerySet:
 def out_of_fold_probabilities(
     features: np.ndarray, labels: np.ndarray, groups: list[str]
 ) -> np.ndarray:
-    """Return each photo's probabilities, float [n, k], by heads that were fitted on other groups.
+    """Return each photo's probabilities, float [n, k], from heads fitted on other groups only.
 
-    `features` [n, 512], `labels` [n] from 0 to k-1, each of which has FOLDS groups at least.
+    `features` is [n, 512]; `labels` is [n], from 0 to k-1, each with at least MAX_FOLDS groups.
     """
     regularisation = TrainingParameters().head_regularisation
     rounds = [
@@ -99,9 +102,9 @@ def out_of_fold_probabilities(
 
 
 def _features(photos: list[LabelledPhoto], on_photos: Callable[[int, int], None]) -> np.ndarray:
-    """Return the pooled features of ImageNet's VGG16, float32 [n, 512], from the cache where there.
+    """Return the pooled features of ImageNet's VGG16, float32 [n, 512], from the cache if possible.
 
-    Loads TensorFlow where no training has made the int8 network for it yet.
+    Loads TensorFlow only if no training has made the int8 network for it yet.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from mlmodels.ml.backbone import load_backbone
@@ -125,7 +128,7 @@ def _features(photos: list[LabelledPhoto], on_photos: Callable[[int, int], None]
         pairs,
         threads=settings.CHAMPIPY_INFERENCE_THREADS or os.cpu_count() or 1,
         progress=on_photos,
-        enough=lambda _: False,
+        should_stop=lambda _: False,
     )
     return cache.load([(photo.sha256, view) for photo, view in pairs]).astype(np.float32)
 
@@ -133,7 +136,7 @@ def _features(photos: list[LabelledPhoto], on_photos: Callable[[int, int], None]
 def _store(
     photos: list[Photo], given: list[int], probabilities: np.ndarray, labels: list[str]
 ) -> None:
-    """Replace all doubts; `given` are the labels that were audited, as indices of `labels`."""
+    """Replace all doubts; `given` are the audited labels, as indices of `labels`."""
     ids = [Species.objects.get(name=name).pk for name in labels]
     now = timezone.now()
     doubts = [

@@ -1,4 +1,4 @@
-"""Reads for the review: photos with what is believed of them, and which deserve a look."""
+"""Reads for the review: photos with their believed species, and those that are doubtful."""
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import (
@@ -28,7 +28,7 @@ class BestScore(Func):
 
 
 class BestSpecies(Func):
-    """The likeliest species: of labels and scores, given in this order, the label that wins."""
+    """The label with the highest score; takes labels and scores, in this order."""
 
     template = (
         "(SELECT s.label FROM ROWS FROM (jsonb_array_elements_text(%(expressions)s)) "
@@ -39,10 +39,11 @@ class BestSpecies(Func):
 
 
 def photos_for_review() -> QuerySet[Photo]:
-    """Return all photos with what a card of the review shows.
+    """Return all photos with what a review card shows.
 
-    Among it `best_score` (percent, of the newest inference; None: never scored), `believed` (the
-    label's name, else the newest answer), `inferences` (newest first) and `asked_by` (users).
+    This includes `best_score` (percent, of the newest inference; None if never scored), `believed`
+    (the label's name, else the newest answer), `inferences` (newest first) and `asked_by` (the
+    names of at most SHOWN_USERS users).
     """
     newest = Inference.objects.filter(photo=OuterRef("pk")).order_by("-id")
     best_species = BestSpecies(F("model_version__labels"), F("scores"))
@@ -70,8 +71,8 @@ def photos_for_review() -> QuerySet[Photo]:
     )
 
 
-def where_versions_disagree(photos: QuerySet[Photo]) -> QuerySet[Photo]:
-    """Return those photos of which two versions say that they show different species."""
+def filter_disagreements(photos: QuerySet[Photo]) -> QuerySet[Photo]:
+    """Return those of `photos` for which two versions answered different species."""
     answers = (
         Inference.objects.filter(photo=OuterRef("pk"))
         .order_by()
@@ -82,11 +83,11 @@ def where_versions_disagree(photos: QuerySet[Photo]) -> QuerySet[Photo]:
     return photos.filter(Exists(answers))
 
 
-def where_label_is_doubted(photos: QuerySet[Photo]) -> QuerySet[Photo]:
-    """Return the photos nobody has reviewed that the last audit would give another label.
+def filter_doubted_labels(photos: QuerySet[Photo]) -> QuerySet[Photo]:
+    """Return those of `photos` to which the last audit would give another label, with `doubted`.
 
-    The most doubted ones first, with `doubted` (0 to 1). A label that was changed since the audit
-    is not doubted.
+    `doubted` is from 0 to 1. Leaves out photos that somebody has reviewed, and labels that changed
+    after the audit.
     """
     doubted = photos.filter(reviewed_at=None, doubt__label=F("label"))
     return doubted.exclude(doubt__likelier=F("label")).annotate(doubted=F("doubt__doubt"))

@@ -1,6 +1,6 @@
-"""What an administrator says of a photo: which species it shows, or that it is of no use.
+"""Records an administrator's review of a photo: the species that it shows, or its exclusion.
 
-Each may run twice and changes nothing then. The frozen evaluation set is never changed by them.
+A repeated call changes nothing. None of them changes a frozen evaluation set.
 """
 
 from django.db import transaction
@@ -14,12 +14,12 @@ from supervision.datasets.selectors import REVIEWED
 
 
 def photo_label(*, photo: Photo, species: Species, by: User) -> Photo:
-    """Record which species a photo shows, as an administrator says; return the photo as it is then.
+    """Record the species that an administrator says a photo shows; return the updated photo.
 
-    It was confirmed where that is what was believed of it (its label, else the newest answer of a
-    model), and corrected otherwise. It becomes a training photo, whatever it scored and also if it
-    had been excluded, unless it resembles an evaluation photo or shows the same find: then it
-    belongs to no split. An evaluation photo stays one.
+    The label counts as confirmed if it is the species believed so far (the photo's label, else the
+    newest answer of a model), and as corrected otherwise. The photo becomes a training photo,
+    whatever it scored and even if it was excluded, unless it resembles an evaluation photo or shows
+    the same find: then it belongs to no split. An evaluation photo stays one.
     """
     with transaction.atomic():
         photo = Photo.objects.select_for_update().get(pk=photo.pk)
@@ -33,15 +33,15 @@ def photo_label(*, photo: Photo, species: Species, by: User) -> Photo:
         if photo.split != Photo.Split.EVALUATION and (is_new_label or not photo.split):
             _choose_split(photo, species)
         if before != (photo.label_id, photo.label_source, photo.split, photo.excluded):
-            _write(photo, by)
+            _save_review(photo, by)
     return photo
 
 
 def photo_exclude(*, photo: Photo, by: User) -> Photo:
-    """Keep a photo out of training for good, and an evaluation photo out of the next frozen set.
+    """Keep a photo out of training, or an evaluation photo out of the next frozen set.
 
-    An evaluation photo stays on its side: it never becomes a training photo. `photo_label` takes it
-    back. Returns the photo as it is then.
+    The exclusion lasts until `photo_label` is called. An evaluation photo stays in its split: it
+    never becomes a training photo. Returns the updated photo.
     """
     with transaction.atomic():
         photo = Photo.objects.select_for_update().get(pk=photo.pk)
@@ -49,12 +49,12 @@ def photo_exclude(*, photo: Photo, by: User) -> Photo:
             photo.excluded = True
             if photo.split == Photo.Split.TRAINING:
                 photo.split, photo.split_at = Photo.Split.NONE, None
-            _write(photo, by)
+            _save_review(photo, by)
     return photo
 
 
 def believed_species(photo: Photo) -> str | None:
-    """Return the name of a photo's label, else of the newest answer of a model, else None."""
+    """Return the name of a photo's label, else the newest answer of a model, else None."""
     if photo.label is not None:
         return photo.label.name
     newest = Inference.objects.filter(photo=photo).select_related("model_version").first()
@@ -62,14 +62,14 @@ def believed_species(photo: Photo) -> str | None:
 
 
 def _choose_split(photo: Photo, label: Species) -> None:
-    """Bring a photo with its new label into training, unless it is too near to evaluation."""
+    """Put a photo into training, unless it resembles an evaluation photo or shows its find."""
     if evaluation_photos_like(photo, label):
         photo.split, photo.split_at = Photo.Split.NONE, None
     elif not photo.split:
         photo.split, photo.split_at = Photo.Split.TRAINING, timezone.now()
 
 
-def _write(photo: Photo, by: User) -> None:
+def _save_review(photo: Photo, by: User) -> None:
     photo.reviewed_by, photo.reviewed_at = by, timezone.now()
     photo.save(
         update_fields=[

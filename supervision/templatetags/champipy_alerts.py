@@ -1,4 +1,4 @@
-"""What the banner on the admin's pages shows."""
+"""Template tags for the banner of alerts on the admin's pages."""
 
 from django import template
 from django.db.models import QuerySet

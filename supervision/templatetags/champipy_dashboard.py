@@ -1,4 +1,4 @@
-"""What the admin's first page shows above its list of tables."""
+"""Template tag for the dashboard on the admin's first page."""
 
 from typing import Any
 
@@ -11,5 +11,5 @@ register = template.Library()
 
 @register.simple_tag
 def dashboard() -> dict[str, Any]:
-    """Return how the service does: `{% dashboard as now %}`."""
+    """Return the figures of the dashboard: `{% dashboard as now %}`."""
     return dashboard_context()

@@ -1,4 +1,4 @@
-"""How the admin's pages write numbers."""
+"""Template filters that format numbers and names on the admin's pages."""
 
 from django import template
 
@@ -7,17 +7,17 @@ register = template.Library()
 
 @register.filter
 def share(value: float | None) -> str:
-    """Write a share from 0 to 1 in percent."""
+    """Return a share from 0 to 1 in percent, or an empty text for None."""
     return "" if value is None else f"{value:.0%}"
 
 
 @register.filter
 def points(value: float | None) -> str:
-    """Write a difference of two shares in points, with its sign."""
+    """Return a difference of two shares in percentage points, with its sign."""
     return "" if value is None else f"{100 * value:+.0f}"
 
 
 @register.filter
 def spaced(name: str) -> str:
-    """Write a name of the code for people."""
+    """Return a name from the code with spaces, for people."""
     return name.replace("_", " ")

@@ -1,4 +1,4 @@
-"""What a photo's card needs beside its fields."""
+"""Template filter for the cards of photos."""
 
 from django import template
 
@@ -9,5 +9,5 @@ register = template.Library()
 
 @register.filter
 def best(inference: Inference, count: int) -> list[tuple[str, float]]:
-    """Return the likeliest species with their scores in percent: `{{ inference|best:2 }}`."""
+    """Return the `count` likeliest species with their scores in percent: `inference|best:2`."""
     return inference.best(count)

@@ -1,4 +1,4 @@
-"""Keeps a run alive while its process works on it, and ends the process when it may not go on."""
+"""Writes a run's heartbeat while its process works on it; ends the process if the run is over."""
 
 import logging
 import os
@@ -16,19 +16,20 @@ logger = logging.getLogger(__name__)
 
 BEAT_S: Final = 2.0
 GRACE_S: Final = 3.0
-"""How long the main thread may take to end by itself. With a beat before it, and the export to int8
-that lets no other thread run for a second now and then, that stays under ten seconds."""
+"""Time for the main thread to stop by itself. With one beat before it, and the int8 export, which
+sometimes blocks all other threads for a second, a cancelled run ends within ten seconds."""
 OVERTIME_MINUTES: Final = 15.0
-"""Beyond a run's time budget: for fetching weights, export and evaluation. Then it hangs."""
+"""Added to a run's budget for fetching weights, export and evaluation. A longer run is stuck."""
 EXIT_CODE: Final = 3
 
 
 class RunHeartbeat:
-    """A thread that writes the heartbeat of a run, and asks with each whether it is still ours.
+    """A thread that writes a run's heartbeat and checks each time that this process still holds it.
 
-    Once it is not, `is_over` is True and the main thread has GRACE_S to leave the `with` block. One
-    that sits in a long call of TensorFlow does not hear it: then the whole process ends, at once.
-    The same happens to a run that is far beyond its time, after it was marked as failed.
+    If the run was cancelled or taken away, `is_over` returns True and the main thread has GRACE_S
+    to leave the `with` block. A main thread in a long TensorFlow call does not notice; then the
+    whole process exits at once. A run far beyond its time budget is marked as failed and ends the
+    same way.
     """
 
     def __init__(self, run: TrainingRun, *, minutes: float) -> None:
@@ -36,11 +37,11 @@ class RunHeartbeat:
         self._limit_minutes = minutes + OVERTIME_MINUTES
         self._deadline = time.monotonic() + 60 * self._limit_minutes
         self._over = threading.Event()
-        self._left = threading.Event()
+        self._exited = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="run watch", daemon=True)
 
     def is_over(self) -> bool:
-        """Tell whether the run was cancelled or taken away: stop, and write nothing."""
+        """Return whether the run was cancelled or taken away: stop, and write nothing."""
         return self._over.is_set()
 
     def __enter__(self) -> "RunHeartbeat":
@@ -53,28 +54,28 @@ class RunHeartbeat:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._left.set()
+        self._exited.set()
         self._thread.join(timeout=BEAT_S)
 
     def _watch(self) -> None:
         try:
-            while not self._left.wait(BEAT_S):
-                self._look()
-                if self._over.is_set() and not self._left.wait(GRACE_S):
-                    logger.warning("Run %s is over: its process ends now", self._run.pk)
+            while not self._exited.wait(BEAT_S):
+                self._beat()
+                if self._over.is_set() and not self._exited.wait(GRACE_S):
+                    logger.warning("Run %s is over: ending its process", self._run.pk)
                     os._exit(EXIT_CODE)
         finally:
             connection.close()
 
-    def _look(self) -> None:
+    def _beat(self) -> None:
         try:
             if time.monotonic() > self._deadline:
                 self._over.set()
                 run_finish(
                     run=self._run,
-                    error=f"It was not done after {self._limit_minutes:.0f} minutes, far beyond "
-                    "its time budget, and was ended. Start it again; if that does not help, look "
-                    "into the training worker's log.",
+                    error=f"It was stopped after {self._limit_minutes:.0f} minutes, far beyond its "
+                    "time budget. Start it again; if that does not help, see the training worker's "
+                    "log.",
                 )
             else:
                 run_heartbeat(run=self._run)

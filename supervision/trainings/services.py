@@ -1,4 +1,4 @@
-"""Writes on training runs that need to know the photos: asking for a run, and working on one."""
+"""Queues training runs and carries them out: the writes on runs that need the photos."""
 
 import errno
 import logging
@@ -57,15 +57,15 @@ MAX_TRIALS: Final = 200
 MAX_SEED: Final = 2**31 - 1
 WORK_TASK = "supervision.trainings.tasks.work_next_run"
 WAKE_EXPIRES_S = 20.0
-"""A wake-up that nobody heard by then is forgotten: `watch_runs` sends another one."""
+"""A wake-up message that is not received by then is dropped; `watch_runs` sends another one."""
 WRITE_EVERY_S = 1.0
 
 
 class LabelsDiffer(Exception):  # noqa: N818 - a state of affairs
-    """A version cannot be fine-tuned: its labels are not today's species."""
+    """A version cannot be fine-tuned: its labels are not the current species."""
 
 
-class RunUnderWay(Exception):  # noqa: N818
+class AnotherRunRunning(Exception):  # noqa: N818
     """Another run is running."""
 
 
@@ -76,12 +76,13 @@ def run_request(
     requested_by: User | None,
     parent: ModelVersion | None = None,
 ) -> TrainingRun:
-    """Put a run into the queue once it is known that it can be worked; wake the worker.
+    """Queue a run, wake the training worker, and return the run.
 
-    `parameters`: `variables`, `epochs`, `views`, `seed`, `minutes`, `trials`, those that were asked
-    for; the seed (0) and the minutes (CHAMPIPY_TRAINING_MINUTES) are recorded in any case.
-    `parent`: the version that a fine-tuning goes on from.
-    Raises TooFewPhotos and LabelsDiffer, and queues nothing then.
+    `parameters`: those of `variables`, `epochs`, `views`, `seed`, `minutes` and `trials` that were
+    chosen; `seed` (default 0) and `minutes` (default CHAMPIPY_TRAINING_MINUTES) are always
+    recorded. `parent`: the version that a fine-tuning starts from.
+    Raises TooFewPhotos where a species has too few training photos, and LabelsDiffer where the
+    parent's labels are not the current species; nothing is queued then.
     """
     check_enough_photos()
     if parent is not None:
@@ -97,47 +98,47 @@ def run_request(
 
 
 def run_begin(*, parameters: Mapping[str, Any]) -> TrainingRun:
-    """Create a training that this very process holds, before all that wait in the queue.
+    """Create a training that this process holds, ahead of all queued runs; return it.
 
-    Raises TooFewPhotos, and RunUnderWay where another one is running.
+    Raises TooFewPhotos, and AnotherRunRunning where another one runs; nothing is created then.
     """
     with transaction.atomic():
         run = run_request(kind=TrainingRun.Kind.TRAIN, parameters=parameters, requested_by=None)
         claimed = run_claim(run=run)
         if claimed is None:
             running = TrainingRun.objects.filter(status=TrainingRun.Status.RUNNING).first()
-            raise RunUnderWay(
-                f"Not started: {running or 'another run'} is under way, and one runs at a time. "
-                "Wait until it has ended, or cancel it in the admin."
+            raise AnotherRunRunning(
+                f"Not started: {running or 'another run'} is under way, and only one can run at a "
+                "time. Wait until it has ended, or cancel it in the admin."
             )
     return claimed
 
 
 def _check_labels(parent: ModelVersion) -> None:
-    theirs, ours = parent.labels, species_names()
-    if tuple(theirs) == ours:
+    version_labels, current_labels = parent.labels, species_names()
+    if tuple(version_labels) == current_labels:
         return
     differences = [
         f"{what}: {', '.join(names)}"
         for what, names in (
-            ("only it knows", sorted(set(theirs) - set(ours))),
-            ("it does not know", sorted(set(ours) - set(theirs))),
+            ("only the version has", sorted(set(version_labels) - set(current_labels))),
+            ("the version lacks", sorted(set(current_labels) - set(version_labels))),
         )
         if names
     ]
     raise LabelsDiffer(
-        f"{parent} cannot be fine-tuned: its labels are not today's species "
-        f"({'; '.join(differences) or 'they stand in another order'}). Train a new one instead."
+        f"{parent} cannot be fine-tuned: its labels are not the current species "
+        f"({'; '.join(differences) or 'their order differs'}). Train a new version instead."
     )
 
 
 def wake_training() -> None:
-    """Tell the training worker to look into the queue. A broker that is away is no error."""
+    """Ask the training worker to take the next run; an unreachable broker is only logged."""
     send_task(WORK_TASK, expires_s=WAKE_EXPIRES_S)
 
 
 def runs_watch() -> None:
-    """Recover the runs that lost their process, and wake the worker where something waits."""
+    """Recover runs that lost their process; wake the worker if runs are queued and none runs."""
     runs_recover()
     statuses = set(
         TrainingRun.objects.filter(
@@ -156,45 +157,45 @@ def run_work_next() -> None:
 
 
 def run_work(*, run: TrainingRun, report: Callable[[Progress], None] = lambda _: None) -> None:
-    """Train what a run that this process holds asks for, to its end; then wake for the next one.
+    """Carry out a run that this process holds, then wake the worker for the next one.
 
-    The run's row tells how it ended: succeeded with a version in Staging, failed with an error, or
-    whatever somebody else wrote who cancelled it or took it over. `report` is called several times
-    a minute. Loads TensorFlow.
+    The outcome is in the run's row: succeeded with a version in Staging, failed with an error, or
+    the status that was written when the run was cancelled or taken over. `report` is called
+    several times a minute. Loads TensorFlow.
     """
-    begun = time.monotonic()
-    logger.info("%s begins, attempt %s", run, run.attempt)
-    with scratch_folder(), RunHeartbeat(run, minutes=run.parameters["minutes"]) as watch:
+    started = time.monotonic()
+    logger.info("%s starts, attempt %s", run, run.attempt)
+    with scratch_folder(), RunHeartbeat(run, minutes=run.parameters["minutes"]) as heartbeat:
         try:
-            _train(run, watch, report)
+            _train(run, heartbeat, report)
             run_finish(run=run)
         except (RunLost, TrainingStopped) as error:
-            logger.info("Run %s stops: %s", run.pk, error)
+            logger.info("Run %s was stopped: %s", run.pk, error)
         except Exception as error:
             logger.exception("Run %s failed", run.pk)
             _fail(run, _explanation(error))
-    logger.info("Run %s ended after %.0f s", run.pk, time.monotonic() - begun)
+    logger.info("Run %s ended after %.0f s", run.pk, time.monotonic() - started)
     wake_training()
 
 
 @contextmanager
 def scratch_folder() -> Iterator[None]:
-    """Let this process's temporary files lie in one folder that each run finds and leaves empty.
+    """Keep this process's temporary files in one folder, emptied before and after.
 
-    A process that is ended hard clears nothing away, and an export writes a hundred megabytes.
+    A killed process leaves its temporary files behind, and an export writes a hundred megabytes.
     """
     folder = Path(settings.CHAMPIPY_HOME) / "cache" / "scratch"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    previous, tempfile.tempdir = tempfile.tempdir, str(folder)
     try:
         yield
     finally:
-        tempfile.tempdir = before
+        tempfile.tempdir = previous
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _train(run: TrainingRun, watch: RunHeartbeat, report: Callable[[Progress], None]) -> None:
+def _train(run: TrainingRun, heartbeat: RunHeartbeat, report: Callable[[Progress], None]) -> None:
     seed = run.parameters["seed"]
     is_seen = retry_database(lambda: _seen_by(run.parent))
     dataset = retry_database(
@@ -219,38 +220,38 @@ def _train(run: TrainingRun, watch: RunHeartbeat, report: Callable[[Progress], N
         dataset=dataset,
         held_out=held_out,
         report=report_progress,
-        should_stop=watch.is_over,
+        should_stop=heartbeat.is_over,
     )
 
 
 def _seen_by(parent: ModelVersion | None) -> Callable[[str], bool]:
-    """Return what tells by its SHA-256 whether a photo may have been trained on before."""
+    """Return a function of a photo's SHA-256: whether the parent may have been trained on it."""
     seen = photos_trained_on(parent) if parent else frozenset()
     return seen.__contains__ if seen is not None else lambda _: True
 
 
 class _ProgressWriter:
-    """Writes a run's progress, about once a second, and its history, at the end of each epoch.
+    """Writes a run's progress about once a second, and its history at the end of each epoch.
 
-    What cannot be written, the database being away, is written along with the next.
+    A history that could not be written, because the database was away, is written the next time.
     """
 
     def __init__(self, run: TrainingRun) -> None:
         self._run = run
         self._history: list[dict[str, Any]] = []
-        self._is_behind = False
+        self._is_history_unsaved = False
         self._written_at = 0.0
 
     def write(self, progress: Progress) -> None:
         if progress.record is not None:
             self._history.append(asdict(progress.record))
-            self._is_behind = True
+            self._is_history_unsaved = True
         now = time.monotonic()
         if now - self._written_at < WRITE_EVERY_S and progress.record is None:
             return
         self._written_at = now
-        values: dict[str, Any] = {"progress": _as_row(progress)}
-        if self._is_behind:
+        values: dict[str, Any] = {"progress": _progress_values(progress)}
+        if self._is_history_unsaved:
             values["history"] = self._history
         try:
             run_update(run=self._run, **values)
@@ -258,10 +259,10 @@ class _ProgressWriter:
             logger.warning("Progress of run %s was not written: %s", self._run.pk, error)
             connection.close()
         else:
-            self._is_behind = False
+            self._is_history_unsaved = False
 
 
-def _as_row(progress: Progress) -> dict[str, Any]:
+def _progress_values(progress: Progress) -> dict[str, Any]:
     return progress_at(
         progress.stage,
         percent=round(100 * progress.fraction, 1),
@@ -275,24 +276,27 @@ def _fail(run: TrainingRun, error: str) -> None:
     try:
         run_finish(run=run, error=error)
     except RunLost:
-        logger.info("Run %s has ended elsewhere", run.pk)
+        logger.info("Run %s is not this process's any more: it is not marked as failed", run.pk)
 
 
 def _explanation(error: Exception) -> str:
-    """Say for a person why a run failed, and what to do."""
+    """Return why a run failed and what to do, as text for a person."""
     if isinstance(error, PhotoError):
         return (
-            f"A training photo can't be read: {error} Exclude it from training, or import it anew."
+            f"A training photo can't be read: {error} Exclude it from training, or import it again."
         )
     if isinstance(error, TooFewPhotos | BackboneUnavailable | ArtifactError):
         return str(error)
     if isinstance(error, OperationalError | InterfaceError):
-        return f"The database was away for too long ({error}). Start the run again."
+        return f"The database was unreachable for too long ({error}). Start the run again."
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "The disk is full. Make room (the folder cache/ may be emptied) and start it again."
+        return (
+            "The disk is full. Free some space (the folder cache/ may be emptied) and start the "
+            "run again."
+        )
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return (
-            "There was not enough memory. Ask for fewer variables, or give the training worker "
+            "There was not enough memory. Choose fewer variables, or give the training worker "
             "more memory."
         )
-    return f"{type(error).__name__}: {error}. The training worker's log tells more."
+    return f"{type(error).__name__}: {error}. See the training worker's log for details."

@@ -1,4 +1,4 @@
-"""Celery's side of supervision: each task calls one service."""
+"""Celery tasks of training runs: each calls one service."""
 
 from typing import Any
 
@@ -9,23 +9,23 @@ from mlmodels.run_services import run_release
 from supervision.trainings.services import run_work_next, runs_watch
 
 TRAINING_NODE = "training@"
-"""How the name of the worker begins that works runs."""
+"""Prefix of the training worker's node name."""
 
 
 @shared_task
 def work_next_run() -> None:
-    """Worker training: the oldest queued run. Anybody may send it, at any time."""
+    """Carry out the oldest queued run in the training worker. May be sent at any time."""
     run_work_next()
 
 
 @shared_task
 def watch_runs() -> None:
-    """Beat, every ten seconds: recover runs that lost their process, and wake the worker."""
+    """Recover runs that lost their process and wake the worker; sent by beat every ten seconds."""
     runs_watch()
 
 
 @worker_shutting_down.connect
-def hand_run_back(sender: str, **kwargs: Any) -> None:
-    """Worker training, told to stop: half an hour is too long to wait for."""
+def release_run_on_shutdown(sender: str, **kwargs: Any) -> None:
+    """Requeue the run when the training worker is told to stop; waiting could take half an hour."""
     if str(sender).startswith(TRAINING_NODE):
         run_release()

@@ -1,4 +1,4 @@
-"""Logins, tokens, the lockout, and the published passwords."""
+"""Logins, tokens, the lockout and the published passwords."""
 
 from datetime import timedelta
 
@@ -45,7 +45,7 @@ def test_a_login_gives_a_token_that_is_stored_hashed(users, nobody: APIClient) -
     assert nobody.get("/api/v1/user").json() == {"username": "alice", "is_admin": False}
 
 
-def test_a_stale_token_does_not_prevent_a_login(users, nobody: APIClient) -> None:
+def test_an_invalid_token_does_not_prevent_a_login(users, nobody: APIClient) -> None:
     nobody.credentials(HTTP_AUTHORIZATION="Token nonsense")
     assert log_in(nobody, "alice", "wonderland").status_code == 200
 
@@ -54,7 +54,7 @@ def test_a_stale_token_does_not_prevent_a_login(users, nobody: APIClient) -> Non
     ("username", "password"),
     [("alice", "builder"), ("nobody", "wonderland"), ("alice", "WONDERLAND"), ("alice", "w\x00")],
 )
-def test_a_wrong_password_is_a_401_that_tells_nothing(users, nobody, username, password) -> None:
+def test_a_failed_login_does_not_say_what_was_wrong(users, nobody, username, password) -> None:
     response = log_in(nobody, username, password)
     assert response.status_code in (400, 401)
     if response.status_code == 401:
@@ -69,7 +69,7 @@ def test_an_incomplete_login_is_a_400(users, nobody: APIClient, body: dict) -> N
     assert response.json()["type"] == "validation_error"
 
 
-def test_five_wrong_passwords_lock_the_login_until_it_cools_off(users, nobody, settings) -> None:
+def test_five_wrong_passwords_lock_the_login_for_a_while(users, nobody, settings) -> None:
     for _ in range(settings.AXES_FAILURE_LIMIT):
         assert log_in(nobody, "alice", "wrong").status_code in (401, 429)
     locked = log_in(nobody, "alice", "wonderland")
@@ -80,7 +80,7 @@ def test_five_wrong_passwords_lock_the_login_until_it_cools_off(users, nobody, s
         assert log_in(nobody, "alice", "wonderland").status_code == 200
 
 
-def test_logins_are_limited_in_their_rate(users, nobody: APIClient) -> None:
+def test_logins_are_rate_limited(users, nobody: APIClient) -> None:
     with time_machine.travel("2030-01-01 12:00:10", tick=False):
         codes = [log_in(nobody, "alice", "wonderland").status_code for _ in range(121)]
     assert codes == [200] * 120 + [429]
@@ -125,13 +125,13 @@ def test_bob_sees_the_users_in_the_admin_and_alice_does_not(users, client) -> No
 
 
 @pytest.mark.parametrize(("proxies", "second_client"), [(0, 429), (1, 200)])
-def test_the_lock_counts_by_the_address_that_trusted_proxies_tell(
+def test_the_lock_uses_the_client_address_from_trusted_proxies(
     users, nobody, settings, proxies: int, second_client: int
 ) -> None:
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": proxies}
     guesser = {"HTTP_X_FORWARDED_FOR": "198.51.100.7, 198.51.100.8"}
     for number in range(settings.AXES_FAILURE_LIMIT + 1):
-        # What a client writes there itself changes nothing.
+        # Entries that the client itself adds change nothing.
         guesser["HTTP_X_FORWARDED_FOR"] = f"198.51.100.{number}, 198.51.100.8"
         nobody.credentials(**guesser)
         log_in(nobody, "alice", "wrong")

@@ -1,4 +1,4 @@
-"""Every endpoint at each level of access: nobody, alice (user), bob (administrator)."""
+"""Tests access to every endpoint for nobody, alice (user) and bob (administrator)."""
 
 import pytest
 import time_machine
@@ -17,7 +17,7 @@ OPEN = {
     ("GET", "/api/v1/dbconnex"): 200,
     ("GET", "/api/v1/schema"): 200,
     ("GET", "/api/v1/docs"): 200,
-    ("POST", "/api/v1/token"): 400,  # open, though this request is empty
+    ("POST", "/api/v1/token"): 400,  # open to all, but this request is empty
     ("GET", "/api/v1/nonsense"): 404,
 }
 FOR_USERS = {
@@ -45,7 +45,7 @@ FOR_ADMINISTRATORS = {
 }
 
 
-def test_these_lists_have_every_endpoint(nobody: APIClient) -> None:
+def test_lists_contain_every_endpoint(nobody: APIClient) -> None:
     headers = {"Accept": "application/vnd.oai.openapi+json"}
     paths = nobody.get("/api/v1/schema", headers=headers).data["paths"]
     documented = {(verb.upper(), path) for path, verbs in paths.items() for verb in verbs}
@@ -75,7 +75,9 @@ def test_user_endpoint_answers_users(request, who: str, call, expected: int) -> 
 
 @pytest.mark.parametrize("call", FOR_USERS, ids=str)
 @pytest.mark.parametrize("token", [None, "Token nonsense", "Bearer x", "Token a b", "Token \xff"])
-def test_user_endpoint_refuses_without_a_good_token(nobody: APIClient, token, call) -> None:
+def test_user_endpoint_refuses_requests_without_a_valid_token(
+    nobody: APIClient, token, call
+) -> None:
     if token is not None:
         nobody.credentials(HTTP_AUTHORIZATION=token)
     method, path = call
@@ -87,21 +89,21 @@ def test_user_endpoint_refuses_without_a_good_token(nobody: APIClient, token, ca
 
 
 @pytest.mark.parametrize(("call", "expected"), FOR_ADMINISTRATORS.items(), ids=str)
-def test_administrators_endpoint_answers_bob(bob: APIClient, call, expected: int) -> None:
+def test_administrator_endpoint_answers_bob(bob: APIClient, call, expected: int) -> None:
     method, path = call
     assert bob.generic(method, path).status_code == expected
 
 
 @pytest.mark.parametrize("call", FOR_ADMINISTRATORS, ids=str)
 @pytest.mark.parametrize(("who", "expected"), [("nobody", 401), ("alice", 403)])
-def test_administrators_endpoint_refuses_others(request, who, expected, call) -> None:
+def test_administrator_endpoint_refuses_others(request, who, expected, call) -> None:
     client: APIClient = request.getfixturevalue(who)
     method, path = call
     assert client.generic(method, path).status_code == expected
     assert TrainingRun.objects.count() == StageTransition.objects.count() == 0
 
 
-def test_alice_sees_only_her_own_predictions_and_bob_all(alice, bob, users) -> None:
+def test_alice_sees_only_her_predictions_and_bob_sees_all(alice, bob, users) -> None:
     failed = {"status": "failed", "error_code": "not_an_image", "is_upload": True}
     hers = Prediction.objects.create(user=users["alice"], file="a.jpg", **failed)
     other = Prediction.objects.create(user=users["clementine"], file="b.jpg", **failed)
@@ -114,16 +116,16 @@ def test_alice_sees_only_her_own_predictions_and_bob_all(alice, bob, users) -> N
     assert bob.get(f"/api/v1/predictions/{other.pk}").status_code == 200
 
 
-def test_a_deactivated_user_is_refused(alice: APIClient, users) -> None:
+def test_deactivated_user_is_refused(alice: APIClient, users) -> None:
     users["alice"].is_active = False
     users["alice"].save()
     assert alice.get("/api/v1/user").status_code == 401
 
 
-def test_predictions_are_limited_in_their_rate_for_each_user(alice, bob, monkeypatch) -> None:
+def test_rate_of_predictions_is_limited_per_user(alice, bob, monkeypatch) -> None:
     monkeypatch.setattr(PredictionThrottle, "rate", "3/min", raising=False)
     with time_machine.travel("2030-01-01 12:00:10", tick=False):
-        # Tokens made before the journey have expired by then: new ones.
+        # Older tokens have expired at this time, so make new ones.
         clients = [client_of(User.objects.get(username=name)) for name in ("alice", "bob")]
         codes = [clients[0].post("/api/v1/predictions").status_code for _ in range(4)]
         assert codes == [400, 400, 400, 429]

@@ -1,4 +1,4 @@
-"""The database, and what is said while it is away."""
+"""Tests the database, and the answers while it is unavailable."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ def test_dbconnex_measures_the_database(nobody: APIClient) -> None:
 
 
 @pytest.fixture
-def database_away(db: None, unused_tcp_port: int) -> Iterator[None]:
+def database_unavailable(db: None, unused_tcp_port: int) -> Iterator[None]:
     port = connection.settings_dict["PORT"]
     connection.settings_dict["PORT"] = unused_tcp_port
     yield
@@ -38,14 +38,16 @@ def unused_tcp_port() -> int:
         return probe.getsockname()[1]
 
 
-def test_dbconnex_says_503_with_the_database_away(nobody: APIClient, database_away: None) -> None:
+def test_dbconnex_answers_503_when_the_database_is_unavailable(
+    nobody: APIClient, database_unavailable: None
+) -> None:
     response = nobody.get("/api/v1/dbconnex")
     assert response.status_code == 503
     assert response.json() == {"connected": False}
 
 
 def test_dbconnex_gives_up_on_a_database_that_hangs(nobody: APIClient, db: None) -> None:
-    """A server that takes the connection and says nothing, as a stopped PostgreSQL does."""
+    """The server accepts the connection but sends nothing, as a suspended PostgreSQL does."""
     import socket
 
     port = connection.settings_dict["PORT"]
@@ -58,7 +60,7 @@ def test_dbconnex_gives_up_on_a_database_that_hangs(nobody: APIClient, db: None)
     assert response.status_code == 503
 
 
-def test_status_needs_no_database(nobody: APIClient, database_away: None) -> None:
+def test_status_needs_no_database(nobody: APIClient, database_unavailable: None) -> None:
     response = nobody.get("/api/v1/status")
     assert response.status_code == 200
     assert response.json()["status"] == "ok"

@@ -1,4 +1,4 @@
-"""What the web process and the inference worker import: no TensorFlow."""
+"""The web process and the inference worker do not import TensorFlow."""
 
 import subprocess
 import sys

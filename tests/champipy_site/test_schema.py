@@ -1,4 +1,4 @@
-"""The OpenAPI schema: valid, without warnings, and complete."""
+"""Tests that the OpenAPI schema is valid, complete and without warnings."""
 
 import pytest
 from django.core.management import call_command
@@ -12,7 +12,7 @@ def test_schema_validates_without_warnings(capsys, tmp_path) -> None:
 
 
 @pytest.mark.django_db
-def test_schema_lists_the_contract(nobody: APIClient) -> None:
+def test_schema_contains_the_specified_endpoints(nobody: APIClient) -> None:
     response = nobody.get("/api/v1/schema", headers={"Accept": "application/vnd.oai.openapi+json"})
     paths = response.data["paths"]
     assert {(path, verb) for path, verbs in paths.items() for verb in verbs} >= {
@@ -42,7 +42,7 @@ def test_schema_lists_the_contract(nobody: APIClient) -> None:
 
 
 @pytest.mark.django_db
-def test_swagger_ui_loads_nothing_from_elsewhere(nobody: APIClient) -> None:
+def test_swagger_ui_loads_nothing_from_other_sites(nobody: APIClient) -> None:
     page = nobody.get("/api/v1/docs").content.decode()
     assert "swagger-ui" in page
     assert "//cdn" not in page

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 
 def copied_version(version: ModelVersion) -> ModelVersion:
-    """A second version with the same files."""
+    """Return a second version with the same files."""
     other = ModelVersion.objects.get(pk=version.pk)
     other.pk, other.version, other.stage = None, version.version + 1, "Staging"
     other.save()
@@ -45,12 +45,12 @@ def test_the_first_version_goes_into_production(db: None) -> None:
     assert StageTransition.objects.get().to_stage == "Production"
 
 
-def test_a_version_in_production_that_can_not_be_read_any_more_gives_way(production) -> None:
-    """After an upgrade to another format of artifacts, predictions go on."""
+def test_an_unreadable_version_in_production_is_replaced(production) -> None:
+    """After an upgrade to another artifact format, predictions go on."""
     other = another_version(temperature=2.0)
     version_promote(version=other, by=None, reason="test")
     call_command("register_model", "--pretrained", stdout=StringIO())
-    assert production_version() == other, "it can be read, and stays"
+    assert production_version() == other, "a readable version stays in production"
     card = other.folder / "card.json"
     card.write_text(card.read_text().replace("champipy-model-2", "champipy-model-1"))
     out = StringIO()
@@ -60,7 +60,7 @@ def test_a_version_in_production_that_can_not_be_read_any_more_gives_way(product
     assert "champipy-model-1" in StageTransition.objects.first().reason
 
 
-def test_registering_again_changes_nothing_and_mends_damaged_files(production) -> None:
+def test_registering_again_only_repairs_damaged_files(production) -> None:
     (production.folder / "engine.tflite").write_bytes(b"damaged")
     version, is_new = version_register(folder=PRETRAINED)
     assert (version, is_new) == (production, False)
@@ -75,7 +75,7 @@ def test_an_exported_version_can_be_registered(production, tmp_path: Path) -> No
         version_export(version=production, folder=tmp_path / "out")
 
 
-def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_an_unknown_file_is_refused(tmp_path: Path) -> None:
     shutil.copytree(PRETRAINED, tmp_path / "version")
     (tmp_path / "version" / "model.keras").write_bytes(b"code")
     with pytest.raises(CommandError, match=r"model\.keras"):
@@ -94,7 +94,7 @@ def test_a_folder_with_a_damaged_engine_is_refused(tmp_path: Path) -> None:
     assert ModelVersion.objects.count() == 0
 
 
-def test_promotion_archives_the_one_before_and_leaves_a_trace(production, users) -> None:
+def test_promotion_archives_the_previous_version_and_is_recorded(production, users) -> None:
     successor = copied_version(production)
     version_promote(version=successor, by=users["bob"], reason="better")
     production.refresh_from_db()
@@ -123,13 +123,13 @@ def test_two_versions_cannot_be_in_production(production) -> None:
         ModelVersion.objects.filter(pk=successor.pk).update(stage="Production")
 
 
-def test_export_of_an_unknown_version_names_the_known_ones(production, tmp_path: Path) -> None:
+def test_exporting_an_unknown_version_lists_the_known_ones(production, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="VGG16 1"):
         call_command("export_model", "99", str(tmp_path / "out"))
 
 
-def test_files_of_another_version_are_found_out_and_replaced(production, tmp_path: Path) -> None:
-    """A new database on an old home: the folder of version 1 is whole, but not this version's."""
+def test_files_of_another_version_are_detected_and_replaced(production, tmp_path: Path) -> None:
+    """A new database on an old home: the folder of version 1 holds another, intact version."""
     version_export(version=production, folder=tmp_path / "other")
     card = json.loads((tmp_path / "other" / "card.json").read_text())
     weights = tmp_path / "other" / "weights.safetensors"

@@ -1,4 +1,4 @@
-"""POST and GET /predictions as a user calls them, with the real workers in their own processes."""
+"""POST and GET /predictions as a user sends them, with real workers in their own processes."""
 
 import threading
 
@@ -23,7 +23,7 @@ def open_photo_server(settings, photo_server: PhotoServer) -> None:
     settings.CHAMPIPY_FETCH_ALLOW = frozenset({photo_server.address})
 
 
-def test_score_of_a_photo_from_disk(alice: APIClient, production) -> None:
+def test_an_uploaded_photo_is_scored(alice: APIClient, production) -> None:
     response = post_photo(alice, drawn_photo(20), nb_preds="3")
     assert response.status_code == 200
     body = response.json()
@@ -42,7 +42,7 @@ def test_score_of_a_photo_from_disk(alice: APIClient, production) -> None:
     assert alice.get(PATH).json()["results"] == [body]
 
 
-def test_score_of_a_photo_from_a_url(alice: APIClient, photo_server: PhotoServer) -> None:
+def test_a_photo_at_a_url_is_scored(alice: APIClient, photo_server: PhotoServer) -> None:
     url = f"http://{photo_server.address}/drawn.jpg"
     first = post_url(alice, url)
     assert first.status_code == 200
@@ -56,7 +56,7 @@ def test_score_of_a_photo_from_a_url(alice: APIClient, photo_server: PhotoServer
 
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"<html>a page</html>", b"%PDF-1.7"], ids=repr)
-def test_not_an_image_uploaded(alice: APIClient, data: bytes) -> None:
+def test_an_uploaded_file_that_is_not_an_image_is_refused(alice: APIClient, data: bytes) -> None:
     status, code = error_of(post_photo(alice, data))
     assert status == 422
     assert code in ("not_an_image", "image_truncated")
@@ -64,13 +64,13 @@ def test_not_an_image_uploaded(alice: APIClient, data: bytes) -> None:
     assert_nothing_left()
 
 
-def test_not_an_image_at_a_url(alice: APIClient, photo_server: PhotoServer) -> None:
+def test_a_url_that_is_not_an_image_is_refused(alice: APIClient, photo_server: PhotoServer) -> None:
     response = post_url(alice, f"http://{photo_server.address}/page.html")
     assert error_of(response) == (422, "not_an_image")
     assert_nothing_left()
 
 
-def test_no_such_image(alice: APIClient, photo_server: PhotoServer) -> None:
+def test_a_missing_image_is_a_stored_failure(alice: APIClient, photo_server: PhotoServer) -> None:
     response = post_url(alice, f"http://{photo_server.address}/missing.jpg")
     assert error_of(response) == (422, "image_not_found")
     stored = Prediction.objects.get()
@@ -84,7 +84,7 @@ def test_no_such_image(alice: APIClient, photo_server: PhotoServer) -> None:
 @pytest.mark.parametrize(
     "nb_preds", ["abc", 1.5, 1.0, 0, -1, 11, True, None, "", "1.5", "٣", [1], {}, 10**30], ids=repr
 )
-def test_number_of_results_is_no_integer(alice: APIClient, photo_server, nb_preds) -> None:
+def test_an_invalid_nb_preds_is_a_400(alice: APIClient, photo_server, nb_preds) -> None:
     response = post_url(alice, f"http://{photo_server.address}/drawn.jpg", nb_preds=nb_preds)
     assert response.status_code == 400
     assert response.json()["type"] == "validation_error"
@@ -95,30 +95,30 @@ def test_number_of_results_is_no_integer(alice: APIClient, photo_server, nb_pred
 @pytest.mark.parametrize(
     "body", [{}, {"file": ""}, {"file": 5}, {"file": None}, {"file": ["x"]}, []]
 )
-def test_no_file_is_a_400(alice: APIClient, body) -> None:
+def test_a_body_without_a_file_is_a_400(alice: APIClient, body) -> None:
     response = alice.post(PATH, body, format="json")
     assert response.status_code == 400
     assert Prediction.objects.count() == 0
 
 
-def test_a_broken_body_is_a_400(alice: APIClient) -> None:
+def test_a_body_that_is_not_json_is_a_400(alice: APIClient) -> None:
     response = alice.post(PATH, "{no json", content_type="application/json")
     assert error_of(response) == (400, "parse_error")
 
 
-def test_a_photo_over_the_limit(alice: APIClient) -> None:
+def test_a_photo_over_the_size_limit_is_refused(alice: APIClient) -> None:
     response = post_photo(alice, b"\xff\xd8\xff" + b"x" * 10_000_000)
     assert error_of(response) == (413, "image_too_large")
     assert_nothing_left()
 
 
-def test_a_private_address(alice: APIClient) -> None:
+def test_a_private_address_is_refused(alice: APIClient) -> None:
     response = post_url(alice, "http://169.254.169.254/latest/meta-data")
     assert error_of(response) == (422, "url_forbidden")
     assert "169.254" not in response.content.decode()
 
 
-def test_respond_async_answers_at_once_and_the_answer_follows(alice: APIClient) -> None:
+def test_respond_async_gives_a_202_and_a_later_answer(alice: APIClient) -> None:
     response = post_photo(alice, drawn_photo(21), headers={"Prefer": "respond-async"})
     assert response.status_code == 202
     assert response.json()["status"] == "pending"
@@ -127,7 +127,7 @@ def test_respond_async_answers_at_once_and_the_answer_follows(alice: APIClient) 
     assert alice.get(response.headers["Location"]).json()["status"] == "done"
 
 
-def test_a_slow_host_is_answered_with_202_after_the_wait(alice, photo_server) -> None:
+def test_a_slow_host_gives_a_202_after_the_wait(alice, photo_server) -> None:
     response = alice.post(
         PATH,
         {"file": f"http://{photo_server.address}/hang"},
@@ -140,12 +140,12 @@ def test_a_slow_host_is_answered_with_202_after_the_wait(alice, photo_server) ->
     assert prediction.error_code == "image_timeout"
 
 
-def test_without_a_model_in_production_it_is_a_503(alice: APIClient, production) -> None:
+def test_without_a_model_in_production_the_answer_is_a_503(alice: APIClient, production) -> None:
     type(production).objects.update(stage="Archived")
     assert error_of(post_photo(alice, drawn_photo(22))) == (503, "no_active_model")
 
 
-def test_equal_photos_at_once_compute_once(users) -> None:
+def test_simultaneous_identical_photos_are_scored_once(users) -> None:
     data, answers = drawn_photo(23), []
 
     def ask() -> None:
@@ -166,5 +166,5 @@ def test_equal_photos_at_once_compute_once(users) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://a.org/\0", "http://\ud800/", "x" * 5000], ids=ascii)
-def test_a_url_that_no_database_can_hold_is_refused(alice: APIClient, url: str) -> None:
+def test_a_url_that_the_database_cannot_store_is_refused(alice: APIClient, url: str) -> None:
     assert error_of(post_url(alice, url)) == (422, "url_forbidden")

@@ -1,4 +1,4 @@
-"""What fetching leaves behind in a worker that lives for weeks: nothing."""
+"""Fetching leaks nothing in a worker that runs for weeks."""
 
 import random
 import socket
@@ -11,7 +11,7 @@ import pytest
 
 from predictions import fetching
 from predictions.fetching import FetchError, fetch_photo
-from tests.support.fetching import ANSWERS, PHOTO, SLOW
+from tests.support.fetching import BAD_RESPONSES, PHOTO, SLOW_PATHS
 from tests.support.photo_server import PhotoServer
 
 
@@ -20,9 +20,9 @@ def _open_files() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
-def test_neither_sockets_nor_threads_are_left():
+def test_no_sockets_and_no_threads_are_left():
     files, threads = _open_files(), threading.active_count()
-    paths = [path for path, _ in ANSWERS] + SLOW + ["a.jpg"] * 20
+    paths = [path for path, _ in BAD_RESPONSES] + SLOW_PATHS + ["a.jpg"] * 20
     with PhotoServer(files={"a.jpg": PHOTO}) as server, ThreadPoolExecutor(32) as pool:
         allow = frozenset({server.address})
 
@@ -41,15 +41,15 @@ def test_neither_sockets_nor_threads_are_left():
     assert _open_files() == files
 
 
-_ANSWER = (
+_RESPONSE = (
     b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n"
     b"Content-Encoding: gzip\r\nLocation: /b.jpg\r\nX-Folded: a\r\n b\r\n\r\n"
     b"20\r\n" + bytes(32) + b"\r\n0\r\nTrailer: x\r\n\r\n"
 )
 
 
-def test_any_answer_is_bytes_or_a_fetch_error(monkeypatch):
-    chance = random.Random(5)
+def test_any_response_gives_bytes_or_a_fetch_error(monkeypatch):
+    rng = random.Random(5)
     odd = [b"\r\n", b"\n", b":", b"\0", b"-1", b"9" * 30, b"\xff\xfe", b"chunked, ", b"302", b"1.0"]
     odd += [
         b"Content-Length: -5\r\n",
@@ -58,18 +58,18 @@ def test_any_answer_is_bytes_or_a_fetch_error(monkeypatch):
         b"HTTP/1.1 100 C\r\n",
     ]
 
-    def answer(*args):
-        data = bytearray(_ANSWER)
-        for _ in range(chance.randint(1, 4)):
-            at = chance.randrange(len(data))
-            data[at : at + chance.choice((0, 1, 5))] = chance.choice(odd)
+    def respond(*args):
+        data = bytearray(_RESPONSE)
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(len(data))
+            data[at : at + rng.choice((0, 1, 5))] = rng.choice(odd)
         host, client = socket.socketpair()
         host.sendall(data)
         host.shutdown(socket.SHUT_WR)
         open_hosts.append(host)
         return client
 
-    monkeypatch.setattr(fetching, "_connected_socket", answer)
+    monkeypatch.setattr(fetching, "_connected_socket", respond)
     for _ in range(2000):
         open_hosts: list[socket.socket] = []
         try:

@@ -1,4 +1,4 @@
-"""Names that resolve to what they should not, and TLS: with a resolver of our own."""
+"""Fetching from names that resolve to forbidden addresses, and over TLS, with a fake resolver."""
 
 import http.server
 import shutil
@@ -12,7 +12,7 @@ import pytest
 
 from predictions import fetching
 from predictions.fetching import fetch_photo
-from tests.support.fetching import AT_LEISURE_S, PHOTO, refusal
+from tests.support.fetching import MAX_DELAY_S, PHOTO, refusal
 from tests.support.photo_server import PhotoServer
 
 PUBLIC = "93.184.215.14"
@@ -21,7 +21,11 @@ NAME = "photos.example.org"
 
 @pytest.fixture
 def resolve(monkeypatch):
-    """Make names resolve to the given lists of addresses, one list a lookup; return the lookups."""
+    """Return a function that fakes lookups: it takes one list of addresses for each lookup.
+
+    The last list (or an exception to raise) counts for all further lookups. The function returns
+    the list of looked-up hosts.
+    """
 
     def resolve(*answers):
         lookups = []
@@ -31,7 +35,7 @@ def resolve(monkeypatch):
             addresses = answers[min(len(lookups), len(answers)) - 1]
             if isinstance(addresses, Exception):
                 raise addresses
-            return [_info(address, port) for address in addresses]
+            return [_address_info(address, port) for address in addresses]
 
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
         return lookups
@@ -39,7 +43,7 @@ def resolve(monkeypatch):
     return resolve
 
 
-def _info(address, port):
+def _address_info(address, port):
     if ":" in address:
         return socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port, 0, 0)
     return socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)
@@ -47,7 +51,7 @@ def _info(address, port):
 
 @pytest.fixture
 def connects(monkeypatch):
-    """Refuse all connections, and return whereto they were tried."""
+    """Refuse all connections, and return the list of addresses that were tried."""
     tried = []
 
     def connect(self, address):
@@ -84,26 +88,26 @@ def connects(monkeypatch):
     ],
     ids=lambda addresses: ",".join(addresses[-2:]),
 )
-def test_name_with_any_address_that_is_not_public_is_refused(resolve, connects, addresses):
+def test_name_with_a_non_public_address_is_refused(resolve, connects, addresses):
     resolve(addresses)
     assert refusal(fetch_photo, f"http://{NAME}/a.jpg") == "url_forbidden"
     assert connects == []
 
 
-def test_the_vetted_address_is_the_one_connected_to(resolve, connects):
+def test_the_checked_address_is_the_one_connected_to(resolve, connects):
     lookups = resolve([PUBLIC], ["127.0.0.1"])
     assert refusal(fetch_photo, f"https://{NAME}/a.jpg") == "image_unreachable"
     assert lookups == [NAME]
     assert connects == [(PUBLIC, 443)]
 
 
-def test_all_vetted_addresses_are_tried_but_not_without_end(resolve, connects):
+def test_at_most_four_addresses_are_tried(resolve, connects):
     resolve(["2606:4700:4700::1111", *[PUBLIC] * 9])
     assert refusal(fetch_photo, f"http://{NAME}/a.jpg") == "image_unreachable"
     assert connects == [("2606:4700:4700::1111", 80, 0, 0), *[(PUBLIC, 80)] * 3]
 
 
-def test_redirect_to_a_name_is_vetted_anew(resolve):
+def test_redirect_to_a_name_is_checked_again(resolve):
     with PhotoServer() as server:
         lookups = resolve(["127.0.0.1"], ["10.1.2.3"])
         url = server.url(f"redirect-to?url=http://{NAME}/")
@@ -134,7 +138,7 @@ def test_slow_resolver_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: answered.wait(20) and [])
     started = time.monotonic()
     assert refusal(fetch_photo, f"http://{NAME}/", deadline_s=0.5) == "image_timeout"
-    assert time.monotonic() - started < AT_LEISURE_S
+    assert time.monotonic() - started < MAX_DELAY_S
     answered.set()
     while threading.active_count() > threads and time.monotonic() < started + 10:
         time.sleep(0.01)
@@ -143,7 +147,7 @@ def test_slow_resolver_is_not_waited_for(monkeypatch):
 
 @pytest.fixture
 def tls_server(tmp_path, resolve):
-    """Serve PHOTO over TLS under NAME, with a certificate that nobody has signed."""
+    """Serve PHOTO over TLS under NAME, with a self-signed certificate."""
     if shutil.which("openssl") is None:
         pytest.skip("makes a certificate with the openssl command")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
@@ -196,11 +200,11 @@ def tls_server(tmp_path, resolve):
     server.server_close()
 
 
-def test_tls_goes_by_the_name_and_is_verified(tls_server, monkeypatch):
+def test_tls_uses_the_name_and_verifies_the_certificate(tls_server, monkeypatch):
     server, certificate = tls_server
     address = f"{NAME}:{server.server_port}"
     url, allow = f"https://{address}/a.jpg", frozenset({address})
-    assert refusal(fetch_photo, url, allow=allow) == "image_unreachable"  # nobody has signed it
+    assert refusal(fetch_photo, url, allow=allow) == "image_unreachable"  # self-signed
 
     trusting = ssl.create_default_context(cafile=certificate)
     monkeypatch.setattr(fetching, "_tls_context", lambda: trusting)
@@ -210,14 +214,14 @@ def test_tls_goes_by_the_name_and_is_verified(tls_server, monkeypatch):
     started = time.monotonic()
     drip = f"https://{address}/drip"
     assert refusal(fetch_photo, drip, allow=allow, deadline_s=0.7) == "image_timeout"
-    assert time.monotonic() - started < AT_LEISURE_S
+    assert time.monotonic() - started < MAX_DELAY_S
 
     other = f"other.example.org:{server.server_port}"
     code = refusal(fetch_photo, f"https://{other}/a.jpg", allow=frozenset({other}))
-    assert code == "image_unreachable"  # another name than the certificate's
+    assert code == "image_unreachable"  # the certificate is for another name
 
 
-def test_host_that_never_finishes_its_tls_handshake(resolve):
+def test_unfinished_tls_handshake_is_cut_off_at_the_deadline(resolve):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         resolve(["127.0.0.1"])
         address = f"{NAME}:{silent.getsockname()[1]}"
@@ -226,4 +230,4 @@ def test_host_that_never_finishes_its_tls_handshake(resolve):
             fetch_photo, f"https://{address}/", allow=frozenset({address}), deadline_s=0.5
         )
         assert code == "image_timeout"
-        assert time.monotonic() - started < AT_LEISURE_S
+        assert time.monotonic() - started < MAX_DELAY_S

@@ -1,4 +1,4 @@
-"""Hostile URLs and files through the whole API: each refused with its code, nothing left."""
+"""Hostile URLs and files sent to the API: each is refused with its code and leaves nothing."""
 
 import pytest
 from rest_framework.test import APIClient
@@ -17,7 +17,7 @@ pytestmark = [
 
 def test_hostile_urls_are_refused_and_the_service_goes_on(alice: APIClient) -> None:
     assert len(HOSTILE_URLS) >= 60
-    # The API itself takes away the space around a URL, and refuses an empty one.
+    # The API strips spaces around a URL, and refuses an empty one with a 400.
     expected = {url: code for url, code in HOSTILE_URLS if url and url == url.strip()}
     answers = {url: error_of(post_url(alice, url)) for url in expected}
     assert {url: code for url, (_, code) in answers.items()} == expected

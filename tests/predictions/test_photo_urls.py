@@ -1,5 +1,5 @@
-# ruff: noqa: RUF001 - look-alikes are what some of these are about
-"""What is refused before any network, and what a URL is remembered under."""
+# ruff: noqa: RUF001 - some of these tests need look-alike characters
+"""URLs that are refused without using the network, and the keys of those that are accepted."""
 
 import random
 import re
@@ -49,12 +49,12 @@ def _no_lookup(*args, **kwargs):
         ("http://photos.example.org/a@b:c.jpg", None),
     ],
 )
-def test_honest_url_is_accepted_and_normalised(url, fetched):
+def test_valid_url_is_accepted_and_normalised(url, fetched):
     check_url(url)
     assert canonical_photo_key(url) == parse_url(url).url == (fetched or url)
 
 
-def test_allowed_address_is_that_host_and_port_only():
+def test_allowed_address_allows_only_that_host_and_port():
     allow = frozenset({"127.0.0.1:8099", "[::1]:80", "photos:8000"})
     for url in ("http://127.0.0.1:8099/a", "http://[::1]/a", "http://PHOTOS:8000/a"):
         check_url(url, allow=allow)
@@ -74,7 +74,7 @@ def test_allowed_address_is_that_host_and_port_only():
         "https://mushroomobserver.org/images/%6frig/1520.jpg",
     ],
 )
-def test_a_mushroom_observer_id_is_one_image(url):
+def test_all_urls_of_a_mushroom_observer_image_have_one_key(url):
     assert mushroom_observer_image_id(url) == 1520
     assert canonical_photo_key(url) == "mushroomobserver:1520"
     assert "orig" not in smaller_original(parse_url(url)).url
@@ -97,19 +97,19 @@ def test_a_mushroom_observer_id_is_one_image(url):
         "not a url",
     ],
 )
-def test_other_addresses_are_no_mushroom_observer_image(url):
+def test_other_urls_are_not_mushroom_observer_images(url):
     assert mushroom_observer_image_id(url) is None
 
 
-def test_original_is_replaced_by_its_1280_version():
+def test_mushroom_observer_original_is_replaced_by_the_1280_version():
     assert smaller_original(parse_url(f"{MO}/orig/1520.png?1")).url == f"{MO}/1280/1520.jpg"
     old = "https://images.mushroomobserver.org"
     assert smaller_original(parse_url(f"{old}/orig/7.jpg")).url == f"{old}/1280/7.jpg"
     assert smaller_original(parse_url(f"{MO}/640/7.jpg?8")).url == f"{MO}/640/7.jpg?8"
 
 
-def test_any_text_is_a_url_or_a_fetch_error():
-    chance = random.Random(11)
+def test_any_text_is_accepted_or_raises_a_fetch_error():
+    rng = random.Random(11)
     parts = [
         "http",
         "s",
@@ -143,7 +143,7 @@ def test_any_text_is_a_url_or_a_fetch_error():
         "\u0301",
     ]
     for _ in range(20_000):
-        url = "http://" * chance.randint(0, 1) + "".join(chance.choices(parts, k=6))
+        url = "http://" * rng.randint(0, 1) + "".join(rng.choices(parts, k=6))
         try:
             check_url(url)
         except FetchError as error:

@@ -1,4 +1,4 @@
-"""./champipy predict: the same answer on a terminal, without workers."""
+"""./champipy predict: answers on the terminal, without workers."""
 
 from io import StringIO
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_predict_prints_the_species_of_a_file(photo: Path) -> None:
     assert len(out.splitlines()) == 4
 
 
-def test_predict_of_a_url_reuses_what_a_file_gave(
+def test_predicting_a_url_reuses_the_inference_of_a_file(
     photo, photo_server: PhotoServer, settings
 ) -> None:
     settings.CHAMPIPY_FETCH_ALLOW = frozenset({photo_server.address})
@@ -42,7 +42,7 @@ def test_predict_of_a_url_reuses_what_a_file_gave(
     assert "answered from the stored inference" in predict(photo_server.url("drawn.jpg"))
 
 
-def test_predict_says_what_is_wrong(tmp_path: Path) -> None:
+def test_predict_explains_errors(tmp_path: Path) -> None:
     text = tmp_path / "text.jpg"
     text.write_text("no photo")
     with pytest.raises(CommandError, match="not_an_image"):

@@ -1,4 +1,4 @@
-"""How many queries the hot paths make: a number that grows by itself is a fault."""
+"""The number of queries of the most used endpoints: it must not grow unnoticed."""
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -16,13 +16,13 @@ def test_a_reused_prediction_takes_four_queries(
 ) -> None:
     data = drawn_photo(60)
     answered(upload(data))
-    # The token with its user, the version in production, the inference, the new row.
+    # The token with its user, the version in production, the inference, the insert.
     with django_assert_num_queries(4):
         response = alice.post("/api/v1/predictions", {"file": SimpleUploadedFile("a.jpg", data)})
     assert response.json()["reused"] is True
 
 
-def test_a_list_takes_as_many_queries_for_one_row_as_for_many(
+def test_a_list_takes_three_queries_for_any_number_of_rows(
     bob: APIClient, django_assert_num_queries
 ) -> None:
     answered(upload(drawn_photo(61)))

@@ -1,4 +1,4 @@
-"""The path of a prediction, step by step, on the real database with the real engine."""
+"""The steps of a prediction, with the real database and the real engine."""
 
 import hashlib
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def incoming_files() -> list:
     return list(incoming_path(0).parent.glob("*"))
 
 
-def test_an_upload_is_stored_scored_and_cleared_away(production: ModelVersion) -> None:
+def test_an_upload_is_scored_and_its_incoming_file_deleted(production: ModelVersion) -> None:
     data = drawn_photo(2)
     prediction = upload(data, nb_preds=3)
     assert prediction.status == "pending"
@@ -65,7 +65,7 @@ def test_a_task_that_runs_twice_changes_nothing(production) -> None:
     assert Inference.objects.count() == 1
 
 
-def test_two_equal_requests_at_once_compute_once(production) -> None:
+def test_two_pending_requests_for_one_photo_are_scored_once(production) -> None:
     first, second = upload(drawn_photo(5)), upload(drawn_photo(5))
     assert (first.status, second.status) == ("pending", "pending")
     assert not answered(first).reused
@@ -73,20 +73,20 @@ def test_two_equal_requests_at_once_compute_once(production) -> None:
     assert Inference.objects.count() == 1
 
 
-def test_another_version_computes_anew_from_the_stored_bytes(production, photo_server) -> None:
+def test_another_version_scores_the_stored_photo_again(production, photo_server) -> None:
     url = f"http://{photo_server.address}/drawn.jpg"
-    with_url = prediction_create_from(url, photo_server)
-    assert with_url.status == "done"
+    first = predict_url(url, photo_server)
+    assert first.status == "done"
     successor = another_version(temperature=2.0)
     version_promote(version=successor, by=None, reason="test")
-    again = prediction_create_from(url, photo_server)
+    again = predict_url(url, photo_server)
     assert again.inference.model_version == successor
     assert not again.reused
     assert Inference.objects.count() == 2
 
 
-def prediction_create_from(url: str, server: PhotoServer) -> Prediction:
-    """Ask for a URL and do the workers' work here."""
+def predict_url(url: str, server: PhotoServer) -> Prediction:
+    """Create a prediction of a URL and do the workers' work in this process."""
     from django.test import override_settings
 
     with override_settings(CHAMPIPY_FETCH_ALLOW=frozenset({server.address})):
@@ -98,8 +98,8 @@ def prediction_create_from(url: str, server: PhotoServer) -> Prediction:
     return prediction
 
 
-def test_score_of_a_photo_from_a_url_is_that_of_its_bytes(production, photo_server) -> None:
-    from_url = prediction_create_from(f"http://{photo_server.address}/drawn.jpg", photo_server)
+def test_a_url_and_an_upload_of_the_same_photo_share_an_inference(production, photo_server) -> None:
+    from_url = predict_url(f"http://{photo_server.address}/drawn.jpg", photo_server)
     from_disk = upload(drawn_photo(1))
     assert from_url.status == from_disk.status == "done"
     assert from_disk.reused
@@ -107,11 +107,11 @@ def test_score_of_a_photo_from_a_url_is_that_of_its_bytes(production, photo_serv
     assert PhotoSource.objects.get().photo == from_url.inference.photo
 
 
-def test_a_url_fetched_lately_is_not_fetched_again(production, photo_server) -> None:
+def test_a_recently_fetched_url_is_not_fetched_again(production, photo_server) -> None:
     url = f"http://{photo_server.address}/drawn.jpg"
-    prediction_create_from(url, photo_server)
+    predict_url(url, photo_server)
     again = ask(url)
-    # The address is checked even so: it is open no longer.
+    # The address is still checked, and is no longer allowed here.
     assert (again.status, again.error_code) == ("failed", "url_forbidden")
     from django.test import override_settings
 
@@ -120,7 +120,7 @@ def test_a_url_fetched_lately_is_not_fetched_again(production, photo_server) -> 
     assert (again.status, again.reused) == ("done", True)
 
 
-def test_a_refused_photo_leaves_its_code_and_no_file(production) -> None:
+def test_a_refused_photo_leaves_an_error_code_and_no_file(production) -> None:
     prediction = answered(upload(b"<html>no photo</html>"))
     assert (prediction.status, prediction.error_code) == ("failed", "not_an_image")
     assert prediction.error_detail
@@ -135,28 +135,32 @@ def test_without_a_model_in_production_a_prediction_fails_and_is_stored(db: None
 
 
 @pytest.fixture
-def always_kept(settings) -> None:
+def keep_all_photos(settings) -> None:
     settings.CHAMPIPY_KEEP_SCORE = 0
 
 
-def test_a_photo_with_a_high_score_becomes_a_training_photo_once(production, always_kept) -> None:
+def test_a_photo_with_a_high_score_becomes_a_training_photo_once(
+    production, keep_all_photos
+) -> None:
     prediction = answered(upload(drawn_photo(7)))
     photo = Photo.objects.get()
     assert (photo.split, photo.label_source) == ("training", "predicted")
     assert photo.label.name == prediction.inference.best(1)[0][0]
-    since = photo.split_at
+    split_at = photo.split_at
     assert not photo_keep_for_training(photo=photo, species_name=photo.label.name)
     photo.refresh_from_db()
-    assert photo.split_at == since
+    assert photo.split_at == split_at
 
 
-def test_a_photo_with_a_low_score_is_no_training_photo(production, settings) -> None:
+def test_a_photo_with_a_low_score_does_not_become_a_training_photo(production, settings) -> None:
     settings.CHAMPIPY_KEEP_SCORE = 100
     answered(upload(drawn_photo(8)))
     assert Photo.objects.get().split == ""
 
 
-def test_a_photo_like_an_evaluation_photo_is_kept_out_of_training(production, always_kept) -> None:
+def test_a_photo_resembling_an_evaluation_photo_is_not_trained_on(
+    production, keep_all_photos
+) -> None:
     answered(upload(drawn_photo(9)))
     evaluation = Photo.objects.get()
     evaluation.split = "evaluation"
@@ -165,7 +169,7 @@ def test_a_photo_like_an_evaluation_photo_is_kept_out_of_training(production, al
     assert list(Photo.objects.values_list("split", flat=True).order_by("pk")) == ["evaluation", ""]
 
 
-def test_a_photo_of_an_evaluation_observation_is_kept_out_of_training(production) -> None:
+def test_a_photo_of_an_evaluation_observation_is_not_trained_on(production) -> None:
     fly_agaric = Species.objects.get(name="Amanita muscaria")
     answered(upload(drawn_photo(10)))
     answered(upload(drawn_photo(11)))
@@ -188,29 +192,29 @@ def test_a_photo_of_an_evaluation_observation_is_kept_out_of_training(production
     assert photo_keep_for_training(photo=candidate, species_name="Amanita muscaria")
 
 
-def test_a_photo_that_ends_its_worker_is_given_up(production) -> None:
+def test_a_photo_that_keeps_killing_its_worker_fails(production) -> None:
     prediction = upload(drawn_photo(12))
     Prediction.objects.update(attempts=services.MAX_ATTEMPTS)
     assert answered(prediction).error_code == "prediction_failed"
     assert incoming_files() == []
 
 
-def test_what_was_lost_on_the_way_is_sent_anew(production, monkeypatch) -> None:
+def test_an_unanswered_prediction_is_sent_again(production, monkeypatch) -> None:
     sent: list[int] = []
     record: Callable[[Prediction], None] = lambda prediction: sent.append(prediction.pk)  # noqa: E731
     monkeypatch.setattr(services, "send_to_worker", record)
     prediction = upload(drawn_photo(13))
-    assert predictions_resend() == 0, "its worker still has time"
+    assert predictions_resend() == 0, "it is not overdue yet"
     Prediction.objects.update(next_send_at=prediction.created_at)
     assert predictions_resend() == 1
-    assert predictions_resend() == 0, "not again before its next time"
+    assert predictions_resend() == 0, "it is not sent again before next_send_at"
     assert sent == [prediction.pk]
     answered(prediction)
     assert not Prediction.objects.filter(next_send_at__isnull=False).exists()
     assert predictions_resend() == 0
 
 
-def test_bytes_that_a_dead_process_left_are_swept_away(production) -> None:
+def test_files_left_by_dead_processes_are_deleted(production) -> None:
     import os
 
     kept, orphan = upload(drawn_photo(14)), upload(drawn_photo(15))

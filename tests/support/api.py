@@ -1,4 +1,4 @@
-"""Asks the API as a user does, and reads its errors."""
+"""Calls the API as a user does, and reads its errors."""
 
 import json
 
@@ -13,8 +13,8 @@ PREDICTIONS = "/api/v1/predictions"
 
 
 def client_of(user: User | None) -> APIClient:
-    """An API client with the user's token, got as a user gets one; None: with no token."""
-    client = APIClient(raise_request_exception=False)  # a 503 is an answer
+    """Return an API client with a new token of `user`, or without a token if `user` is None."""
+    client = APIClient(raise_request_exception=False)  # errors come back as responses
     if user is not None:
         from knox.models import get_token_model
 
@@ -24,7 +24,7 @@ def client_of(user: User | None) -> APIClient:
 
 
 def post_url(client: APIClient, url: str, **more):
-    # Escaped, so that half a surrogate pair, too, gets as far as the server.
+    # json.dumps escapes lone surrogates, so that they reach the server, too.
     body = json.dumps({"file": url, **more})
     return client.post(PREDICTIONS, body, content_type="application/json")
 

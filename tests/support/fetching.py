@@ -1,4 +1,4 @@
-"""Paths of the photo server that misbehave, and how fetching from them fails."""
+"""Paths of the photo server that misbehave, and the error codes of fetching them."""
 
 import re
 
@@ -8,9 +8,9 @@ from predictions.fetching import FetchError
 from tests.support.hostile_files import photo_bytes
 
 PHOTO = photo_bytes()
-AT_LEISURE_S = 4.0  # how late a deadline of half a second may be on a busy machine
+MAX_DELAY_S = 4.0  # a deadline of half a second may take this long on a busy machine
 
-ANSWERS = [
+BAD_RESPONSES = [
     ("missing.jpg", "image_not_found"),
     ("status/404", "image_not_found"),
     ("status/410", "image_not_found"),
@@ -40,11 +40,11 @@ ANSWERS = [
     ("garbage", "image_unreachable"),
     ("big.jpg", "image_too_large"),
 ]
-SLOW = ["drip/a.jpg", "drip-chunks/a.jpg", "drip-headers", "hang", "redirect/3/drip/a.jpg"]
+SLOW_PATHS = ["drip/a.jpg", "drip-chunks/a.jpg", "drip-headers", "hang", "redirect/3/drip/a.jpg"]
 
 
 def refusal(fetch, *args, **options) -> str:
-    """Return the code with which fetching fails, having looked at what the user is told."""
+    """Return the code of the FetchError; its message must not contain an address."""
     with pytest.raises(FetchError) as error:
         fetch(*args, **options)
     assert not re.search(r"\d+\.\d+\.\d+|::", error.value.detail)

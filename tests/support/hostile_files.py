@@ -1,6 +1,6 @@
-"""Files that are no usable photo, built here byte by byte, with the code each must be refused with.
+"""Builds files that are not usable photos, each with the error code that must refuse it.
 
-`hostile_files()` is for tests over the HTTP API too. `photo_bytes` makes honest small photos.
+`photo_bytes` makes valid small photos.
 """
 
 import functools
@@ -18,14 +18,14 @@ _PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 def picture(width: int = 64, height: int = 48, mode: str = "RGB") -> Image.Image:
-    """Return a picture with a gradient and noise, the same each time."""
+    """Return a picture with a gradient and noise. The noise is always the same."""
     rows = np.linspace(0, 200, height)[:, None, None]
     noise = np.random.default_rng(7).integers(0, 55, (height, width, 3))
     return Image.fromarray((rows + noise).astype(np.uint8)).convert(mode)
 
 
 def photo_bytes(format: str = "JPEG", image: Image.Image | None = None, **options: Any) -> bytes:
-    """Return `image` (else `picture()`) saved in a format of Pillow's."""
+    """Return `image` (by default `picture()`) in one of Pillow's formats."""
     buffer = io.BytesIO()
     (image or picture()).save(buffer, format, **options)
     return buffer.getvalue()
@@ -39,7 +39,7 @@ def png_chunk(kind: bytes, data: bytes, crc: int | None = None) -> bytes:
 def png(
     width: int, height: int, pixels: bytes, *, depth: int = 8, colour: int = 2, extra: bytes = b""
 ) -> bytes:
-    """Return a PNG with this header, `extra` chunks, and these packed rows, fitting or not."""
+    """Return a PNG with this header, `extra` chunks and compressed rows, which need not match."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     body = png_chunk(b"IHDR", header) + extra + png_chunk(b"IDAT", pixels)
     return _PNG_START + body + png_chunk(b"IEND", b"")
@@ -60,7 +60,7 @@ def tiff_tags(width: int, height: int, compression: int = 1) -> list[tuple[int, 
 
 
 def jpeg_with(segments: bytes, jpeg: bytes | None = None) -> bytes:
-    """Return a JPEG with segments put in after its start."""
+    """Return a JPEG with segments inserted after its start marker."""
     jpeg = jpeg or photo_bytes()
     return jpeg[:2] + segments + jpeg[2:]
 
@@ -70,7 +70,7 @@ def jpeg_segment(marker: int, data: bytes) -> bytes:
 
 
 def jpeg_of_size(width: int, height: int) -> bytes:
-    """Return a JPEG whose header says another size than it has."""
+    """Return a small JPEG whose header claims this size."""
     jpeg = bytearray(photo_bytes())
     at = jpeg.index(b"\xff\xc0") + 5
     jpeg[at : at + 4] = struct.pack(">HH", height, width)
@@ -89,7 +89,7 @@ def _of_other_size(format: str, width: int, height: int) -> bytes:
 
 
 def _webp_canvas(width: int, height: int) -> bytes:
-    """Return an animated WebP that announces this canvas and holds one tiny frame."""
+    """Return a small animated WebP whose header claims this canvas size."""
     data = bytearray(
         photo_bytes("WEBP", save_all=True, append_images=[picture().rotate(90)], lossless=True)
     )
@@ -106,7 +106,7 @@ def _zip() -> bytes:
 
 
 def _progressive_bomb() -> bytes:
-    """Return a JPEG in 20,000 scans, each of which goes over all of it."""
+    """Return a progressive JPEG with 20,000 scans, each over the whole picture."""
     jpeg = photo_bytes(progressive=True)
     last = jpeg.rindex(b"\xff\xda")
     return jpeg[:-2] + jpeg[last:-2] * 20_000 + jpeg[-2:]
@@ -180,7 +180,7 @@ def _truncated() -> dict[str, bytes]:
     for format in FORMATS:
         data, suffix = photo_bytes(format), format.lower()
         files[f"half.{suffix}"] = data[: len(data) // 2]
-        if format != "BMP":  # two letters are not enough to know it by
+        if format != "BMP":  # its two-letter signature is not enough to recognise it
             files[f"beginning.{suffix}"] = data[:16]
     good = photo_bytes("PNG")
     at = good.index(b"IDAT")
@@ -190,7 +190,7 @@ def _truncated() -> dict[str, bytes]:
         "header_only.jpg": b"\xff\xd8\xff\xe0",
         "no_pixels.png": png(64, 48, b""),
         "few_pixels.png": png(64, 48, zlib.compress(bytes(200))),
-        "no_zlib.png": png(64, 48, b"not packed by zlib at all"),
+        "no_zlib.png": png(64, 48, b"not compressed by zlib"),
         "header_crc.png": _PNG_START + wrong_crc + good[33:],
         "pixels_crc.png": good[: at + 10] + bytes([good[at + 10] ^ 255]) + good[at + 11 :],
         "zero_size.png": png(0, 0, zlib.compress(b"")),
@@ -207,7 +207,7 @@ def _truncated() -> dict[str, bytes]:
 
 @functools.cache
 def hostile_files() -> list[tuple[str, bytes, str]]:
-    """Return `(file name, bytes, code)` of files that must be refused with that code."""
+    """Return `(file name, bytes, code)` of the files that must be refused with that code."""
     groups = {
         "not_an_image": _not_images(),
         "image_too_large": _too_large(),
@@ -217,9 +217,9 @@ def hostile_files() -> list[tuple[str, bytes, str]]:
 
 
 def expensive_files() -> list[tuple[str, bytes]]:
-    """Return `(file name, bytes)` of files within the limits that are made to cost time or memory.
+    """Return `(file name, bytes)` of files within the limits that try to cost time or memory.
 
-    Whether they are refused is open; that it takes neither long nor much is not.
+    They may be accepted or refused, but decoding them must take little time and memory.
     """
     rows = zlib.compress(bytes((64 * 3 + 1) * 48))
     text = png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(50_000_000), 9))

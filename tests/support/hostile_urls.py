@@ -1,5 +1,5 @@
-# ruff: noqa: RUF001 - look-alikes are what some of these are about
-"""URLs that must be refused, with the code of the refusal. None of them needs a network."""
+# ruff: noqa: RUF001 - some of these URLs need look-alike characters
+"""URLs that must be refused without using the network, each with its error code."""
 
 _LOOPBACK = [
     "http://127.0.0.1/a.jpg",
@@ -175,7 +175,7 @@ _PARSER = [
     "http://mushroomobserver.org/" + "a" * 2048,
 ]
 
-#: For tests over the HTTP API too. (A lone surrogate can't be sent as UTF-8: leave it out there.)
+# One URL has a lone surrogate, which can't be encoded as UTF-8: escape it to send it to the API.
 HOSTILE_URLS: list[tuple[str, str]] = [
     (url, "url_forbidden")
     for group in (_LOOPBACK, _IPV4_IN_IPV6, _NOT_PUBLIC, _METADATA, _SCHEME, _PORT, _PARSER)

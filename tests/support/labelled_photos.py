@@ -1,4 +1,4 @@
-"""Labelled photos for trainings: drawn ones on disk, and rows without a file."""
+"""Draws labelled photos for trainings and imports them."""
 
 from io import StringIO
 from pathlib import Path
@@ -18,14 +18,14 @@ SPECIES = (
 
 
 def ten_species() -> list[Species]:
-    """The species that the migrations bring; a test that commits empties their table."""
+    """Return the ten species of the migrations, created again if a committing test removed them."""
     for name in SPECIES:
         Species.objects.get_or_create(name=name)
     return list(Species.objects.all())
 
 
 def species_photo(species: int, number: int, path: Path) -> None:
-    """Draw a photo of one of ten made-up species: a colour of its own, and spots."""
+    """Draw a photo of one of ten invented species: each has its own colour and number of spots."""
     generator = np.random.default_rng(1000 * species + number)
     noise = generator.integers(0, 60, (12, 16, 3), dtype=np.uint8)
     image = Image.fromarray(noise).resize((160, 120), Image.Resampling.BICUBIC)
@@ -39,17 +39,17 @@ def species_photo(species: int, number: int, path: Path) -> None:
 
 
 def draw_labelled(folder: Path) -> dict[str, Path]:
-    """Fill folders of training and evaluation photos of the ten species; return them by split."""
+    """Draw training and evaluation photos of the ten species; return their folders by split."""
     folders = {}
     for split, numbers in (("training", range(PHOTOS_EACH)), ("evaluation", range(50, 53))):
         folders[split] = folder / split
         for index, species in enumerate(ten_species()):
-            of_species = folders[split] / species.name.replace(" ", "_")
-            of_species.mkdir(parents=True)
+            species_folder = folders[split] / species.name.replace(" ", "_")
+            species_folder.mkdir(parents=True)
             for number in numbers:
-                # Ids far apart: each photo is a find of its own.
+                # Distant ids, so that no two photos count as the same find.
                 photo_id = 100_000 * index + 100 * number
-                species_photo(index, number, of_species / f"{photo_id}.jpg")
+                species_photo(index, number, species_folder / f"{photo_id}.jpg")
     return folders
 
 

@@ -1,4 +1,4 @@
-"""Photos that are drawn, and a backbone that has learnt nothing: training without downloads."""
+"""Drawn photos and a random backbone, to test training without downloads."""
 
 import hashlib
 import io
@@ -9,17 +9,17 @@ from PIL import Image
 from mlmodels.ml.dataset import Dataset, LabelledPhoto
 from mlmodels.ml.layers import CONVOLUTIONS
 
-SMALLEST_INPUT = 32  # five poolings: 1 x 1 is left
+SMALLEST_INPUT = 32  # pixels; VGG16's five poolings reduce it to 1 x 1
 LABELS = ("Red stripes", "Green dots", "Blue plain")
 
 
 def drawn_photo(label: int, number: int, side: int = 48) -> bytes:
-    """A PNG whose colour and texture tell its label, with noise that differs by `number`."""
+    """Return a PNG whose colour and texture show its label, with noise seeded with `number`."""
     rng = np.random.default_rng(1000 * label + number)
     y, x = np.mgrid[:side, :side]
     x, y = x + rng.uniform(0, 20), y + rng.uniform(0, 20)
     pattern = [np.sin(x / 2), np.sin(x / 3) * np.sin(y / 3), np.zeros((side, side))][label]
-    cast = rng.normal(110, 10, 3)  # hides much of what the label does to the colour
+    cast = rng.normal(110, 10, 3)  # hides much of the label's effect on the colour
     pixels = rng.normal(cast, 25, (side, side, 3))
     pixels[..., label] += 40 + 50 * pattern
     buffer = io.BytesIO()
@@ -28,7 +28,7 @@ def drawn_photo(label: int, number: int, side: int = 48) -> bytes:
 
 
 def drawn_dataset(training: int, validation: int, labels: tuple[str, ...] = LABELS) -> Dataset:
-    """`training` and `validation` photos of each label."""
+    """Return a dataset with `training` and `validation` photos of each label."""
 
     def photo(label: int, number: int) -> LabelledPhoto:
         data = drawn_photo(label, number)
@@ -42,9 +42,9 @@ def drawn_dataset(training: int, validation: int, labels: tuple[str, ...] = LABE
 
 
 def random_backbone(seed: int = 0) -> dict[str, np.ndarray]:
-    """Tensors of VGG16's shapes, drawn so that signals keep their size (He et al. 2015).
+    """Return random tensors of VGG16's shapes that keep the scale of signals (He et al. 2015).
 
-    But for the first, which takes pixels of about 60 down to about 1.
+    Only the first layer reduces it, from about 60 for pixels to about 1.
     """
     rng = np.random.default_rng(seed)
     weights: dict[str, np.ndarray] = {}

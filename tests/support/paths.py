@@ -1,4 +1,4 @@
-"""Where the project lies, the version that comes with it, and the real photos, if there are any."""
+"""Paths of the project, of the version that comes with it, and of the real photos (if any)."""
 
 import os
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""A web server of photos for tests and benchmarks, which can also misbehave in every known way.
+"""A web server of photos for tests and benchmarks, which can also misbehave in many ways.
 
     with PhotoServer(folders=[folder], files={"a.jpg": data}) as server:
         server.url("a.jpg")          # http://127.0.0.1:PORT/a.jpg
         server.address               # 127.0.0.1:PORT, for CHAMPIPY_FETCH_ALLOW
 
-By hand: python -m tests.support.photo_server FOLDER --port 8099
+To run it manually: python -m tests.support.photo_server FOLDER --port 8099
 """
 
 import argparse
@@ -23,22 +23,22 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 
 class PhotoServer:
-    """Serves on 127.0.0.1 what lies under its folders or in `files` (path without its first slash).
+    """Serves the files in its folders and in `files` (paths without a leading slash) on 127.0.0.1.
 
-    Beside them:
-    /drip/PATH            the file, a byte each `drip_s`       /drip-headers      headers likewise
-    /drip-chunks/PATH     the same, chunked                    /hang              nothing at all
+    It also serves these paths:
+    /drip/PATH            the file, one byte every `drip_s`    /drip-headers      slow headers
+    /drip-chunks/PATH     the same, chunked                    /hang              no response
     /redirect/N/PATH      N redirects, then the file           /redirect-to?url=  one redirect
     /redirect-loop        redirects to itself                  /status/CODE       that status
     /lying-length/PATH    announces twice the bytes it sends   /huge-length       announces 1 TB
-    /no-length            bytes without end                    /chunks            chunks without end
-    /headers              header lines without end             /long-header       one without end
-    /continues            "100 Continue" without end           /long-chunk-size   likewise a chunk's
-    /gzip-bomb            64 MB packed to 64 KB                /gzip/PATH         the file packed
-    /gzip-garbage         says gzip, isn't                     /brotli            says br
-    /reset                closes with RST                      /garbage           no HTTP
-    /page.html            a page called image/jpeg             /as-text/PATH      a photo as text
-    `requests` counts the paths asked for; `headers` holds those of the last request.
+    /no-length            endless bytes                        /chunks            endless chunks
+    /headers              endless header lines                 /long-header       one endless header
+    /continues            endless "100 Continue"               /long-chunk-size   endless chunk size
+    /gzip-bomb            64 MB compressed to 64 KB            /gzip/PATH         the file, gzipped
+    /gzip-garbage         claims gzip, but isn't               /brotli            claims br
+    /reset                closes with RST                      /garbage           not HTTP
+    /page.html            an HTML page as image/jpeg           /as-text/PATH      a photo as text
+    `requests` counts the requested paths; `headers` holds the last request's headers.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class PhotoServer:
         return f"http://{self.address}/{quote(path, safe='/?=&%:')}"
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes served at `path`, None where there are none."""
+        """Return the bytes served at `path`, or None."""
         if path in self.files:
             return self.files[path]
         for folder in self.folders:
@@ -100,7 +100,7 @@ class _Server(ThreadingHTTPServer):
     photos: PhotoServer
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is what most of these paths are for."""
+        """Ignore errors: most of these paths make the client close the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -115,16 +115,16 @@ class _Handler(BaseHTTPRequestHandler):
         photos.headers = dict(self.headers.items())
         self.close_connection = True
         data = photos.read(unquote(parts.path).lstrip("/"))
-        trick = getattr(self, f"_{name.replace('-', '_').replace('.', '_')}", None)
+        misbehave = getattr(self, f"_{name.replace('-', '_').replace('.', '_')}", None)
         if data is not None:
             self._answer(data, mimetypes.guess_type(parts.path)[0] or "application/octet-stream")
-        elif trick is not None and name in _TRICKS:
-            trick(rest, parse_qs(parts.query))
+        elif misbehave is not None and name in _MISBEHAVIOURS:
+            misbehave(rest, parse_qs(parts.query))
         else:
             self._answer(b"nothing here", "text/plain", status=404)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Tests are quiet."""
+        """Log nothing."""
 
     def _answer(
         self,
@@ -249,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self._file(path), "text/html")
 
 
-_TRICKS = {
+_MISBEHAVIOURS = {
     *("drip", "drip-chunks", "drip-headers", "hang", "redirect", "redirect-to", "redirect-loop"),
     *("status", "lying-length", "huge-length", "no-length", "chunks", "long-chunk-size"),
     *("headers", "long-header", "continues", "gzip-bomb", "gzip", "gzip-garbage", "brotli"),

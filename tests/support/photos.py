@@ -1,4 +1,4 @@
-"""Draws photos of nothing in particular."""
+"""Draws abstract photos."""
 
 import io
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def drawn_photo(seed: int = 0, size: tuple[int, int] = (320, 240), format: str = "JPEG") -> bytes:
-    """Return the bytes of a drawn photo; another seed gives another one."""
+    """Return the bytes of a drawn photo. Each seed gives another photo."""
     generator = np.random.default_rng(seed)
     coarse = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""Takes a prediction through its steps by hand, without workers."""
+"""Runs the steps of a prediction in this process, without workers."""
 
 from django.core.files.base import ContentFile
 
@@ -8,7 +8,7 @@ from predictions.services import prediction_create, prediction_infer
 
 
 def unsent(prediction: Prediction) -> None:
-    """A broker that loses everything."""
+    """Send nothing, like a broker that loses every message."""
 
 
 def ask(file: str | ContentFile, nb_preds: int = 1) -> Prediction:

@@ -1,4 +1,4 @@
-"""Stores rows alone, without files or trainings: enough for what only reads the database."""
+"""Creates rows without files or trainings, for tests of code that only reads the database."""
 
 import hashlib
 
@@ -13,7 +13,7 @@ from tests.support.labelled_photos import ten_species
 
 
 def photo_rows(each: int = MIN_PHOTOS) -> None:
-    """Store training photos of the ten species, as rows alone: enough to ask for a run."""
+    """Create rows of training photos, `each` per species; by default enough to request a run."""
     Photo.objects.bulk_create(
         Photo(
             sha256=hashlib.sha256(f"{species.name} {number}".encode()).hexdigest(),
@@ -33,7 +33,7 @@ def photo_rows(each: int = MIN_PHOTOS) -> None:
 
 
 def version_row(number: int = 1, stage: str = "Production") -> ModelVersion:
-    """Store a version of the ten species as a row alone, without files."""
+    """Create the row of a version that knows the ten species."""
     return ModelVersion.objects.create(
         name="VGG16",
         version=number,
@@ -49,12 +49,12 @@ def version_row(number: int = 1, stage: str = "Production") -> ModelVersion:
 
 
 def evaluation_rows(version: ModelVersion, *, right: int, n: int = 10) -> Evaluation:
-    """Store evaluation photos as rows alone, and how many of them a version had right."""
+    """Create rows of evaluation photos and an evaluation in which `right` of `n` were correct."""
     photo_rows(1)
     Photo.objects.update(split=Photo.Split.EVALUATION)
     evaluation_set_freeze(by=None, reason="test")
-    named = evaluation_set_sha256(version.labels)
-    assert named is not None
+    evaluation_set = evaluation_set_sha256(version.labels)
+    assert evaluation_set is not None
     metrics = {
         "n": n,
         "accuracy": right / n,
@@ -63,11 +63,11 @@ def evaluation_rows(version: ModelVersion, *, right: int, n: int = 10) -> Evalua
             {"species": "Aleuria aurantia", "n": 3, "accuracy": 2 / 3},
             {"species": "Amanita muscaria", "n": 0, "accuracy": None},
         ],
-        "evaluation_set": named[0],
+        "evaluation_set": evaluation_set[0],
     }
     return Evaluation.objects.create(
         model_version=version,
-        evaluation_set=named[0],
+        evaluation_set=evaluation_set[0],
         accuracy=right / n,
         n=n,
         metrics=metrics,

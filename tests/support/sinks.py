@@ -1,4 +1,4 @@
-"""A mail server and a web server on this machine that keep what they are given."""
+"""A mail server and a web server on 127.0.0.1 that keep what they receive."""
 
 import json
 import socketserver
@@ -16,7 +16,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class Sink:
-    """Listens on a port of 127.0.0.1, which stays its own when it is away and back."""
+    """A server on 127.0.0.1 that keeps what it receives. It keeps its port when restarted."""
 
     handler: type[socketserver.BaseRequestHandler]
 
@@ -38,7 +38,7 @@ class Sink:
 
 
 class _Smtp(socketserver.StreamRequestHandler):
-    """As much of RFC 5321 as a client needs to deliver."""
+    """The part of RFC 5321 that a client needs in order to deliver mail."""
 
     def handle(self) -> None:
         sink = self.server.sink  # type: ignore[attr-defined]
@@ -81,14 +81,14 @@ class _Http(BaseHTTPRequestHandler):
 
 
 class MailServer(Sink):
-    """`received` holds pairs of message and recipients."""
+    """A mail server. `received` holds pairs of message and recipients."""
 
     handler = _Smtp
     received: list[tuple[Message, list[str]]]
 
 
 class WebHook(Sink):
-    """`received` holds the JSON bodies that were posted."""
+    """A web server. `received` holds the posted JSON bodies."""
 
     handler = _Http
     received: list[dict[str, Any]]

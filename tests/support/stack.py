@@ -1,4 +1,4 @@
-"""`./champipy` run for real, on a home of its own."""
+"""Runs `./champipy` with a temporary home."""
 
 import os
 import shutil
@@ -19,15 +19,15 @@ from champipy_site.stack.state import Home, read_state
 
 
 class Stack:
-    """`./champipy` on a home of its own."""
+    """Runs `./champipy` commands with one home and one port."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.home = Home(folder / "a home")
         self.welcome = ""
         self.port = choose_port()
-        ours = ("DATABASE_URL", "REDIS_URL", "CHAMPIPY_HOME", "CHAMPIPY_PROCESS")
-        self.environment = {name: os.environ[name] for name in os.environ if name not in ours}
-        # Set and empty: no .env of the project leads this stack to a database in use.
+        excluded = ("DATABASE_URL", "REDIS_URL", "CHAMPIPY_HOME", "CHAMPIPY_PROCESS")
+        self.environment = {name: os.environ[name] for name in os.environ if name not in excluded}
+        # Set but empty, so that the project's .env cannot connect this stack to a database in use.
         self.environment |= {"DATABASE_URL": "", "REDIS_URL": ""}
         self.environment |= {"CHAMPIPY_HOME": str(self.home.path), "PYTHONPATH": str(PROJECT)}
         self.environment |= settings
@@ -45,29 +45,33 @@ class Stack:
         )
 
     def up(self) -> subprocess.CompletedProcess[str]:
+        """Start the stack in the background."""
         return self("up", "--detach", "--port", str(self.port))
 
     def processes(self) -> list[psutil.Process]:
-        """All that runs for this home: by environment, by command line, by state."""
-        known = {kept.pid for kept in read_state(self.home).processes.values() if kept.is_alive()}
+        """Return the processes of this home, found by environment, command line or `stack.json`."""
+        states = read_state(self.home).processes.values()
+        known = {state.pid for state in states if state.is_alive()}
         found = []
         for process in psutil.process_iter():
             try:
-                is_ours = process.environ().get("CHAMPIPY_HOME") == str(self.home.path)
-                names_it = any(str(self.home.path) in word for word in process.cmdline())
+                has_home = process.environ().get("CHAMPIPY_HOME") == str(self.home.path)
+                names_home = any(str(self.home.path) in word for word in process.cmdline())
                 is_dead = process.status() == psutil.STATUS_ZOMBIE
             except psutil.Error:
                 continue
-            if (is_ours or names_it or process.pid in known) and not is_dead:
+            if (has_home or names_home or process.pid in known) and not is_dead:
                 found.append(process)
         return found
 
     def status_code(self) -> int:
+        """Return the status code of `/api/v1/status`."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/status") as answer:
             return answer.status
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 90) -> bool:
+    """Return True as soon as the condition holds, or False after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (holds := condition()) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -76,7 +80,11 @@ def eventually(condition: Callable[[], bool], seconds: float = 90) -> bool:
 
 @contextmanager
 def stack_in_a_folder(**settings: str) -> Iterator[Stack]:
-    # Not tmp_path: its parents are closed to the user as whom root's PostgreSQL runs.
+    """Yield a stack in a temporary folder; stop it and delete the folder at the end.
+
+    `settings` are environment variables.
+    """
+    # Not tmp_path: if root runs the tests, PostgreSQL's user cannot enter the parents of tmp_path.
     folder = Path(tempfile.mkdtemp(prefix="champipy stack "))
     folder.chmod(0o711)
     stack = Stack(folder, **settings)

@@ -1,4 +1,4 @@
-"""Versions that differ from the shipped one, without any training."""
+"""Makes versions that differ from the shipped one, without training."""
 
 import hashlib
 import json
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 def version_folder(folder: Path, *, temperature: float, shift: int = 0) -> Path:
-    """Write a version that scores with another temperature, and return its folder.
+    """Write a version with another temperature into `folder`, and return `folder`.
 
-    Its engine is the shipped one. With `shift` its labels are moved on by so many places, so that
-    it names another species wherever the shipped one is right.
+    Its engine is the shipped one. `shift` rotates its labels by that many places, so that it names
+    another species than the shipped version.
     """
     shutil.copytree(PRETRAINED, folder)
     card = json.loads((folder / "card.json").read_text())
     weights = folder / "weights.safetensors"
     tensors = load_file(weights)
-    tensors["head/bias"] = tensors["head/bias"] + temperature  # other bytes: another version
+    tensors["head/bias"] = tensors["head/bias"] + temperature  # other bytes make it another version
     save_file(tensors, weights)
     card["files"]["weights.safetensors"]["sha256"] = hashlib.sha256(
         weights.read_bytes()
@@ -37,8 +37,8 @@ def version_folder(folder: Path, *, temperature: float, shift: int = 0) -> Path:
 
 
 def another_version(*, temperature: float, shift: int = 0) -> "ModelVersion":
-    """Register such a version, in Staging."""
-    from mlmodels.services import version_register  # late: benchmarks make folders without Django
+    """Register a version as `version_folder` makes it, in Staging, and return it."""
+    from mlmodels.services import version_register  # late: benchmarks use this without Django
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = version_folder(Path(scratch) / "version", temperature=temperature, shift=shift)

@@ -6,10 +6,10 @@ from accounts.services import logins_seed
 
 
 class Command(BaseCommand):
-    help = "Creates the four logins of the specification where they are missing."
+    help = "Creates the four logins of the specification, unless they exist."
 
     def handle(self, *args: Any, **options: Any) -> None:
         created = logins_seed()
         self.stdout.write(
-            f"Created the logins {', '.join(created)}." if created else "The logins are there."
+            f"Created the logins {', '.join(created)}." if created else "All logins exist already."
         )

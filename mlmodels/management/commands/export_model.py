@@ -10,7 +10,7 @@ from mlmodels.services import version_export
 
 
 class Command(BaseCommand):
-    help = "Writes a model version into a folder, from where register_model takes it elsewhere."
+    help = "Writes a model version into a folder that register_model can read on another machine."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("version", type=int, help="the version's number: 1, 2, …")
@@ -24,8 +24,8 @@ class Command(BaseCommand):
         except ModelVersion.DoesNotExist as error:
             known = ", ".join(str(version) for version in ModelVersion.objects.all()) or "none"
             raise CommandError(
-                f"There is no {options['name']} {options['version']}. Known: {known}."
+                f"There is no {options['name']} {options['version']}. Known versions: {known}."
             ) from error
         except (ArtifactError, OSError) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{version} is in {options['folder']}.")
+        self.stdout.write(f"{version} was written to {options['folder']}.")

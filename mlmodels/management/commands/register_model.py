@@ -11,8 +11,8 @@ from mlmodels.services import PRETRAINED, version_promote, version_register
 
 class Command(BaseCommand):
     help = (
-        "Registers a model version's folder (as export_model writes it) in Staging. "
-        "The first one ever goes into production."
+        "Registers a model version's folder (as written by export_model) in Staging. "
+        "The first version goes into production."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -21,16 +21,18 @@ class Command(BaseCommand):
         source.add_argument(
             "--pretrained", action="store_true", help="the version that comes with ChampiPy"
         )
-        parser.add_argument("--promote", action="store_true", help="put it into production, too")
+        parser.add_argument("--promote", action="store_true", help="also put it into production")
 
     def handle(self, *args: Any, **options: Any) -> None:
         folder = PRETRAINED if options["pretrained"] else options["folder"]
         if options["pretrained"] and not (PRETRAINED / "card.json").exists():
-            self.stderr.write("No model comes with this copy. Train one: ./champipy train_model")
+            self.stderr.write(
+                "This copy of ChampiPy has no trained model. Train one: ./champipy train_model"
+            )
             return
         try:
             version, is_new = version_register(folder=folder)
-            self.stdout.write(f"{version} is {'registered' if is_new else 'registered already'}.")
+            self.stdout.write(f"{version} {'was' if is_new else 'is already'} registered.")
             reason = self._reason(promote=options["promote"], pretrained=options["pretrained"])
             if reason:
                 version_promote(version=version, by=None, reason=reason)
@@ -39,16 +41,17 @@ class Command(BaseCommand):
             raise CommandError(f"{folder} was not registered: {error}") from error
 
     def _reason(self, *, promote: bool, pretrained: bool) -> str:
-        """Say why the version goes into production; with no reason it waits in Staging."""
+        """Return why the version goes into production; "" leaves it in Staging."""
         if promote:
             return "register_model --promote"
         current = production_version()
         if current is None:
             return "the first version"
         if pretrained:
-            # After an upgrade to another format, nothing could be predicted until somebody looked.
+            # After an upgrade to another format, predictions would otherwise fail until an
+            # administrator promoted a version.
             try:
                 version_artifact(current)
             except ArtifactError as error:
-                return f"{current}, in production until now, can't be read: {error}"
+                return f"{current}, which was in production, can't be read: {error}"
         return ""

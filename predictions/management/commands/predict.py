@@ -15,25 +15,25 @@ BAR_WIDTH = 40
 
 
 class Command(BaseCommand):
-    help = "Tells the species of a photo, by its file or its URL. It works here, without workers."
+    help = "Predicts the species of a photo, given as a file or a URL. Needs no workers."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("photo", help="a file, or an http or https URL")
         parser.add_argument(
-            "-n", "--nb-preds", type=int, default=1, help="how many species to name"
+            "-n", "--nb-preds", type=int, default=1, help="how many species to print"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         version = production_version()
-        most = len(version.labels) if version else 1
-        if not 1 <= options["nb_preds"] <= most:
-            raise CommandError(f"-n takes a whole number from 1 to {most}.")
+        maximum = len(version.labels) if version else 1
+        if not 1 <= options["nb_preds"] <= maximum:
+            raise CommandError(f"-n takes a whole number from 1 to {maximum}.")
         prediction = prediction_create(
             user=None,
             file=_url_or_upload(options["photo"]),
             nb_preds=options["nb_preds"],
             version=version,
-            send=_work_here,
+            send=_process_here,
         )
         prediction = answered_predictions().get(pk=prediction.pk)
         if prediction.inference is None:
@@ -56,11 +56,11 @@ def _url_or_upload(photo: str) -> str | File:
         raise CommandError(f"{photo} cannot be read: {error.strerror}.") from error
 
 
-def _work_here(prediction: Prediction) -> None:
-    """Do here, once the transaction is through, what the workers would do."""
+def _process_here(prediction: Prediction) -> None:
+    """Do the workers' work in this process, after commit."""
     if prediction.sha256:
         transaction.on_commit(lambda: prediction_infer(prediction_id=prediction.pk))
     else:
         transaction.on_commit(
-            lambda: prediction_fetch(prediction_id=prediction.pk, send=_work_here)
+            lambda: prediction_fetch(prediction_id=prediction.pk, send=_process_here)
         )

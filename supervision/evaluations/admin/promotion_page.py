@@ -1,4 +1,4 @@
-"""The page on which Bob compares a version with the one in production, and puts it into service."""
+"""The page on which Bob compares a version with the one in production, and promotes it."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -20,18 +20,18 @@ SHOWN_DISAGREEMENTS = 36
 
 
 class PromotionForm(forms.Form):
-    """Why; and whether in spite of the gate."""
+    """The reason for a promotion, and whether to override the gate."""
 
     reason = forms.CharField(max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
     override = forms.BooleanField(
-        required=False, label="Promote it although the gate says no. The history will say so."
+        required=False, label="Promote it although the gate refuses. The history records this."
     )
 
 
 def promotion_page(
     request: HttpRequest, version: ModelVersion, context: dict[str, Any]
 ) -> HttpResponse:
-    """Answer the page for a version; a POST promotes it, and leads to the list of versions."""
+    """Return the page of a version; a POST promotes it, and redirects to the list of versions."""
     form = PromotionForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -49,12 +49,12 @@ def promotion_page(
 
 
 def _comparison(version: ModelVersion, current: ModelVersion | None) -> dict[str, Any]:
-    """Return what the page shows of both; while they are measured, how far that is."""
+    """Return what the page shows of both, or only the progress while they are evaluated."""
     evaluating = evaluations_request(versions=[version, *([current] if current else [])])
     if evaluating is not None and not evaluating.error:
         return {"evaluating": evaluating}
-    ours = version_figures(version)
-    theirs = version_figures(current) if current else None
+    candidate_figures = version_figures(version)
+    current_figures = version_figures(current) if current else None
     checks = promotion_checks(version, current, evaluating)
     failed = [check for check in checks if not check.passed]
     shown: dict[str, Any] = {
@@ -62,16 +62,23 @@ def _comparison(version: ModelVersion, current: ModelVersion | None) -> dict[str
         "has_failed": bool(failed),
         "is_possible": all(check.can_be_overridden for check in failed),
         "rows": [
-            (name, figure(ours), figure(theirs) if theirs else "") for name, figure in FIGURES
+            (
+                name,
+                figure(candidate_figures),
+                figure(current_figures) if current_figures else "",
+            )
+            for name, figure in FIGURES
         ],
-        "species": species_rows(ours, theirs),
+        "species": species_rows(candidate_figures, current_figures),
     }
-    if current and theirs and ours.evaluation is not None and theirs.evaluation is not None:
-        paired, disagreements = compare_answers(ours.evaluation, theirs.evaluation)
+    candidate_evaluation = candidate_figures.evaluation
+    current_evaluation = current_figures.evaluation if current_figures else None
+    if current and candidate_evaluation is not None and current_evaluation is not None:
+        paired, disagreements = compare_answers(candidate_evaluation, current_evaluation)
         photos = photos_by_sha256(disagreements[:SHOWN_DISAGREEMENTS])
         shown |= {
             "paired": paired,
-            "paired_words": paired.in_words(version, current),
+            "paired_summary": paired.in_words(version, current),
             "n_disagreements": len(disagreements),
             "disagreements": [
                 (photos.get(photo.sha256), photo) for photo in disagreements[:SHOWN_DISAGREEMENTS]
@@ -89,7 +96,8 @@ def _accuracy(metrics: dict[str, Any] | None) -> str:
 
 
 def _of_metrics(text: Callable[[dict[str, Any]], str]) -> Callable[[VersionFigures], str]:
-    return lambda measured: text(dict(measured.metrics)) if measured.metrics else "not measured"
+    """Return a function that formats a version's metrics with `text`."""
+    return lambda figures: text(dict(figures.metrics)) if figures.metrics else "not measured"
 
 
 FIGURES: list[tuple[str, Callable[[VersionFigures], str]]] = [
@@ -100,8 +108,8 @@ FIGURES: list[tuple[str, Callable[[VersionFigures], str]]] = [
     ),
     (
         "evaluation photos near training photos",
-        lambda measured: (
-            f"{measured.near_training} of {measured.metrics['n']}" if measured.metrics else ""
+        lambda figures: (
+            f"{figures.near_training} of {figures.metrics['n']}" if figures.metrics else ""
         ),
     ),
     ("calibration error (ECE)", _of_metrics(lambda metrics: f"{metrics['ece']:.1%}")),
@@ -110,13 +118,13 @@ FIGURES: list[tuple[str, Callable[[VersionFigures], str]]] = [
         _of_metrics(lambda metrics: f"{metrics['mean_score']:.1%}, {metrics['accuracy']:.1%}"),
     ),
     (
-        "engine's time for a photo, one thread",
-        lambda measured: (
-            f"{measured.evaluation.ms_per_photo:.0f} ms"
-            if measured.evaluation and measured.evaluation.ms_per_photo
+        "engine time per photo, one thread",
+        lambda figures: (
+            f"{figures.evaluation.ms_per_photo:.0f} ms"
+            if figures.evaluation and figures.evaluation.ms_per_photo
             else "not measured here"
         ),
     ),
-    ("where the figures come from", lambda measured: measured.source),
+    ("source of the figures", lambda figures: figures.source),
 ]
-"""What the page says of each version."""
+"""Rows of the comparison: a name, and a function that formats a version's figure."""

@@ -1,4 +1,4 @@
-"""Model versions: beside each other, one by one, and how they changed stage."""
+"""Admin pages of model versions: their list, each one, and the history of their stages."""
 
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ NOT_MEASURED = "not measured"
 
 
 def accuracy_text(metrics: dict[str, Any] | None) -> str:
-    """Return accuracy, its 95 % interval and the number of photos."""
+    """Return the accuracy, its 95 % interval and the number of photos as text."""
     if not metrics:
         return NOT_MEASURED
     low, high = metrics["ci95"]
@@ -33,11 +33,11 @@ def accuracy_text(metrics: dict[str, Any] | None) -> str:
 
 
 def gate_text(transition: StageTransition) -> str:
-    """Return what the gate said, check by check."""
+    """Return the gate's result and its checks as HTML."""
     gate = transition.gate
     if not gate:
         return ""
-    verdict = "overridden" if gate.get("overridden") else "passed"
+    result = "overridden" if gate.get("overridden") else "passed"
     kind = "Rollback; gate" if gate.get("rollback") else "Gate"
     checks = format_html_join(
         "",
@@ -47,7 +47,7 @@ def gate_text(transition: StageTransition) -> str:
             for check in gate.get("checks", [])
         ),
     )
-    return format_html("{} {}.<ul>{}</ul>", kind, verdict, checks)
+    return format_html("{} {}.<ul>{}</ul>", kind, result, checks)
 
 
 @admin.register(ModelVersion)
@@ -85,13 +85,13 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
-        """Versions with `metrics_here`, their figures on the present evaluation set."""
+        """Return the versions with `metrics_here`, their figures on the present evaluation set."""
         versions = super().get_queryset(request).defer("card").select_related("run", "parent")
         here = present_evaluations(ModelVersion.objects.all()).filter(model_version=OuterRef("pk"))
         when_made = Cast(KT("metrics__evaluation__accuracy"), FloatField())
         return versions.annotate(
             metrics_here=Subquery(here.values("metrics")[:1]),
-            # Not measured comes last where the best comes first.
+            # Versions that were not measured come last when the best come first.
             by_accuracy=Coalesce(Subquery(here.values("accuracy")[:1]), Value(-1.0)),
             by_accuracy_when_made=Coalesce(when_made, Value(-1.0)),
         )
@@ -124,8 +124,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     def confusion(self, version: ModelVersion) -> str:
         from supervision.pictures.charts import confusion_matrix_svg
 
-        measured = version_figures(version)
-        metrics = measured.metrics or version.metrics.get("evaluation")
+        metrics = version_figures(version).metrics or version.metrics.get("evaluation")
         if not metrics:
             return NOT_MEASURED
         picture = confusion_matrix_svg(metrics["confusion"], version.labels)
@@ -152,7 +151,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             ((name, file["size"], file["sha256"]) for name, file in version.files.items()),
         )
 
-    @admin.display(description="history of its stages")
+    @admin.display(description="stage history")
     def history(self, version: ModelVersion) -> str:
         return format_html_join(
             "",
@@ -162,7 +161,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
                     transition.from_stage,
                     transition.to_stage,
                     localize(localtime(transition.created_at)),
-                    transition.by or "the terminal",
+                    transition.by or "somebody at the terminal",
                     transition.reason,
                     gate_text(transition),
                 )
@@ -194,12 +193,15 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         return promotion_page(request, version, self.admin_site.each_context(request))
 
     def rollback(self, request: HttpRequest) -> HttpResponse:
-        """Undo the last promotion, unless another one came between: `leaving` is what Bob saw."""
+        """Undo the last promotion, unless another version has replaced the one that Bob saw.
+
+        The form's `leaving` is the id of the version that was in production on his page.
+        """
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         leaving = production_version()
         if leaving is not None and request.POST.get("leaving") != str(leaving.pk):
-            messages.warning(request, f"Nothing was changed: {leaving} is in production by now.")
+            messages.warning(request, f"Nothing was changed: {leaving} is in production now.")
             return redirect("admin:mlmodels_modelversion_changelist")
         try:
             rollback_request(leaving=leaving, by=cast(User, request.user))
@@ -221,6 +223,6 @@ class StageTransitionAdmin(ReadOnlyAdmin):
     def change(self, transition: StageTransition) -> str:
         return f"{transition.from_stage} → {transition.to_stage}"
 
-    @admin.display(description="what the gate said")
+    @admin.display(description="gate")
     def gate_said(self, transition: StageTransition) -> str:
         return gate_text(transition)

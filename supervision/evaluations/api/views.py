@@ -1,4 +1,4 @@
-"""Model versions: the list, the switch, and back."""
+"""API of model versions: their list, promotion and rollback."""
 
 from typing import Any, cast
 
@@ -22,25 +22,26 @@ REFUSALS = ("being_measured", "gate_failed", "nothing_to_roll_back_to")
 
 
 class NotPromoted(APIException):
-    """A promotion that was refused, in the API's shape."""
+    """A refused promotion or rollback, as an API error."""
 
     status_code = 409
 
     def __init__(self, refused: PromotionRefused) -> None:
         if refused.code == "being_measured":
-            self.wait = 2  # DRF makes it the header Retry-After
+            self.wait = 2  # DRF sends it as the header Retry-After
         super().__init__(detail=refused.detail, code=refused.code)
 
 
 class AccuracySerializer(serializers.Serializer):
-    """Shares from 0 to 1."""
+    """Figures of a version, as shares from 0 to 1; `n` is the number of photos."""
 
     accuracy = serializers.FloatField()
     ci95 = serializers.ListField(child=serializers.FloatField(), min_length=2, max_length=2)
     n = serializers.IntegerField()
     ece = serializers.FloatField()
     measured = serializers.ChoiceField(
-        ["here", "at_training"], help_text="On the evaluation set that is here, or by the card."
+        ["here", "at_training"],
+        help_text="On the present evaluation set, or by the version's card.",
     )
 
 
@@ -50,8 +51,9 @@ class FileSerializer(serializers.Serializer):
 
 
 class ModelVersionSerializer(serializers.ModelSerializer):
-    """`evaluations` in the context: those on the present evaluation set, by version."""
+    """A model version with its figures."""
 
+    # The context's `evaluations` has the metrics on the present evaluation set, by version id.
     metrics = serializers.SerializerMethodField()
     files = serializers.SerializerMethodField()
 
@@ -87,9 +89,9 @@ class ModelVersionSerializer(serializers.ModelSerializer):
 
 
 class PromotionRequestSerializer(serializers.Serializer):
-    reason = serializers.CharField(max_length=2000, help_text="Why; it stays in the history.")
+    reason = serializers.CharField(max_length=2000, help_text="Why; the history keeps it.")
     override = serializers.BooleanField(
-        default=False, help_text="Promote although the gate says no; this is recorded."
+        default=False, help_text="Promote although the gate refuses; this is recorded."
     )
 
 
@@ -117,10 +119,10 @@ class ModelViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
         return super().list(request, *args, **kwargs)
 
     @extend_schema(
-        summary="Put a version into production, if the gate lets it",
+        summary="Put a version into production if the gate allows it",
         description=(
             "The gate compares the version with the one in production on the evaluation photos. "
-            "While a worker still measures them the answer is 409 `being_measured`: ask again "
+            "While a worker still measures them, the answer is 409 `being_measured`: try again "
             "after `Retry-After` seconds. A version that is in production already stays there."
         ),
         request=PromotionRequestSerializer,
@@ -129,10 +131,12 @@ class ModelViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
     @action(detail=True, methods=["post"])
     def promote(self, request: Request, pk: str) -> Response:
         version = self.get_object()
-        asked = PromotionRequestSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        serializer = PromotionRequestSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         try:
-            promotion_request(version=version, by=cast(User, request.user), **asked.validated_data)
+            promotion_request(
+                version=version, by=cast(User, request.user), **serializer.validated_data
+            )
         except PromotionRefused as refused:
             raise NotPromoted(refused) from refused
         version.refresh_from_db()
@@ -140,19 +144,21 @@ class ModelViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
 
     @extend_schema(
         summary="Put back the version that was in production before",
-        description="A second rollback goes further back; none puts back what was taken out.",
+        description=(
+            "A second rollback goes further back; none puts back a version that was rolled back."
+        ),
         request=RollbackRequestSerializer,
         responses={200: ModelVersionSerializer, 409: REFUSED},
     )
     @action(detail=False, methods=["post"])
     def rollback(self, request: Request) -> Response:
-        asked = RollbackRequestSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        serializer = RollbackRequestSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         try:
             rollback_request(
                 leaving=production_version(),
                 by=cast(User, request.user),
-                **asked.validated_data,
+                **serializer.validated_data,
             )
         except PromotionRefused as refused:
             raise NotPromoted(refused) from refused

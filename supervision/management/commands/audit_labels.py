@@ -10,20 +10,21 @@ from mlmodels.ml.backbone import BackboneUnavailable
 from mlmodels.ml.preprocessing import PhotoError
 from supervision.datasets.selectors import TooFewPhotos
 from supervision.models import LabelDoubt
-from supervision.review.label_audit import labels_audit
+from supervision.review.label_audit import audit_labels
 
 SHOWN = 30
 
 
 class Command(BaseCommand):
     help = (
-        "Lists the training and evaluation photos whose label networks that were not trained on "
-        "them doubt most. The admin shows all of them with pictures: Photos, filter “label”."
+        "Lists the training and evaluation photos with the most doubtful labels, according to "
+        "networks that were not trained on them. The admin shows those whose label is doubted "
+        "with pictures: Photos, filter “audit doubts the label”."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--first", type=int, default=SHOWN, metavar="N", help=f"list so many ({SHOWN})"
+            "--first", type=int, default=SHOWN, metavar="N", help=f"how many ({SHOWN})"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -35,23 +36,23 @@ class Command(BaseCommand):
 
         try:
             with bar:
-                audit = labels_audit(on_photos=show)
+                audit = audit_labels(on_photos=show)
         except (TooFewPhotos, BackboneUnavailable) as error:
             raise CommandError(str(error)) from error
         except (PhotoError, OSError) as error:
             raise CommandError(
                 f"Nothing was audited: a photo cannot be read ({error}). Restore it from a backup, "
-                "or exclude it in the admin, and start again: what was computed is kept."
+                "or exclude it in the admin, then start again: computed features are kept."
             ) from error
         doubts = LabelDoubt.objects.select_related("photo", "label", "likelier")
         for row in doubts.order_by("-doubt", "photo__sha256")[: max(0, options["first"])]:
             name = row.photo.origin or row.photo.sha256[:12]
-            rather = "" if row.likelier == row.label else f", rather {row.likelier}"
+            likelier = "" if row.likelier == row.label else f", likelier {row.likelier}"
             self.stdout.write(
-                f"{row.doubt:6.1%}  {row.photo.split:<10}  {name}: {row.label}{rather}"
+                f"{row.doubt:6.1%}  {row.photo.split:<10}  {name}: {row.label}{likelier}"
             )
         for name, count in audit.left_out.items():
-            self.stderr.write(f"{name} was left out: its {count} photos are of too few finds.")
+            self.stderr.write(f"{name} was left out: its {count} photos show too few finds.")
         doubted = doubts.exclude(likelier=F("label")).count()
         self.stdout.write(
             f"{audit.photos} photos audited; another species is likelier for {doubted}."

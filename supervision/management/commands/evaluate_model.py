@@ -28,7 +28,9 @@ class Command(BaseCommand):
                 name=options["name"], version=options["version"]
             ).first()
         if version is None:
-            raise CommandError("There is no such version. The admin lists those that there are.")
+            raise CommandError(
+                "There is no such version. The admin lists all versions (Model versions)."
+            )
         held_out = evaluation_set(version.labels)
         if held_out is None:
             raise CommandError(

@@ -17,8 +17,8 @@ from supervision.datasets.services import evaluation_set_freeze
 
 class Command(BaseCommand):
     help = (
-        "Imports labelled photos from a folder with one subfolder a species (Amanita_muscaria). "
-        "Safe to repeat. A file named by a number is taken for that Mushroom Observer image. "
+        "Imports labelled photos from a folder with one subfolder per species (Amanita_muscaria). "
+        "Safe to repeat. If a file's name is a number, it is the id of a Mushroom Observer image. "
         "The first import of evaluation photos freezes them as evaluation set 1."
     )
 
@@ -30,39 +30,41 @@ class Command(BaseCommand):
         parser.add_argument(
             "--allow-resembling",
             action="store_true",
-            help="import photos, too, that resemble one of the other split or show the same find",
+            help="also import photos that resemble one of the other split or show the same find",
         )
         parser.add_argument(
             "--new-version",
             metavar="REASON",
             help="import evaluation photos although a set is frozen, and freeze a new version of "
-            "it; say why",
+            "it for this reason",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         split, reason = options["split"], (options["new_version"] or "").strip()
         is_evaluation = split == Photo.Split.EVALUATION
         if is_evaluation:
-            self._check_may_grow(reason)
+            self._check_not_frozen(reason)
         elif options["new_version"] is not None:
-            raise CommandError("--new-version is about evaluation photos: --split evaluation.")
+            raise CommandError(
+                "--new-version is for evaluation photos only: use --split evaluation."
+            )
         files = self._labelled_files(options["folder"])
         outcomes: Counter[str] = Counter()
-        told: dict[str, list[str]] = defaultdict(list)
+        notes: dict[str, list[str]] = defaultdict(list)
         for path, label in tqdm(files, unit="photo", file=sys.stderr, disable=None):
             try:
                 photo = _import(path, label, split, options["allow_resembling"])
             except (PhotoError, OSError) as error:
                 outcome = "broken"
-                told["broken, skipped"].append(f"{path}: {error}")
+                notes["broken, skipped"].append(f"{path}: {error}")
             else:
                 outcome = photo.outcome
                 if outcome == ImportOutcome.NEW and photo.resembles:
-                    told["imported, though near the other split"].append(_resembling(path, photo))
+                    notes["imported, though near the other split"].append(_resembling(path, photo))
                 elif outcome not in (ImportOutcome.NEW, ImportOutcome.KNOWN):
-                    told[f"{outcome}, skipped"].append(_resembling(path, photo))
+                    notes[f"{outcome}, skipped"].append(_resembling(path, photo))
             outcomes[outcome] += 1
-        for heading, lines in told.items():
+        for heading, lines in notes.items():
             self.stderr.write(f"{heading}:")
             for line in lines:
                 self.stderr.write(f"  {line}")
@@ -70,21 +72,22 @@ class Command(BaseCommand):
         in_split = Photo.objects.filter(split=split).count()
         self.stdout.write(f"{summary}. There are {in_split} {split} photos now.")
         if ImportOutcome.RESEMBLES_OTHER_SPLIT in outcomes:
-            version = " (with --new-version: the others are frozen now)" if is_evaluation else ""
+            more = " and --new-version (the others are frozen now)" if is_evaluation else ""
             self.stdout.write(
-                f"--allow-resembling imports those that resemble the other split, too{version}."
+                f"To import also those that resemble the other split: --allow-resembling{more}."
             )
         if is_evaluation:
             self._freeze(reason or f"The first import: {options['folder'].resolve().name}")
 
-    def _check_may_grow(self, reason: str) -> None:
+    def _check_not_frozen(self, reason: str) -> None:
+        """Raise CommandError if a set is frozen and there is no reason for a new version."""
         frozen = current_evaluation_set()
         if frozen is not None and not reason:
             raise CommandError(
-                f"Nothing was imported: {frozen} is frozen since {frozen.created_at:%Y-%m-%d}, so "
-                "that what is measured on it compares. If the photos are to be measured on from "
-                'now on, say why: --new-version "60 photos of 2026". It makes version '
-                f"{frozen.version + 1}."
+                f"Nothing was imported: {frozen} was frozen on {frozen.created_at:%Y-%m-%d}, so "
+                "that accuracies on it compare. To import the photos and freeze version "
+                f"{frozen.version + 1} with them, give a reason: "
+                '--new-version "60 photos of 2026".'
             )
 
     def _freeze(self, reason: str) -> None:
@@ -105,12 +108,12 @@ class Command(BaseCommand):
         for subfolder in sorted(path for path in folder.iterdir() if path.is_dir()):
             label = species.get(subfolder.name.replace("_", " "))
             if label is None:
-                self.stderr.write(f"{subfolder} is no known species, skipped.")
+                self.stderr.write(f"{subfolder} is not a known species, skipped.")
                 continue
             files += [(path, label) for path in sorted(subfolder.iterdir()) if path.is_file()]
         if not files:
             raise CommandError(
-                f"{folder} has no photos in folders named by a species: {', '.join(species)}."
+                f"{folder} has no photos in folders named after a species: {', '.join(species)}."
             )
         return files
 
@@ -129,7 +132,7 @@ def _import(path: Path, label: Species, split: str, allow_resembling: bool) -> I
 
 
 def _resembling(path: Path, photo: ImportResult) -> str:
-    """Say which photos of the other split this one resembles, and how."""
+    """Return a line that says which photos of the other split this one resembles, and how."""
     if not photo.resembles:
         return str(path)
     return f"{path}: " + "; ".join(_likeness(other) for other in photo.resembles)
@@ -137,7 +140,7 @@ def _resembling(path: Path, photo: ImportResult) -> str:
 
 def _likeness(other: Photo) -> str:
     name = f"{other.origin or other} ({other.label}, {other.split})"
-    distance: int = other.distance  # type: ignore[attr-defined]  # photos_resembling's
+    distance: int = other.distance  # type: ignore[attr-defined]  # set by photos_resembling
     if distance <= NEAR_DUPLICATE_BITS:
         return f"looks like {name}, {distance} of 64 bits differ"
     return f"shows the same find as {name}"

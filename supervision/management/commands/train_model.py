@@ -13,7 +13,13 @@ from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
 from supervision.datasets.selectors import TooFewPhotos
 from supervision.evaluations.report import evaluation_report
-from supervision.trainings.services import MAX_EPOCHS, MAX_SEED, RunUnderWay, run_begin, run_work
+from supervision.trainings.services import (
+    MAX_EPOCHS,
+    MAX_SEED,
+    AnotherRunRunning,
+    run_begin,
+    run_work,
+)
 
 BOUNDS = {
     "variables": (1, TRAINABLE_LAYERS),
@@ -27,31 +33,32 @@ BOUNDS = {
 class Command(BaseCommand):
     help = (
         "Trains a new model version from ImageNet's weights on the most recent training photos, in "
-        "this process. It is a run like any other, and waits in Staging until it is promoted."
+        "this process. The training is a run like any other; its version stays in Staging until it "
+        "is promoted."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         texts = {
-            "variables": "layers with weights to train, from the output",
+            "variables": "layers with weights to train, counted from the output",
             "epochs": "passes over the photos",
             "views": "augmented views of each photo",
-            "seed": "the same seed, the same result",
+            "seed": "the same seed gives the same result",
             "minutes": "the time budget",
         }
-        for name, (least, most) in BOUNDS.items():
+        for name, (minimum, maximum) in BOUNDS.items():
             parser.add_argument(
-                f"--{name}", type=int, help=f"{texts[name]}: {least} to {most}", metavar="N"
+                f"--{name}", type=int, help=f"{texts[name]}: {minimum} to {maximum}", metavar="N"
             )
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = {name: options[name] for name in BOUNDS if options[name] is not None}
         for name, number in chosen.items():
-            least, most = BOUNDS[name]
-            if not least <= number <= most:
-                raise CommandError(f"--{name} takes a whole number from {least} to {most}.")
+            minimum, maximum = BOUNDS[name]
+            if not minimum <= number <= maximum:
+                raise CommandError(f"--{name} takes a whole number from {minimum} to {maximum}.")
         try:
             run = run_begin(parameters=chosen)
-        except (TooFewPhotos, RunUnderWay) as error:
+        except (TooFewPhotos, AnotherRunRunning) as error:
             raise CommandError(str(error)) from error
         try:
             self._work(run)
@@ -63,7 +70,9 @@ class Command(BaseCommand):
             raise CommandError(f"Run {run.pk} was cancelled.") from interrupt
         run.refresh_from_db()
         if run.status != TrainingRun.Status.SUCCEEDED:
-            raise CommandError(f"Run {run.pk} has {run.status}. {run.error}".rstrip())
+            raise CommandError(
+                f"Run {run.pk} did not succeed (status: {run.status}). {run.error}".rstrip()
+            )
         self._print_result(run.model_version)
 
     def _work(self, run: TrainingRun) -> None:
@@ -85,7 +94,7 @@ class Command(BaseCommand):
 
     def _print_result(self, version: ModelVersion) -> None:
         folder = shlex.quote(str(version.folder))
-        self.stdout.write(f"{version} is in Staging. To put it into service:")
+        self.stdout.write(f"{version} is in Staging. To promote it:")
         self.stdout.write(f"  ./champipy register_model {folder} --promote")
         if "evaluation" in version.metrics:
             self.stdout.write(evaluation_report(version.metrics["evaluation"], version.labels))

@@ -1,4 +1,4 @@
-"""Alerts: what is wrong since when, keeping one quiet, and checking at once."""
+"""Admin pages of alerts: the list, acknowledging alerts, and starting the checks."""
 
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ class MessageInline(admin.TabularInline):
     can_delete = False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True  # to whom may see the alert
+        return True  # for everyone who may see the alert
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -59,7 +59,7 @@ class AlertAdmin(ReadOnlyAdmin):
         return alerts_listed()
 
     def get_ordering(self, request: HttpRequest) -> tuple[()]:
-        return ()  # that of `alerts_listed`: the open ones first
+        return ()  # the order of `alerts_listed`: open ones first
 
     @admin.display(description="what happened")
     def summary(self, alert: Alert) -> str:
@@ -69,11 +69,11 @@ class AlertAdmin(ReadOnlyAdmin):
     def advice(self, alert: Alert) -> str:
         return alert_advice(alert)
 
-    @admin.action(description="Acknowledge: keep quiet until it resolves itself")
+    @admin.action(description="Acknowledge: keep quiet until resolved")
     def acknowledge_selected(self, request: HttpRequest, alerts: QuerySet[Alert]) -> None:
         for alert in alerts:
             alert_acknowledge(alert=alert, by=cast(User, request.user))
-        messages.success(request, "They stay in this list until they resolve themselves.")
+        messages.success(request, "The alerts stay quiet until they are resolved.")
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -90,24 +90,24 @@ class AlertAdmin(ReadOnlyAdmin):
         ]
 
     def check_now(self, request: HttpRequest) -> HttpResponse:
-        """Have a worker carry out all checks."""
+        """Send all checks to a worker."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         self._check_may_see(request)
         if all(check_request(kind=kind) for kind in Check.Kind):
             messages.success(
                 request,
-                "A worker checks now. Reload this page to see what it found: where the model has "
-                "to be measured first, in half a minute.",
+                "A worker checks now. Reload this page to see the result; if the model has to be "
+                "measured first, that takes half a minute.",
             )
         else:
             messages.error(
-                request, "The broker does not answer, so nothing is checked: ./champipy status"
+                request, "Nothing was checked: the broker does not answer. Run ./champipy status."
             )
         return redirect("admin:supervision_alert_changelist")
 
     def acknowledge(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Keep one alert quiet: the banner's button."""
+        """Acknowledge one alert, for the button in the banner."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         self._check_may_see(request)

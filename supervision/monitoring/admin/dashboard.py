@@ -1,4 +1,4 @@
-"""Bob's page: the top of the admin's first page, filled by the template tag `dashboard`."""
+"""The dashboard at the top of the admin's index page, filled by the template tag `dashboard`."""
 
 import shutil
 from datetime import time
@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.utils import timezone
 
-from common.wording import bytes_in_words
+from common.wording import format_bytes
 from supervision.monitoring.dashboard import (
     ProductionPeriod,
     home_bytes,
@@ -27,21 +27,21 @@ from supervision.trainings.admin.progress import recent_runs
 LAST_PREDICTIONS = 100
 DAYS = 30
 
-# Not a template named admin/index.html: the pages of single apps extend that one.
+# Not named admin/index.html: the index pages of single apps extend the template of that name.
 admin.site.index_template = "admin/supervision/dashboard.html"
 
 
 def dashboard_context() -> dict[str, Any]:
-    """Return everything that the page shows."""
-    past = production_periods()
-    current = past[-1] if past else None
+    """Return everything that the dashboard shows."""
+    periods = production_periods()
+    current = periods[-1] if periods else None
     mean_score, counted = mean_best_score(LAST_PREDICTIONS)
     days = predictions_by_day(DAYS)
     return {
         "production": current,
         "measured": _measured(current),
         "target": settings.CHAMPIPY_TARGET_ACCURACY,
-        "accuracy_picture": _accuracy_picture(past),
+        "accuracy_picture": _accuracy_picture(periods),
         "mean_score": mean_score,
         "counted": counted,
         "new_photos": new_photo_count(current.began) if current else None,
@@ -71,17 +71,17 @@ def _measured(current: ProductionPeriod | None) -> dict[str, Any] | None:
     }
 
 
-def _accuracy_picture(past: list[ProductionPeriod]) -> str:
-    """Return the accuracy over time, or nothing where none was measured.
+def _accuracy_picture(periods: list[ProductionPeriod]) -> str:
+    """Return a chart of the accuracy over time; an empty string if none was measured.
 
-    It ends with today, so that it stays the same, and need not be drawn again, until tomorrow.
+    Its time axis ends with today's last moment, so that it is not drawn again before tomorrow.
     """
     points = [
         AccuracyPoint(at=one.at, accuracy=one.accuracy, low=one.low, high=one.high)
-        for period in past
+        for period in periods
         for one in period.measured
     ]
-    changes = [VersionChange(at=period.began, version=str(period.version)) for period in past]
+    changes = [VersionChange(at=period.began, version=str(period.version)) for period in periods]
     if not points:
         return ""
     today = timezone.localtime().combine(timezone.localdate(), time.max)
@@ -97,7 +97,7 @@ def _disk() -> dict[str, Any]:
     sizes = home_bytes()
     free = shutil.disk_usage(settings.CHAMPIPY_HOME).free
     return {
-        "total": bytes_in_words(sum(sizes.values())),
-        "parts": [(name, bytes_in_words(size)) for name, size in sizes.items()],
-        "free": bytes_in_words(free),
+        "total": format_bytes(sum(sizes.values())),
+        "parts": [(name, format_bytes(size)) for name, size in sizes.items()],
+        "free": format_bytes(free),
     }

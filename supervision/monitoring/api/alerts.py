@@ -1,4 +1,4 @@
-"""Alerts: the list, and keeping one quiet."""
+"""API of alerts: list them, and acknowledge one."""
 
 from typing import Any, cast
 
@@ -78,8 +78,8 @@ class AlertViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
         return super().list(request, *args, **kwargs)
 
     @extend_schema(
-        summary="Keep an alert quiet until it resolves itself",
-        description="One that was acknowledged or resolved before stays as it is.",
+        summary="Acknowledge an alert: keep it quiet until it is resolved",
+        description="An alert that is already acknowledged or resolved does not change.",
         request=None,
         responses=AlertSerializer,
     )

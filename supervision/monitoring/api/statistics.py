@@ -1,4 +1,4 @@
-"""How good the model in production is, how sure it has been lately, how many photos are new."""
+"""API of statistics: the model's accuracy, the mean of recent scores, and new photos."""
 
 import threading
 from typing import Any
@@ -22,14 +22,14 @@ from predictions.api.serializers import ModelNameSerializer
 from predictions.errors import FAILURES
 from supervision.datasets.selectors import evaluation_set_sha256
 from supervision.evaluations.on_demand import EvaluationProgress, evaluation_wait
-from supervision.evaluations.selectors import evaluation_stored
+from supervision.evaluations.selectors import stored_evaluation
 from supervision.models import Evaluation
 from supervision.monitoring.selectors import mean_best_score, new_photo_count, stage_since
 
 MAX_PREDICTIONS = 1000
 RETRY_AFTER_S = 5
-_waiting = threading.BoundedSemaphore(4)
-"""How many requests may wait for an evaluation: web's other threads are for predictions."""
+_wait_slots = threading.BoundedSemaphore(4)
+"""Limits how many requests wait for an evaluation: web needs its other threads for predictions."""
 
 
 class NoActiveModel(APIException):
@@ -39,7 +39,7 @@ class NoActiveModel(APIException):
 
 
 class EvaluationFailed(APIException):
-    """A worker could not evaluate the model, or none can be asked."""
+    """A worker could not evaluate the model, or no worker could be reached."""
 
     status_code = 503
     default_code = "evaluation_failed"
@@ -65,19 +65,20 @@ class ModelAccuracySerializer(serializers.Serializer):
     target = serializers.FloatField()
     meets_target = serializers.BooleanField()
     model = ModelNameSerializer()
-    evaluation_set = serializers.CharField(help_text="The hash that names the set.")
+    evaluation_set = serializers.CharField(help_text="The SHA-256 that identifies the set.")
     per_species = SpeciesAccuracySerializer(many=True)
     evaluated_at = serializers.DateTimeField(
-        allow_null=True, help_text="Null at training: the card does not say."
+        allow_null=True, help_text="Null for `at_training`: the model card does not record it."
     )
     measured = serializers.ChoiceField(
-        ["here", "at_training"], help_text="On the evaluation set that is here, or by the card."
+        ["here", "at_training"],
+        help_text="`here`: on the current evaluation set; `at_training`: from the model card.",
     )
 
 
 class EvaluatingSerializer(serializers.Serializer):
     status = serializers.CharField(help_text="`evaluating`.")
-    done = serializers.IntegerField(help_text="Photos that were scored so far.")
+    done = serializers.IntegerField(help_text="Photos scored so far.")
     total = serializers.IntegerField()
 
 
@@ -90,12 +91,13 @@ class AccuracyView(APIView):
 
     @extend_schema(
         operation_id="accuracy",
-        summary="How good the model in production is on the evaluation photos",
+        summary="Accuracy of the model in production on the evaluation photos",
         parameters=[PREFER],
         responses={
             200: ModelAccuracySerializer,
             202: OpenApiResponse(
-                EvaluatingSerializer, description="A worker evaluates it: ask again at `Location`."
+                EvaluatingSerializer,
+                description="A worker evaluates the model: ask again at `Location`.",
             ),
             404: error_response("NoEvaluationSet", ["no_evaluation_set"]),
             503: error_response("NoAccuracy", ["no_active_model", "evaluation_failed"]),
@@ -105,29 +107,30 @@ class AccuracyView(APIView):
         version = production_version()
         if version is None:
             raise NoActiveModel
-        named = evaluation_set_sha256(version.labels)
-        if named is None:
+        identity = evaluation_set_sha256(version.labels)
+        if identity is None:
             return Response(self._at_training(version))
-        evaluation = evaluation_stored(version, named[0])
+        set_sha256, photo_count = identity
+        evaluation = stored_evaluation(version, set_sha256)
         if evaluation is not None:
             return Response(self._here(version, evaluation))
         wait_s = wait_preferred(request.headers.get("Prefer", ""))
-        is_waiting = bool(wait_s) and _waiting.acquire(blocking=False)
+        is_waiting = bool(wait_s) and _wait_slots.acquire(blocking=False)
         try:
-            under_way = evaluation_wait(version=version, timeout_s=wait_s if is_waiting else 0)
+            progress = evaluation_wait(version=version, timeout_s=wait_s if is_waiting else 0)
         finally:
             if is_waiting:
-                _waiting.release()
-        evaluation = evaluation_stored(version, named[0])
+                _wait_slots.release()
+        evaluation = stored_evaluation(version, set_sha256)
         if evaluation is None:
-            return self._evaluating(under_way or EvaluationProgress(done=0, total=named[1]))
+            return self._evaluating(progress or EvaluationProgress(done=0, total=photo_count))
         return Response(self._here(version, evaluation))
 
-    def _evaluating(self, under_way: EvaluationProgress) -> Response:
-        if under_way.error:
-            raise EvaluationFailed(under_way.error)
+    def _evaluating(self, progress: EvaluationProgress) -> Response:
+        if progress.error:
+            raise EvaluationFailed(progress.error)
         headers = {"Location": reverse("accuracy"), "Retry-After": str(RETRY_AFTER_S)}
-        body = {"status": "evaluating", "done": under_way.done, "total": under_way.total}
+        body = {"status": "evaluating", "done": progress.done, "total": progress.total}
         return Response(body, status=202, headers=headers)
 
     def _here(self, version: ModelVersion, evaluation: Evaluation) -> dict[str, Any]:
@@ -146,7 +149,7 @@ class AccuracyView(APIView):
         return answer | {"evaluated_at": None, "measured": "at_training"}
 
     def _answer(self, version: ModelVersion, metrics: dict[str, Any]) -> dict[str, Any]:
-        """Return the figures (shares from 0 to 1) as the contract has them, in percent."""
+        """Return the answer's figures, in percent, from `metrics`, which has shares from 0 to 1."""
         accuracy, target = _percent(metrics["accuracy"]), settings.CHAMPIPY_TARGET_ACCURACY
         return {
             "accuracy": accuracy,
@@ -172,17 +175,17 @@ class LastPredictionsQuery(serializers.Serializer):
         default=10,
         min_value=1,
         max_value=MAX_PREDICTIONS,
-        help_text=f"From 1 to {MAX_PREDICTIONS}; how many of the last answered ones count.",
+        help_text=f"How many of the last answered predictions to average: 1 to {MAX_PREDICTIONS}.",
     )
 
 
 class MeanScoreSerializer(serializers.Serializer):
     mean_score = serializers.FloatField(
-        allow_null=True, help_text="Percent; null where no prediction has been answered yet."
+        allow_null=True, help_text="Percent; null if no prediction has been answered yet."
     )
     requested = serializers.IntegerField()
-    counted = serializers.IntegerField(help_text="How many there were, up to `requested`.")
-    detail = serializers.CharField(required=False, help_text="Where there is none: that.")
+    counted = serializers.IntegerField(help_text="Predictions averaged, at most `requested`.")
+    detail = serializers.CharField(required=False, help_text="Only without a mean: the reason.")
 
 
 class LastPredictionsView(APIView):
@@ -190,14 +193,14 @@ class LastPredictionsView(APIView):
 
     @extend_schema(
         operation_id="past_pred_acc",
-        summary="The mean best score of the last predictions, everybody's",
+        summary="Mean best score of the last predictions of all users",
         parameters=[LastPredictionsQuery],
         responses=MeanScoreSerializer,
     )
     def get(self, request: Request) -> Response:
-        asked = LastPredictionsQuery(data=request.query_params.dict())
-        asked.is_valid(raise_exception=True)
-        requested = asked.validated_data["nb_last_preds"]
+        query = LastPredictionsQuery(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        requested = query.validated_data["nb_last_preds"]
         mean, counted = mean_best_score(requested)
         body = {"mean_score": mean, "requested": requested, "counted": counted}
         if not counted:
@@ -210,7 +213,7 @@ class NewPhotosQuery(serializers.Serializer):
     stage = serializers.CharField(
         default=ModelVersion.Stage.PRODUCTION,
         max_length=20,
-        help_text="None, Staging, Production or Archived; of several versions the newest counts.",
+        help_text="None, Staging, Production or Archived; its newest version counts.",
     )
 
 
@@ -220,9 +223,9 @@ class VersionSerializer(ModelNameSerializer):
 
 class NewPhotosSerializer(serializers.Serializer):
     nb_new_img = serializers.IntegerField()
-    since = serializers.DateTimeField(help_text="When the version came into its stage.")
+    since = serializers.DateTimeField(help_text="When the version entered its stage.")
     model = VersionSerializer()
-    target = serializers.IntegerField(help_text="From how many on a new training is due.")
+    target = serializers.IntegerField(help_text="New photos at which a training is due.")
 
 
 class NewPhotosView(APIView):
@@ -230,7 +233,7 @@ class NewPhotosView(APIView):
 
     @extend_schema(
         operation_id="nb_new_img",
-        summary="How many training photos have come in since a version went into its stage",
+        summary="Number of training photos added since a version entered its stage",
         parameters=[NewPhotosQuery],
         responses={
             200: NewPhotosSerializer,
@@ -238,13 +241,15 @@ class NewPhotosView(APIView):
         },
     )
     def get(self, request: Request) -> Response:
-        asked = NewPhotosQuery(data=request.query_params.dict())
-        asked.is_valid(raise_exception=True)
-        name, stage = asked.validated_data["model_name"], asked.validated_data["stage"]
+        query = NewPhotosQuery(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        name, stage = query.validated_data["model_name"], query.validated_data["stage"]
         version = version_in_stage(name=name, stage=stage)
         if version is None:
-            there = ", ".join(" in ".join(pair) for pair in stages_in_use()) or "none"
-            raise NotFound(f"There is no version of {name!r} in {stage!r}. There are: {there}.")
+            existing = ", ".join(" in ".join(pair) for pair in stages_in_use()) or "none"
+            raise NotFound(
+                f"There is no version of {name!r} in the stage {stage!r}. Existing: {existing}."
+            )
         since = stage_since(version)
         return Response(
             {

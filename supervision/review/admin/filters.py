@@ -1,4 +1,4 @@
-"""By what the photos to review can be chosen."""
+"""Filters of the list of photos to review."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from mlmodels.models import Species
 from predictions.models import Photo
 from supervision.datasets.selectors import REVIEWED
-from supervision.review.selectors import where_label_is_doubted, where_versions_disagree
+from supervision.review.selectors import filter_disagreements, filter_doubted_labels
 
 
 class ReviewFilter(admin.SimpleListFilter):
@@ -19,7 +19,7 @@ class ReviewFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
-            ("waiting", "unreviewed: a model's word alone"),
+            ("waiting", "unreviewed: named by a model only"),
             ("reviewed", "confirmed or corrected"),
             ("excluded", "excluded"),
         ]
@@ -49,12 +49,12 @@ class DoubtFilter(admin.SimpleListFilter):
         if self.value() == "score":
             return queryset.filter(best_score__lte=settings.CHAMPIPY_KEEP_SCORE)
         if self.value() == "versions":
-            return where_versions_disagree(queryset)
-        return where_label_is_doubted(queryset) if self.value() == "label" else queryset
+            return filter_disagreements(queryset)
+        return filter_doubted_labels(queryset) if self.value() == "label" else queryset
 
 
 class SpeciesFilter(admin.SimpleListFilter):
-    """By what is believed: a photo without a label has a species, too."""
+    """Filters by believed species, which photos without a label have, too."""
 
     title = "species"
     parameter_name = "species"

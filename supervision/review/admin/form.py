@@ -1,8 +1,8 @@
-"""What a form of the review asks for.
+"""Parses and applies the form of the review pages.
 
-Fields: `verdict` (confirm, correct, exclude), for "correct" the `species`, and `photo`, again and
-again; or `one`, a button's "VERDICT:PHOTO". A photo is "ID:SPECIES" with the species that the page
-showed: what is confirmed is what was seen, whatever has been written since.
+Fields: `verdict` (confirm, correct or exclude), `species` (for "correct"), and `photo`, once or
+more; or `one`, "VERDICT:PHOTO", from the button of a card. A photo is "ID:SPECIES", with the
+species that the page showed: a confirmation confirms what was seen, even if it changed meanwhile.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ from supervision.review.services import photo_exclude, photo_label
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What an administrator says of some photos."""
+class ReviewDecision:
+    """What an administrator decided about some photos."""
 
     kind: str
     photos: Sequence[tuple[Photo, Species | None]]
-    """Each with the species that it is to have; None: it is excluded."""
+    """Each with its new species, or None to exclude it."""
 
-    def give(self, by: User) -> list[Photo]:
-        """Write it down, and return the photos as they are then."""
+    def apply(self, by: User) -> list[Photo]:
+        """Record the decision, and return the updated photos."""
         return [
             photo_exclude(photo=photo, by=by)
             if species is None
@@ -33,54 +33,59 @@ class Verdict:
             for photo, species in self.photos
         ]
 
-    def in_words(self, photos: Sequence[Photo]) -> str:
-        """Say what became of the photos."""
+    def summary(self, photos: Sequence[Photo]) -> str:
+        """Return a message for the administrator about the updated photos."""
         done = {"confirm": "confirmed", "correct": "corrected", "exclude": "excluded"}[self.kind]
         text = f"{_count(len(photos))} {done}."
         evaluation = [photo for photo in photos if photo.split == Photo.Split.EVALUATION]
         if evaluation:
             text += (
-                f" {_count(len(evaluation))} of the evaluation: the frozen set is as it was, until "
-                "you freeze a new version of it (Evaluation sets)."
+                f" This includes {_count(len(evaluation))} for evaluation: the frozen set stays "
+                "the same until you freeze a new version (Evaluation sets)."
             )
-        near = [photo for photo in photos if not photo.excluded and not photo.split]
-        if near:
+        left_out = [photo for photo in photos if not photo.excluded and not photo.split]
+        if left_out:
             text += (
-                f" {_count(len(near))} of them stay out of training: they resemble an evaluation "
-                "photo, or show the same find."
+                f" Kept out of training: {_count(len(left_out))} resembling an evaluation photo, "
+                "or showing the same find."
             )
         return text
 
 
-def review_asked(form: QueryDict) -> Verdict:
-    """Return what a form asks for; raise ValueError, for a person, where it makes no sense."""
+def parse_review_form(form: QueryDict) -> ReviewDecision:
+    """Return the decision in a form.
+
+    Raises ValueError, with a message for the administrator, if the form is incomplete or invalid.
+    """
     kind, chosen, correct = form.get("verdict", ""), form.getlist("photo"), form.get("species", "")
     if one := form.get("one"):
         kind, _, photo = one.partition(":")
         chosen = [photo]
     if kind not in ("confirm", "correct", "exclude"):
-        raise ValueError("Say what to do: confirm, correct or exclude.")
+        raise ValueError("Choose what to do: confirm, correct or exclude.")
     if not chosen:
-        raise ValueError("No photo was selected. Tick one or more, then press the button again.")
+        raise ValueError("No photo was selected. Select one or more, then press the button again.")
     shown = dict(_parse(value) for value in chosen)
     photos = Photo.objects.in_bulk(list(shown))
-    if lost := shown.keys() - photos.keys():
-        raise ValueError(f"There is no photo {min(lost)}. Reload the page.")
+    if missing := shown.keys() - photos.keys():
+        raise ValueError(f"There is no photo {min(missing)}. Reload the page.")
     species = {each.name: each for each in Species.objects.all()}
-    wanted: list[tuple[Photo, Species | None]] = []
+    decided: list[tuple[Photo, Species | None]] = []
     for pk, believed in shown.items():
         name = correct if kind == "correct" else believed
         if kind != "exclude" and name not in species:
-            said = f"{name!r} is no species that is known" if name else "no species was chosen"
-            raise ValueError(f"For photo {pk}, {said}. Choose one from the list, and Correct.")
-        wanted.append((photos[pk], None if kind == "exclude" else species[name]))
-    return Verdict(kind, wanted)
+            problem = f"{name!r} is not a known species" if name else "no species was chosen"
+            raise ValueError(
+                f"Photo {pk}: {problem}. Choose one from the list, then press Correct."
+            )
+        decided.append((photos[pk], None if kind == "exclude" else species[name]))
+    return ReviewDecision(kind, decided)
 
 
 def _parse(value: str) -> tuple[int, str]:
     pk, _, believed = value.partition(":")
     if not pk.isascii() or not pk.isdigit() or len(pk) > 18:
-        raise ValueError(f"{value[:40]!r} names no photo. Reload the page.")
+        raise ValueError(f"{value[:40]!r} does not name a photo. Reload the page.")
     return int(pk), believed
 
 

@@ -1,6 +1,6 @@
-"""Photos: what is believed of them, and an administrator's word on it, one by one or many at once.
+"""Admin pages of photos: their believed species, and the review of one or many at once.
 
-The list works without JavaScript; with it, the keyboard does (supervision/static/…/review.js).
+The list works without JavaScript; with it, there are keys, too (supervision/static/…/review.js).
 """
 
 import io
@@ -27,14 +27,14 @@ from mlmodels.ml.preprocessing import decode_photo
 from predictions.models import Photo
 from supervision.datasets.selectors import species_names
 from supervision.review.admin.filters import DoubtFilter, ReviewFilter, SpeciesFilter
-from supervision.review.admin.form import review_asked
+from supervision.review.admin.form import parse_review_form
 from supervision.review.selectors import photos_for_review
 
 CARD = "supervision/photo_card.html"
 THUMBNAIL_SIDE = 320
 PICTURE_SIDE = 1280
 PER_PAGE = 24
-"""Photos on a page: all of them, selected, are fewer fields than Django takes in a form."""
+"""Photos on a page: a form with all of them selected stays below Django's limit of fields."""
 
 
 @admin.register(Photo)
@@ -57,7 +57,7 @@ class PhotoAdmin(ReadOnlyAdmin):
         return photos_for_review()
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """Newest first; the lowest score or the greatest doubt first where that was asked for."""
+        """Sort newest first; by lowest score or greatest doubt where the filter asks for it."""
         by_doubt = {"score": ("best_score", "-id"), "label": ("-doubt__doubt", "-id")}
         return by_doubt.get(request.GET.get("doubt", ""), ("-id",))
 
@@ -85,25 +85,25 @@ class PhotoAdmin(ReadOnlyAdmin):
         ]
 
     def review(self, request: HttpRequest) -> HttpResponse:
-        """Take an administrator's word on photos; answer with the list, or with a card as JSON."""
+        """Apply an administrator's decision; return the list, or the photo's new card as JSON."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.has_view_permission(request):
             raise PermissionDenied
         wants_json = request.accepts("application/json") and not request.accepts("text/html")
         try:
-            verdict = review_asked(request.POST)
+            decision = parse_review_form(request.POST)
         except ValueError as error:
             if wants_json:
                 return HttpResponseBadRequest(str(error))
             messages.error(request, f"Nothing was changed: {error}")
             return self._back(request)
-        photos = verdict.give(cast(User, request.user))
+        photos = decision.apply(cast(User, request.user))
         if wants_json:
             photo = photos_for_review().get(pk=photos[0].pk)
             card = render_to_string(CARD, {"photo": photo}, request)
-            return JsonResponse({"html": card, "said": verdict.in_words(photos)})
-        messages.success(request, verdict.in_words(photos))
+            return JsonResponse({"html": card, "said": decision.summary(photos)})
+        messages.success(request, decision.summary(photos))
         return self._back(request)
 
     def _back(self, request: HttpRequest) -> HttpResponse:
@@ -118,7 +118,7 @@ class PhotoAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """A photo's own page: large, with every version's answer."""
+        """Show the photo's own page: the photo enlarged, with every version's answer."""
         photo = self.get_object(request, object_id)
         context = {"photo": photo, "title": f"Photo {object_id}", "species": species_names()}
         context |= extra_context or {}
@@ -131,14 +131,14 @@ class PhotoAdmin(ReadOnlyAdmin):
         return self._jpeg(request, photo_id, PICTURE_SIDE)
 
     def _jpeg(self, request: HttpRequest, photo_id: int, side: int) -> HttpResponse:
-        """A JPEG made anew from the pixels: a user's bytes never reach Bob's browser."""
+        """Return a JPEG encoded from the pixels: a user's bytes never reach Bob's browser."""
         if not self.has_view_permission(request):
             raise Http404
         try:
             photo = Photo.objects.get(pk=photo_id)
             data = photo.file.read()
         except (Photo.DoesNotExist, FileNotFoundError) as error:
-            raise Http404(f"Photo {photo_id} is not here.") from error
+            raise Http404(f"Photo {photo_id} or its file does not exist.") from error
         image = decode_photo(data)
         image.thumbnail((side, side))
         jpeg = io.BytesIO()

@@ -1,19 +1,19 @@
-/* Keeps the parts of a page that move up to date. Without it, reloading the page does the same.
+/* Keeps the live parts of a page up to date. Without this script, reload the page instead.
 
-   An element with data-live="URL" is filled every two seconds with what the URL answers,
-   {"html", "is_live"}, until that says that nothing moves any more. With data-live-reload the whole
-   page is loaded anew then: other parts of it have changed as well. */
+   Every two seconds an element with data-live="URL" is filled with the "html" of the URL's answer,
+   {"html", "is_live"}, until "is_live" is false. With data-live-reload the whole page is then
+   reloaded, because other parts of it have changed as well. */
 "use strict";
 
 const LIVE_EVERY_MS = 2000;
-const LIVE_AFTER_FAULT_MS = 10000;
+const LIVE_AFTER_ERROR_MS = 10000;
 
 async function keepLive(part) {
-    let wait = LIVE_EVERY_MS;
+    let delayMs = LIVE_EVERY_MS;
     try {
         const response = await fetch(part.dataset.live, {
             headers: { Accept: "application/json" },
-            redirect: "error", // logged out: the login page is no answer
+            redirect: "error", // when logged out: do not show the login page
         });
         if (!response.ok) {
             throw new Error(`${response.status}`);
@@ -31,9 +31,9 @@ async function keepLive(part) {
             return;
         }
     } catch {
-        wait = LIVE_AFTER_FAULT_MS; // the server restarts, the network is away: ask again later
+        delayMs = LIVE_AFTER_ERROR_MS; // server restarting or network down: try again later
     }
-    window.setTimeout(keepLive, wait, part);
+    window.setTimeout(keepLive, delayMs, part);
 }
 
 document.addEventListener("DOMContentLoaded", () => {

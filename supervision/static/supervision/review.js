@@ -1,23 +1,23 @@
-/* Review of photos by the keyboard: one card after another, each verdict sent at once.
+/* Review of photos with the keyboard: one card after another, each decision sent at once.
 
-   Without it, the same is done by ticking photos and pressing buttons. The keys stand on the page. */
+   Without JavaScript, checkboxes and buttons do the same. The page lists the keys. */
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
     const grid = document.getElementById("photo-cards");
     const form = document.getElementById("changelist-form");
-    const said = document.getElementById("review-said");
-    const everything = document.getElementById("select-all");
+    const status = document.getElementById("review-said");
+    const selectAll = document.getElementById("select-all");
     const species = [...form.elements.species.options].map((option) => option.value).slice(1);
     const url = form.querySelector("[formaction]").getAttribute("formaction");
     const cards = () => [...grid.querySelectorAll(".photo-card")];
     const keys = document.getElementById("review-keys");
     keys.hidden = false;
     keys.open = window.matchMedia("(min-width: 768px)").matches;
-    everything.parentElement.hidden = false;
-    everything.addEventListener("change", () => {
+    selectAll.parentElement.hidden = false;
+    selectAll.addEventListener("change", () => {
         for (const box of grid.querySelectorAll("[name=photo]")) {
-            box.checked = everything.checked;
+            box.checked = selectAll.checked;
         }
     });
 
@@ -28,20 +28,20 @@ document.addEventListener("DOMContentLoaded", () => {
         all[next]?.focus();
     }
 
-    function say(text, isBad) {
-        said.textContent = text;
-        said.classList.toggle("bad", isBad);
+    function showStatus(text, isBad) {
+        status.textContent = text;
+        status.classList.toggle("bad", isBad);
     }
 
-    // Photos whose verdict is on its way: a key pressed twice is one verdict.
-    const underWay = new Set();
+    // Photos whose decision is being sent: a key pressed twice sends one decision.
+    const sending = new Set();
 
-    async function judge(card, verdict, name) {
+    async function sendDecision(card, verdict, name) {
         const photo = card.dataset.photo;
-        if (underWay.has(photo)) {
+        if (sending.has(photo)) {
             return;
         }
-        underWay.add(photo);
+        sending.add(photo);
         const body = new URLSearchParams({ verdict, photo, species: name });
         try {
             const response = await fetch(url, {
@@ -51,26 +51,26 @@ document.addEventListener("DOMContentLoaded", () => {
                     "X-CSRFToken": form.elements.csrfmiddlewaretoken.value,
                 },
                 body,
-                redirect: "error", // logged out: the login page is no answer
+                redirect: "error", // when logged out: the login page is not an answer
             });
             if (!response.ok) {
                 throw new Error(response.status === 400 ? await response.text() : `HTTP ${response.status}`);
             }
-            const { html, said: words } = await response.json();
-            const fresh = document.createElement("template");
-            fresh.innerHTML = html.trim();
-            const replacement = fresh.content.firstElementChild;
+            const { html, said: message } = await response.json();
+            const template = document.createElement("template");
+            template.innerHTML = html.trim();
+            const replacement = template.content.firstElementChild;
             const hadFocus = document.activeElement === card;
             replacement.classList.add("just-done");
             card.replaceWith(replacement);
             if (hadFocus) {
                 replacement.focus();
             }
-            say(`Photo ${photo.split(":")[0]}: ${words}`, false);
+            showStatus(`Photo ${photo.split(":")[0]}: ${message}`, false);
         } catch (error) {
-            say(`Photo ${photo.split(":")[0]} was not changed: ${error.message} Reload the page.`, true);
+            showStatus(`Photo ${photo.split(":")[0]} was not changed: ${error.message} Reload the page.`, true);
         } finally {
-            underWay.delete(photo);
+            sending.delete(photo);
         }
     }
 
@@ -91,15 +91,15 @@ document.addEventListener("DOMContentLoaded", () => {
         if (!card) {
             return;
         }
-        const place = "1234567890".indexOf(event.key);
+        const speciesIndex = "1234567890".indexOf(event.key);
         if (event.key === "c") {
-            judge(card, "confirm", "");
+            sendDecision(card, "confirm", "");
             move(1);
         } else if (event.key === "x") {
-            judge(card, "exclude", "");
+            sendDecision(card, "exclude", "");
             move(1);
-        } else if (place >= 0 && event.key.length === 1 && place < species.length) {
-            judge(card, "correct", species[place]);
+        } else if (speciesIndex >= 0 && event.key.length === 1 && speciesIndex < species.length) {
+            sendDecision(card, "correct", species[speciesIndex]);
             move(1);
         } else if (event.key === " " && target === card) {
             event.preventDefault();

@@ -1,4 +1,4 @@
-"""The forms that start a run: what may be chosen, within which bounds, and what it does."""
+"""Forms that start a run; each explains its parameters and states their bounds."""
 
 from typing import Any
 
@@ -17,34 +17,34 @@ MINUTES = settings.CHAMPIPY_TRAINING_MINUTES
 
 
 class RunForm(forms.Form):
-    """What the three have in common. The fields are the parameters of `run_request`, by name."""
+    """Base class of the three forms. Field names are the parameter names of `run_request`."""
 
     title: str
     explanation: str
 
     def parameters(self) -> dict[str, Any]:
-        """Return what was chosen, as `run_request` takes it."""
+        """Return the chosen values, as `run_request` takes them."""
         return {name: value for name, value in self.cleaned_data.items() if name != "parent"}
 
     def parent_version(self) -> ModelVersion | None:
-        """Return the version to go on from, where the form asks for one."""
+        """Return the version to start from; None if the form has no such field."""
         return self.cleaned_data.get("parent")
 
 
 class VariablesForm(RunForm):
-    """A training of some layers for some epochs."""
+    """Form for training a number of layers for a number of epochs."""
 
     variables = forms.IntegerField(
         min_value=1, max_value=TRAINABLE_LAYERS, initial=RECIPE.variables, label="Layers",
-        help_text=f"How many layers are trained, counted from the output: 1 is the dense layer "
-        f"alone (a minute or two), 4 takes in block5 (the usual choice), {TRAINABLE_LAYERS} is the "
-        "whole network (slow: fewer epochs fit into the time). 1 to "
+        help_text="Number of layers to train, counted from the output: 1 is the dense layer "
+        f"only (a minute or two), 4 includes block5 (the usual choice), {TRAINABLE_LAYERS} is the "
+        "whole network (slow: fewer epochs fit into the time budget). 1 to "
         f"{TRAINABLE_LAYERS}.",
     )  # fmt: skip
     epochs = forms.IntegerField(
         min_value=1, max_value=MAX_EPOCHS, initial=RECIPE.epochs, label="Epochs",
-        help_text="How often it goes through the photos. When the time runs short it ends sooner, "
-        f"on the best weights so far. 1 to {MAX_EPOCHS}.",
+        help_text="Number of passes over the photos. If time runs short, the training ends sooner "
+        f"with the best weights so far. 1 to {MAX_EPOCHS}.",
     )  # fmt: skip
 
 
@@ -52,12 +52,12 @@ class TrainForm(VariablesForm):
     title = "Start a training"
     explanation = (
         "Trains a new version from ImageNet's weights, on the 1,000 most recent training "
-        f"photos. It takes {MINUTES} minutes at most."
+        f"photos. It takes at most {MINUTES} minutes."
     )
 
 
 class VersionField(forms.ModelChoiceField):
-    """A version, with the stage that it is in."""
+    """Choice of a version; shows its stage."""
 
     def label_from_instance(self, obj: ModelVersion) -> str:
         return f"{obj} ({obj.stage})"
@@ -66,14 +66,14 @@ class VersionField(forms.ModelChoiceField):
 class FinetuneForm(VariablesForm):
     title = "Start a fine-tuning"
     explanation = (
-        "Trains a version further on the 1,000 most recent training photos, the new ones among "
-        f"them. It takes {MINUTES} minutes at most."
+        "Continues to train a version on the 1,000 most recent training photos, the new ones "
+        f"included. It takes at most {MINUTES} minutes."
     )
     parent = VersionField(
-        # Without their long columns: the field shows their names and stages only.
+        # Without the long columns: the field shows only names and stages.
         ModelVersion.objects.only("name", "version", "stage"),
         label="Version", empty_label=None,
-        help_text="The version to go on from. The one in production unless you know better.",
+        help_text="The version to start from; usually the one in production.",
     )  # fmt: skip
     field_order = ("parent", "variables", "epochs")
 
@@ -85,17 +85,17 @@ class FinetuneForm(VariablesForm):
 class SearchForm(RunForm):
     title = "Start a search"
     explanation = (
-        "Tries learning rates, weight decay, label smoothing, mixup, dropout, and how many "
-        "layers and views, keeps every trial, and trains a new version with the best."
+        "Tries values for the learning rate, weight decay, label smoothing, mixup, dropout and the "
+        "numbers of layers and views; records every trial; trains a new version with the best."
     )
     trials = forms.IntegerField(
         min_value=1, max_value=MAX_TRIALS, initial=20, label="Trials",
-        help_text="How many settings are tried, at the most: as many as fit into the time. "
+        help_text="Maximum number of settings to try; fewer if the time runs out. "
         f"1 to {MAX_TRIALS}.",
     )  # fmt: skip
     minutes = forms.IntegerField(
         min_value=1, max_value=MINUTES, initial=MINUTES, label="Minutes",
-        help_text=f"For all trials together and the training of the best one. 1 to {MINUTES}.",
+        help_text=f"Time for all trials and the training with the best settings. 1 to {MINUTES}.",
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Training runs: the list, a page for each that moves by itself, and the forms that start one."""
+"""Admin pages of training runs: the list, a live page for each run, and the forms to start one."""
 
 from typing import Any
 
@@ -24,10 +24,10 @@ from supervision.trainings.admin.forms import RUN_FORMS
 from supervision.trainings.admin.progress import (
     photos_per_species,
     recent_runs,
+    run_duration_text,
     run_line,
     run_now,
-    run_parameters_in_short,
-    run_took,
+    run_parameters_text,
     trials_table,
 )
 from supervision.trainings.services import LabelsDiffer, run_request
@@ -50,7 +50,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     def what(self, run: TrainingRun) -> str:
         return run.kind
 
-    @admin.display(description="asked", ordering="id")
+    @admin.display(description="requested at", ordering="id")
     def asked(self, run: TrainingRun) -> str:
         return date_format(localtime(run.created_at), "j M Y, H:i")
 
@@ -65,9 +65,9 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             status, line["percent"], run.pk, line["percent"],
         )  # fmt: skip
 
-    @admin.display(description="asked for")
+    @admin.display(description="parameters")
     def in_short(self, run: TrainingRun) -> str:
-        return run_parameters_in_short(run)
+        return run_parameters_text(run)
 
     @admin.display(description="result")
     def result(self, run: TrainingRun) -> str:
@@ -75,13 +75,13 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         if version is None:
             return ""
         url = reverse("admin:mlmodels_modelversion_change", args=[version.pk])
-        measured = version.metrics.get("evaluation")
-        accuracy = f"{measured['accuracy']:.1%}" if measured else NOT_MEASURED
+        evaluation = version.metrics.get("evaluation")
+        accuracy = f"{evaluation['accuracy']:.1%}" if evaluation else NOT_MEASURED
         return format_html('<a href="{}">{}</a>: {}', url, version, accuracy)
 
-    @admin.display(description="took")
+    @admin.display(description="duration")
     def took(self, run: TrainingRun) -> str:
-        return run_took(run)
+        return run_duration_text(run)
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -106,7 +106,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """A run's own page."""
+        """Show a run's own page."""
         run = self._run(request, object_id)
         version = version_of(run)
         context = {
@@ -114,7 +114,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             "run": run,
             "now": run_now(run),
             "parameters": sorted(run.parameters.items()),
-            "took": run_took(run),
+            "took": run_duration_text(run),
             "version": version,
             "accuracy": accuracy_text(version.metrics.get("evaluation")) if version else "",
             "dataset": photos_per_species(run.dataset) if run.dataset else None,
@@ -123,7 +123,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         return self._page(request, "run", context)
 
     def progress(self, request: HttpRequest, pk: int) -> JsonResponse:
-        """What has moved on a run's page: asked every two seconds by live.js."""
+        """Return the live part of a run's page; live.js requests it every two seconds."""
         run = self._run(request, pk)
         now = run_now(run)
         return JsonResponse(
@@ -136,36 +136,36 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         )
 
     def recent(self, request: HttpRequest) -> JsonResponse:
-        """What has moved among the last runs, on Bob's page: asked by live.js."""
+        """Return the last runs for the dashboard; live.js requests it every two seconds."""
         self._check_may_see(request)
         recent = recent_runs()
         html = render_to_string("supervision/recent_runs.html", recent)
         return JsonResponse({"is_live": recent["is_live"], "html": html})
 
     def manifest(self, request: HttpRequest, pk: int) -> JsonResponse:
-        """The exact photos of a run, from which anyone can rebuild its dataset."""
+        """Return the exact photos of a run, from which its dataset can be rebuilt, as a file."""
         run = self._run(request, pk)
         if run.dataset is None:
-            raise Http404(f"Run {pk} has not chosen its photos.")
+            raise Http404(f"Run {pk} has not chosen its photos yet.")
         name = f"run-{pk}-dataset.json"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return JsonResponse({"sha256": run.dataset_sha256, **run.dataset}, headers=headers)
 
     def cancel(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Asks first (GET), then cancels (POST)."""
+        """Ask for confirmation on GET; cancel the run on POST."""
         run = self._run(request, pk)
         if request.method != "POST":
             return self._page(request, "run_cancel", {"title": f"Cancel run {pk}?", "run": run})
         try:
             run_cancel(run=run)
-        except RunEnded as ended:
-            messages.warning(request, f"{ended} Nothing was changed.")
+        except RunEnded as error:
+            messages.warning(request, f"{error} Nothing was changed.")
         else:
             messages.success(request, f"Run {pk} was cancelled.")
         return HttpResponseRedirect(reverse("admin:mlmodels_trainingrun_change", args=[pk]))
 
     def start(self, request: HttpRequest, kind: str) -> HttpResponse:
-        """The form of one kind of run; sent, it puts the run into the queue."""
+        """Show the form of one kind of run on GET; queue the run on POST."""
         self._check_may_see(request)
         if kind not in RUN_FORMS:
             raise Http404(f"There is no kind of run named {kind!r}.")
@@ -178,8 +178,8 @@ class TrainingRunAdmin(ReadOnlyAdmin):
                     parent=form.parent_version(),
                     requested_by=request.user,
                 )
-            except (TooFewPhotos, LabelsDiffer) as refusal:
-                form.add_error(None, str(refusal))
+            except (TooFewPhotos, LabelsDiffer) as error:
+                form.add_error(None, str(error))
             else:
                 messages.success(request, f"Run {run.pk} is in the queue.")
                 url = reverse("admin:mlmodels_trainingrun_change", args=[run.pk])
@@ -203,5 +203,5 @@ class TrainingRunAdmin(ReadOnlyAdmin):
 
 
 def version_of(run: TrainingRun) -> ModelVersion | None:
-    """Return the version that a run made, or None."""
+    """Return the version that a run produced, or None."""
     return getattr(run, "model_version", None)

@@ -10,29 +10,30 @@ from mlmodels.models import ModelVersion, TrainingRun
 from supervision.trainings.services import MAX_EPOCHS, MAX_SEED, MAX_TRIALS
 
 
-def whole_number(least: int, most: int, **options: Any) -> WholeNumberField:
-    """Return a field for a whole number, whose every complaint says what it may be."""
-    message = f"Give a whole number from {least} to {most}."
+def whole_number(minimum: int, maximum: int, **options: Any) -> WholeNumberField:
+    """Return a field for a whole number; each of its error messages states the bounds."""
+    message = f"Give a whole number from {minimum} to {maximum}."
     codes = ("invalid", "min_value", "max_value", "required", "null")
     return WholeNumberField(
-        min_value=least,
-        max_value=most,
+        min_value=minimum,
+        max_value=maximum,
         error_messages=dict.fromkeys(codes, message),
         **options,
     )
 
 
 def variables_field(**options: Any) -> WholeNumberField:
-    text = "How many layers that have weights are trained, from the output: 4 with block5, 14 all."
+    """Return a field for the number of layers to train, 1 to TRAINABLE_LAYERS."""
+    text = "Number of layers with weights to train, from the output: 4 includes block5, 14 is all."
     return whole_number(1, TRAINABLE_LAYERS, help_text=text, **options)
 
 
 class SeedRequest(serializers.Serializer):
-    seed = whole_number(0, MAX_SEED, default=0, help_text="The same seed, the same result.")
+    seed = whole_number(0, MAX_SEED, default=0, help_text="The same seed gives the same result.")
 
 
 class TrainRequest(SeedRequest):
-    """Everything has a default: an empty body will do."""
+    """Every field has a default, so the body may be empty."""
 
     variables = variables_field(required=False)
     epochs = whole_number(1, MAX_EPOCHS, required=False)
@@ -41,7 +42,7 @@ class TrainRequest(SeedRequest):
 class FinetuneRequest(SeedRequest):
     model_name = serializers.CharField(help_text="`VGG16`.")
     stage = serializers.CharField(
-        help_text="`Production`, `Staging`, `Archived` or `None`: the newest version in it."
+        help_text="`Production`, `Staging`, `Archived` or `None`; its newest version is trained."
     )
     variables = variables_field()
     epochs = whole_number(1, MAX_EPOCHS)
@@ -59,11 +60,11 @@ class RunProgressSerializer(serializers.Serializer):
     stage = serializers.CharField()
     epoch = serializers.IntegerField()
     epochs = serializers.IntegerField()
-    eta_s = serializers.IntegerField(allow_null=True, help_text="Seconds left, where known.")
+    eta_s = serializers.IntegerField(allow_null=True, help_text="Remaining seconds, if known.")
 
 
 class EpochSerializer(serializers.Serializer):
-    epoch = serializers.IntegerField(help_text="0 is before the first.")
+    epoch = serializers.IntegerField(help_text="0 is before the first pass.")
     loss = serializers.FloatField(allow_null=True)
     accuracy = serializers.FloatField(help_text="On the validation photos, 0 to 1.")
     nll = serializers.FloatField()
@@ -78,7 +79,7 @@ class RunVersionSerializer(serializers.ModelSerializer):
 
 
 class RunSerializer(serializers.ModelSerializer):
-    """`model_version` and `metrics` are null until it has succeeded, `error` unless it failed."""
+    """`model_version` and `metrics` are null until the run succeeded, `error` unless it failed."""
 
     parent = RunVersionSerializer(read_only=True, allow_null=True)
     progress = RunProgressSerializer(read_only=True)

@@ -1,4 +1,4 @@
-"""Trainings, fine-tunings and searches: asking for them, watching them, ending them."""
+"""API of training runs: start a training, fine-tuning or search, follow it and cancel it."""
 
 from typing import Any, cast
 
@@ -30,18 +30,18 @@ Kind = TrainingRun.Kind
 
 
 class Conflict(APIException):
-    """What was asked for cannot be done as things stand."""
+    """The request cannot be carried out in the current state."""
 
     status_code = status.HTTP_409_CONFLICT
 
 
-QUEUED = OpenApiResponse(RunSerializer, description="Queued: watch it at `Location`.")
+QUEUED = OpenApiResponse(RunSerializer, description="Queued; follow the run at `Location`.")
 REFUSED = error_response("Training", ["too_few_photos"])
 
 
 @extend_schema_view(
     list=extend_schema(summary="Training runs, newest first"),
-    retrieve=extend_schema(summary="One training run, as it stands"),
+    retrieve=extend_schema(summary="One training run"),
 )
 class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     serializer_class = RunSerializer
@@ -58,10 +58,10 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         responses={202: QUEUED, 409: REFUSED},
     )
     def train(self, request: Request) -> Response:
-        return self._queued(request, Kind.TRAIN, self._asked(TrainRequest, request))
+        return self._queue(request, Kind.TRAIN, self._validated(TrainRequest, request))
 
     @extend_schema(
-        summary="Train a version further, on today's photos",
+        summary="Continue to train a version on the current photos",
         request=FinetuneRequest,
         responses={
             202: QUEUED,
@@ -69,24 +69,26 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         },
     )
     def finetune(self, request: Request) -> Response:
-        asked = self._asked(FinetuneRequest, request)
-        name, stage = asked.pop("model_name"), asked.pop("stage")
+        parameters = self._validated(FinetuneRequest, request)
+        name, stage = parameters.pop("model_name"), parameters.pop("stage")
         parent = version_in_stage(name=name, stage=stage)
         if parent is None:
-            there = ", ".join(f"{name} in {stage}" for name, stage in stages_in_use()) or "none"
-            raise NotFound(f"There is no version of {name!r} in {stage!r}. There are: {there}.")
-        return self._queued(request, Kind.FINETUNE, asked, parent)
+            existing = ", ".join(" in ".join(pair) for pair in stages_in_use()) or "none"
+            raise NotFound(
+                f"There is no version of {name!r} in the stage {stage!r}. Existing: {existing}."
+            )
+        return self._queue(request, Kind.FINETUNE, parameters, parent)
 
     @extend_schema(
-        summary="Search for better hyper-parameters, and train the best",
+        summary="Search for better hyper-parameters and train a version with the best",
         request=SearchRequest,
         responses={202: QUEUED, 409: REFUSED},
     )
     def search(self, request: Request) -> Response:
-        return self._queued(request, Kind.SEARCH, self._asked(SearchRequest, request))
+        return self._queue(request, Kind.SEARCH, self._validated(SearchRequest, request))
 
     @extend_schema(
-        summary="End a run that waits or runs",
+        summary="Cancel a queued or running run",
         request=None,
         responses={
             200: RunSerializer,
@@ -101,12 +103,14 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
             raise Conflict(str(error), code="run_ended") from error
         return Response(self.get_serializer(self.get_object()).data)
 
-    def _asked(self, form: type[serializers.Serializer], request: Request) -> dict[str, Any]:
-        asked = form(data=request.data)
-        asked.is_valid(raise_exception=True)
-        return dict(asked.validated_data)
+    def _validated(
+        self, serializer_class: type[serializers.Serializer], request: Request
+    ) -> dict[str, Any]:
+        serializer = serializer_class(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
 
-    def _queued(
+    def _queue(
         self,
         request: Request,
         kind: TrainingRun.Kind,

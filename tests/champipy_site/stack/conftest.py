@@ -1,4 +1,4 @@
-"""What the tests of the stack share."""
+"""Fixtures for the tests of the stack."""
 
 import socket
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.support.stack import Stack, stack_in_a_folder
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    """A port of 127.0.0.1 on which something else listens."""
+    """Yield a port of 127.0.0.1 on which another program listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -20,14 +20,14 @@ def taken_port() -> Iterator[int]:
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:
-    """A stack that is not up yet."""
+    """Yield a stack that is not up yet."""
     with stack_in_a_folder() as stack:
         yield stack
 
 
 @pytest.fixture(scope="module")
 def running_stack(photo_server: PhotoServer) -> Iterator[Stack]:
-    """A stack that is up, for all tests of a module, and may fetch from the photo server."""
+    """Yield a stack for a whole module that is up and may fetch from the photo server."""
     with stack_in_a_folder(CHAMPIPY_FETCH_ALLOW=photo_server.address) as stack:
         started = stack.up()
         assert started.returncode == 0, started.stdout + started.stderr

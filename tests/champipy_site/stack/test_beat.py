@@ -1,4 +1,4 @@
-"""Only one beat sends, and it stops when it loses its lock."""
+"""Only the beat that holds the lock sends tasks."""
 
 from collections.abc import Iterator
 
@@ -19,13 +19,13 @@ def lock() -> Iterator[AdvisoryLock]:
 
 
 def end_holder() -> None:
-    """Cut the connection that holds the advisory lock, as a restart of the server would."""
+    """End the connection that holds the advisory lock, as a restart of the server would."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
         assert cursor.fetchall() == [(True,)]
 
 
-def test_one_holds_the_lock_until_it_lets_go(lock):
+def test_lock_has_one_holder_until_it_is_released(lock):
     other = AdvisoryLock(1)
     assert [lock.acquire(), lock.acquire(), other.acquire()] == [True, True, False]
     lock.release()
@@ -33,14 +33,14 @@ def test_one_holds_the_lock_until_it_lets_go(lock):
     other.release()
 
 
-def test_lost_connection_loses_the_lock_and_can_get_it_again(lock):
+def test_lost_connection_loses_the_lock_which_can_be_acquired_again(lock):
     assert lock.acquire()
     end_holder()
     assert not lock.acquire()
     assert lock.acquire()
 
 
-def test_standby_sends_nothing_until_the_other_has_stopped(monkeypatch):
+def test_standby_sends_nothing_until_the_active_beat_has_stopped(monkeypatch):
     sent: list[str] = []
     monkeypatch.setattr(SingleScheduler.Entry, "is_due", lambda entry: (True, 60.0))
     first, second = (SingleScheduler(app=app, max_interval=5) for _ in range(2))

@@ -1,7 +1,8 @@
-"""The stack's parts: state, pauses, ports, logs, arguments, environment."""
+"""Unit tests of the stack: state, backoff, ports, logs, arguments, environment."""
 
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -29,19 +30,20 @@ from champipy_site.stack.state import (
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    made = Home(tmp_path / "a home")
-    made.make()
-    return made
+    home = Home(tmp_path / "a home")
+    home.make()
+    return home
 
 
-def python_service(code: str, **rest) -> Service:
+def python_service(code: str, **options) -> Service:
+    """Return a service that runs Python code and, by default, always answers."""
     return Service(
         name="probe",
         command=[sys.executable, "-c", code],
         environment=dict(os.environ),
         folder=Path("/"),
-        answers=rest.pop("answers", lambda: True),
-        **rest,
+        answers=options.pop("answers", lambda: True),
+        **options,
     )
 
 
@@ -58,12 +60,12 @@ def test_state_survives_writing_and_reading(home):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"processes": {"web": 1}}', '{"x": 1}'])
-def test_damaged_state_is_an_empty_one(home, text):
+def test_damaged_state_is_read_as_an_empty_one(home, text):
     home.state_file.write_text(text)
     assert read_state(home) == StackState()
 
 
-def test_a_later_process_with_the_same_number_is_another_one():
+def test_later_process_with_the_same_pid_is_another_one():
     state = StackState()
     state.take_over(phase="running", command="up")
     assert state.is_supervised()
@@ -71,7 +73,7 @@ def test_a_later_process_with_the_same_number_is_another_one():
     assert not state.is_supervised()
 
 
-def test_home_is_held_by_one_only(home):
+def test_home_can_be_locked_only_once(home):
     with home.lock(), pytest.raises(LockedError), home.lock():
         pass
     with home.lock():
@@ -91,7 +93,7 @@ def test_backoff_doubles_to_thirty_seconds_and_recovers():
     assert backoff.next(ran=2) == 2
 
 
-def test_port_kept_while_free_and_changed_when_taken():
+def test_port_is_kept_while_free_and_changed_when_taken():
     kept = ports.choose_port()
     assert kept in ports.KEPT_PORTS
     assert ports.choose_port(kept) == kept
@@ -102,20 +104,20 @@ def test_port_kept_while_free_and_changed_when_taken():
         assert ports.choose_port(kept) != kept
 
 
-def test_impossible_host_is_told():
+def test_impossible_host_raises_stack_error():
     with pytest.raises(StackError, match=r"192\.0\.2\.1"):
         ports.is_free("192.0.2.1", 8000)
 
 
-def test_large_log_is_emptied_and_its_writer_goes_on(tmp_path):
+def test_large_log_is_emptied_and_its_writer_continues(tmp_path):
     log = tmp_path / "web.log"
     with log.open("a") as writer:
         print("x" * 100, file=writer, flush=True)
-        logs.rotate(tmp_path, largest=50)
+        logs.rotate(tmp_path, max_bytes=50)
         assert (tmp_path / "web.log.1").read_text() == "x" * 100 + "\n"
         print("next", file=writer, flush=True)
     assert log.read_text() == "next\n"
-    logs.rotate(tmp_path, largest=50)
+    logs.rotate(tmp_path, max_bytes=50)
     assert log.read_text() == "next\n"
 
 
@@ -124,17 +126,17 @@ def test_last_and_new_lines(tmp_path):
     assert logs.last_lines(log, 3) == []
     log.write_text("".join(f"line {number}\n" for number in range(1000)))
     assert logs.last_lines(log, 2) == ["line 998", "line 999"]
-    places = {log: log.stat().st_size}
+    positions = {log: log.stat().st_size}
     with log.open("a") as writer:
-        writer.write("whole\nhal")
-    assert list(logs.new_lines(log, places)) == ["whole"]
+        writer.write("complete\nincompl")
+    assert list(logs.new_lines(log, positions)) == ["complete"]
     log.write_text("new\n")
-    assert list(logs.new_lines(log, places)) == ["new"]
+    assert list(logs.new_lines(log, positions)) == ["new"]
 
 
-def test_unknown_log_is_told_with_those_that_are(home):
+def test_error_for_an_unknown_log_lists_the_known_ones(home):
     home.log("web").touch()
-    with pytest.raises(StackError, match=r"'wbe'.*There are: web"):
+    with pytest.raises(StackError, match=r"'wbe'.*Known logs: web"):
         logs.choose_logs(home, "wbe")
 
 
@@ -146,7 +148,7 @@ def test_wrong_port_is_refused(port, capsys):
     assert "1 to 65535" in capsys.readouterr().err or port == "-1"
 
 
-def test_up_listens_to_this_machine_only_unless_told():
+def test_up_listens_on_the_loopback_address_by_default():
     options = make_parser().parse_args(["up"])
     assert (options.host, options.port, options.detach) == ("127.0.0.1", 8000, False)
 
@@ -193,10 +195,10 @@ def test_compose_runs_the_same_celery_processes():
     compose = yaml.safe_load((environment.PROJECT / "docker-compose.yml").read_text())["services"]
     for service in all_services({}, "127.0.0.1", 8000):
         if "celery" in service.command:
-            here = service.command[service.command.index("-m") :]
-            there = shlex.split(compose[service.name]["command"])
-            assert there[there.index("-m") :] == [*here[:-1], f"{service.name}@%h"]
-            assert ("nice" in there) == (service.nice > 0)
+            expected = service.command[service.command.index("-m") :]
+            actual = shlex.split(compose[service.name]["command"])
+            assert actual[actual.index("-m") :] == [*expected[:-1], f"{service.name}@%h"]
+            assert ("nice" in actual) == (service.nice > 0)
 
 
 def test_empty_urls_count_as_missing(monkeypatch):
@@ -205,7 +207,7 @@ def test_empty_urls_count_as_missing(monkeypatch):
     assert given_urls() == {"REDIS_URL": "redis://example.org/0"}
 
 
-def test_relative_home_is_taken_from_the_callers_folder(monkeypatch, tmp_path):
+def test_relative_home_in_the_environment_is_relative_to_the_current_folder(monkeypatch, tmp_path):
     monkeypatch.setattr(environment, "PROJECT", tmp_path / "project")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CHAMPIPY_HOME", "data")
@@ -213,22 +215,22 @@ def test_relative_home_is_taken_from_the_callers_folder(monkeypatch, tmp_path):
     assert os.environ["CHAMPIPY_HOME"] == str(tmp_path / "data")
 
 
-def test_dotenv_names_a_home_within_the_project(monkeypatch, tmp_path):
+def test_relative_home_in_dotenv_is_relative_to_the_project(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text("CHAMPIPY_HOME=data\n")
     monkeypatch.setattr(environment, "PROJECT", tmp_path)
-    monkeypatch.setenv("CHAMPIPY_HOME", "x")  # so that monkeypatch puts back what .env sets
+    monkeypatch.setenv("CHAMPIPY_HOME", "x")  # so that monkeypatch undoes what .env sets
     monkeypatch.delenv("CHAMPIPY_HOME")
     environment.load_dotenv()
     assert os.environ["CHAMPIPY_HOME"] == str(tmp_path / "data")
 
 
-def test_servers_do_not_get_the_projects_secrets(home, monkeypatch):
+def test_servers_do_not_get_the_secret_key(home, monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "hush")
     assert "SECRET_KEY" not in environment.server_environment(home)
     assert environment.project_environment(home, {})["SECRET_KEY"] == "hush"
 
 
-def test_start_that_fails_shows_the_log(tmp_path):
+def test_failed_start_shows_the_log(tmp_path):
     service = python_service("print('no disk'); raise SystemExit(5)", answers=lambda: False)
     child = Child(service, tmp_path / "probe.log")
     child.start()
@@ -236,7 +238,7 @@ def test_start_that_fails_shows_the_log(tmp_path):
         wait_for([child], on_up=lambda _: None)
 
 
-def test_start_that_hangs_is_told(tmp_path):
+def test_hanging_start_raises_start_error(tmp_path):
     child = Child(
         python_service("import time; time.sleep(60)", answers=lambda: False), tmp_path / "probe.log"
     )
@@ -257,10 +259,10 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("hurried", [True, False])
-def test_stubborn_process_is_killed_with_its_descendants(tmp_path, hurried):
+@pytest.mark.parametrize("is_hurried", [True, False])
+def test_stubborn_process_is_killed_with_its_descendants(tmp_path, is_hurried):
     log = tmp_path / "probe.log"
-    limit = 60.0 if hurried else 0.2
+    limit = 60.0 if is_hurried else 0.2
     service = python_service(
         STUBBORN,
         answers=lambda: log.read_text().strip() != "",
@@ -270,11 +272,24 @@ def test_stubborn_process_is_killed_with_its_descendants(tmp_path, hurried):
     child = Child(service, log)
     child.start()
     wait_for([child], on_up=lambda _: None)
-    stop_children([child], hurried=lambda: hurried)
+    stop_children([child], is_hurried=lambda: is_hurried)
     descendant = int(log.read_text())
     assert child.state == "stopped"
     assert not ProcessState("", child.pid, child.as_state().created, 0).is_alive()
-    gone = subprocess.run(
+    ps = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(descendant)], capture_output=True, check=False
     )
-    assert gone.stdout[:1] in (b"", b"Z")  # gone, or waiting for its parent to look
+    assert ps.stdout[:1] in (b"", b"Z")  # ended, or a zombie that its parent has not reaped
+
+
+def test_process_hears_signals_that_its_starter_ignores(tmp_path):
+    code = "import signal; print(signal.getsignal(signal.SIGQUIT) is signal.SIG_DFL, flush=True)"
+    child = Child(python_service(code, answers=lambda: True), tmp_path / "probe.log")
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    try:
+        child.start()
+    finally:
+        signal.signal(signal.SIGQUIT, before)
+    assert child._process is not None
+    assert child._process.wait(30) == 0
+    assert (tmp_path / "probe.log").read_text() == "True\n"

@@ -1,4 +1,4 @@
-"""The shell script, run for real: other folders, links, spaces, no Python."""
+"""Runs the shell script from other folders, through links, with spaces and without Python."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ needs_venv = pytest.mark.skipif(
     not (VENV / "installed-requirements.txt").exists()
     or (VENV / "installed-requirements.txt").read_bytes()
     != (PROJECT / "requirements.txt").read_bytes(),
-    reason="./champipy has not installed the present requirements.txt yet",
+    reason="./champipy has not installed the current requirements.txt yet",
 )
 
 
@@ -33,7 +33,7 @@ def call(script: Path, *arguments: str, cwd: Path, **variables: str):
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A project of the script and the stack only, in a folder with a space, on this `.venv`."""
+    """Return a folder, with a space, of the script and the stack only, linked to this `.venv`."""
     project = tmp_path / "a project"
     shutil.copytree(
         PROJECT / "champipy_site" / "stack",
@@ -48,7 +48,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",), ("--help",)])
-def test_usage_needs_nothing(tmp_path, arguments):
+def test_usage_needs_no_installation(tmp_path, arguments):
     shutil.copy(PROJECT / "champipy", tmp_path / "champipy")
     done = call(tmp_path / "champipy", *arguments, cwd=tmp_path)
     assert done.returncode == 0
@@ -56,7 +56,7 @@ def test_usage_needs_nothing(tmp_path, arguments):
     assert done.stderr == ""
 
 
-def test_no_python_is_told(tmp_path):
+def test_missing_python_is_reported(tmp_path):
     shutil.copy(PROJECT / "champipy", tmp_path / "champipy")
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -81,12 +81,12 @@ def test_runs_from_elsewhere_through_a_link_and_with_spaces(copy, tmp_path):
 def test_home_is_in_the_project_by_default(copy, tmp_path):
     variables = dict.fromkeys(("CHAMPIPY_HOME", "DATABASE_URL", "REDIS_URL"), "")
     done = call(copy / "champipy", "down", cwd=tmp_path, **variables)
-    assert (done.returncode, done.stdout) == (0, "ChampiPy is not up: nothing to stop.\n")
+    assert (done.returncode, done.stdout) == (0, "ChampiPy is not up; there is nothing to stop.\n")
     assert (copy / "var" / "stack.json").exists()
 
 
 @needs_venv
-def test_taken_port_is_told_and_nothing_is_started(copy, tmp_path, taken_port):
+def test_taken_port_is_reported_and_nothing_is_started(copy, tmp_path, taken_port):
     home = tmp_path / "home"
     done = call(
         copy / "champipy", "up", "--port", str(taken_port), cwd=tmp_path, CHAMPIPY_HOME=str(home)

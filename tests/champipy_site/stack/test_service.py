@@ -1,4 +1,4 @@
-"""The service as its users have it: over HTTP, with every process running."""
+"""Tests the service over HTTP, with every process running."""
 
 import json
 import os
@@ -45,7 +45,7 @@ class Client:
         )
 
     def predict(self, file: str | bytes, **options) -> dict:
-        """Return the prediction, asking again after a 202 as a client should."""
+        """Return the prediction; after a 202, ask again until it is done, as a client should."""
         response = self.post(file, **options)
         deadline = time.monotonic() + 60
         while response.status_code == 202 or response.json().get("status") == "pending":
@@ -58,20 +58,20 @@ class Client:
 
 
 def memory_of(stack: Stack, name: str) -> int:
-    """Bytes of a service and its children; what they share is counted once."""
+    """Return the bytes used by a service and its children; shared memory counts once."""
     process = psutil.Process(read_state(stack.home).processes[name].pid)
     return sum(each.memory_full_info().pss for each in [process, *process.children(recursive=True)])
 
 
 @pytest.mark.parametrize("source", ["up", "README"])
-def test_curl_lines_work_as_they_are_printed(running_stack: Stack, source: str) -> None:
+def test_printed_curl_commands_work(running_stack: Stack, source: str) -> None:
     text = running_stack.welcome
     if source == "README":
         text = (PROJECT / "README.md").read_text().replace(":8000", f":{running_stack.port}")
     lines = [line for line in text.splitlines() if line.startswith(("TOKEN=", "curl "))]
-    here = [line for line in lines if "https://" not in line]  # that one needs the Internet
-    assert len(here) == 2
-    command = ["sh", "-c", "\n".join(here)]
+    local = [line for line in lines if "https://" not in line]  # a URL would need the Internet
+    assert len(local) == 2
+    command = ["sh", "-c", "\n".join(local)]
     done = subprocess.run(command, capture_output=True, check=True, cwd=PROJECT)
     assert json.loads(done.stdout)["predictions"][0]["species"] == "Amanita muscaria"
 
@@ -87,7 +87,9 @@ def test_web_and_inference_stay_small_and_load_no_tensorflow(running_stack: Stac
             assert not [m.path for m in each.memory_maps() if "tensorflow" in m.path]
 
 
-def test_slow_hosts_hold_up_nobody_else(running_stack: Stack, photo_server: PhotoServer) -> None:
+def test_slow_hosts_do_not_delay_other_requests(
+    running_stack: Stack, photo_server: PhotoServer
+) -> None:
     client = Client(running_stack)
     others = [Client(running_stack) for _ in range(16)]
     with ThreadPoolExecutor(16) as pool:
@@ -97,14 +99,14 @@ def test_slow_hosts_hold_up_nobody_else(running_stack: Stack, photo_server: Phot
         ]
         assert client.predict(drawn_photo(330))["status"] == "done"
         assert client.predict(photo_server.url("drawn.jpg"))["status"] == "done"
-        assert not any(future.done() for future in slow), "they were answered first"
+        assert not any(future.done() for future in slow), "the slow requests were answered first"
         answers = [future.result() for future in slow]
     assert {answer.status_code for answer in answers} == {504}
     assert {answer.json()["errors"][0]["code"] for answer in answers} == {"image_timeout"}
 
 
 def test_killed_inference_worker_loses_nothing(running_stack: Stack) -> None:
-    """Killed with its child in the middle of work: each photo is answered, and scored once."""
+    """The worker and its child are killed during work; each photo is answered, and scored once."""
     photos = [drawn_photo(seed) for seed in range(340, 400)]
 
     clients = [Client(running_stack) for _ in range(8)]
@@ -121,7 +123,7 @@ def test_killed_inference_worker_loses_nothing(running_stack: Stack) -> None:
         answers = [future.result() for future in futures]
     assert [answer["status"] for answer in answers] == ["done"] * len(photos)
     assert len({answer["id"] for answer in answers}) == len(photos)
-    told = running_stack(
+    result = running_stack(
         "shell",
         "--verbosity",
         "0",
@@ -130,19 +132,19 @@ def test_killed_inference_worker_loses_nothing(running_stack: Stack) -> None:
         f"print(Prediction.objects.filter(pk__gte={min(a['id'] for a in answers)}).count(),"
         f" Inference.objects.filter(photo__sha256__in={[a['sha256'] for a in answers]}).count())",
     )
-    assert told.stdout.split() == [str(len(photos))] * 2, told.stderr
+    assert result.stdout.split() == [str(len(photos))] * 2, result.stderr
 
 
 def test_real_evaluation_photos_reach_the_cards_accuracy_and_are_reused(
     running_stack: Stack, photo_server: PhotoServer, real_photos: Path
 ) -> None:
-    """Half by URL, half uploaded; the second round computes nothing."""
+    """Half are sent by URL, half are uploaded; the second round computes nothing."""
     card = json.loads((PRETRAINED / "card.json").read_text())["metrics"]["evaluation"]
     files = sorted((real_photos / "evaluation").glob("*/*.jpg"))
     assert len(files) == card["n"]
     client = Client(running_stack)
     for attempt, is_reused in enumerate([False, True]):
-        right = 0
+        correct = 0
         for number, file in enumerate(files):
             url = photo_server.url(str(file.relative_to(real_photos)))
             answer = client.predict(url if number % 2 else file.read_bytes(), nb_preds=10)
@@ -151,6 +153,6 @@ def test_real_evaluation_photos_reach_the_cards_accuracy_and_are_reused(
             assert sum(each["score"] for each in answer["predictions"]) == pytest.approx(
                 100, abs=0.1
             )
-            right += answer["predictions"][0]["species"] == file.parent.name.replace("_", " ")
-        # Another processor may round an engine's sums elsewhere: two photos of leeway.
-        assert right == pytest.approx(card["correct"], abs=2), attempt
+            correct += answer["predictions"][0]["species"] == file.parent.name.replace("_", " ")
+        # Another processor may round differently: two photos of tolerance.
+        assert correct == pytest.approx(card["correct"], abs=2), attempt

@@ -1,4 +1,4 @@
-"""The whole stack, started for real."""
+"""Starts and stops the whole stack."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def test_up_restart_and_down(stack: Stack):
     assert again.returncode == 0
     assert f"already up at http://127.0.0.1:{stack.port}" in again.stdout
 
-    told = stack(
+    users = stack(
         "shell",
         "--verbosity",
         "0",
@@ -37,7 +37,7 @@ def test_up_restart_and_down(stack: Stack):
         "from accounts.models import User\n"
         "print(sorted(User.objects.values_list('username', flat=True)))",
     )
-    assert "['admin', 'alice', 'bob', 'clementine']" in told.stdout, told.stderr
+    assert "['admin', 'alice', 'bob', 'clementine']" in users.stdout, users.stderr
 
     before = read_state(stack.home).processes["web"].pid
     os.kill(before, signal.SIGKILL)
@@ -53,11 +53,12 @@ def test_up_restart_and_down(stack: Stack):
     assert "nothing to stop" in stack("down").stdout
 
 
-def test_killed_supervisor_leaves_nothing_for_long(stack: Stack):
+def test_killed_supervisor_leaves_no_processes(stack: Stack):
     assert stack.up().returncode == 0
     os.kill(read_state(stack.home).supervisor, signal.SIGKILL)
     if sys.platform == "linux":
-        assert eventually(lambda: not stack.processes())
+        eventually(lambda: not stack.processes())
+        assert [process.cmdline() for process in stack.processes()] == []
     else:
         assert stack("down").returncode == 0
         assert stack.processes() == []
@@ -65,7 +66,7 @@ def test_killed_supervisor_leaves_nothing_for_long(stack: Stack):
     assert stack.status_code() == 200
 
 
-def test_command_without_a_stack_gets_servers_for_itself(stack: Stack):
+def test_command_without_a_running_stack_gets_temporary_servers(stack: Stack):
     code = "from django.db import connection\nprint(connection.pg_version >= 160000)"
     done = stack("shell", "--verbosity", "0", "-c", code)
     assert (done.returncode, done.stdout.split()) == (0, ["True"]), done.stderr

@@ -12,7 +12,7 @@ def backbone():
 
 @pytest.fixture(scope="session")
 def network_weights(backbone):
-    """The whole network, untrained, for the three drawn labels."""
+    """Return the tensors of the whole network, untrained, for the three labels of `LABELS`."""
     rng = np.random.default_rng(1)
     return {
         **backbone,
@@ -23,7 +23,7 @@ def network_weights(backbone):
 
 @pytest.fixture(scope="session")
 def pixels():
-    """Eight pictures as the network takes them."""
+    """Return eight random photos as the network takes them, uint8 [8, size, size, 3]."""
     return np.random.default_rng(2).integers(
         0, 256, (8, SMALLEST_INPUT, SMALLEST_INPUT, 3), dtype=np.uint8
     )
@@ -31,7 +31,7 @@ def pixels():
 
 @pytest.fixture(scope="session")
 def engine_file(tmp_path_factory, network_weights, pixels):
-    """A real engine, of the smallest input that VGG16 can take."""
+    """Return the path of a real engine with the smallest input size that VGG16 can have."""
     from mlmodels.ml.export import export_engine
 
     path = tmp_path_factory.mktemp("engine") / "engine.tflite"

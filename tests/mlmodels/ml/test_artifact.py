@@ -14,7 +14,7 @@ CHANGED = ("block5_conv3", "head")
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory, engine_file, network_weights):
-    """A sound model version; tests change copies of it."""
+    """Return the folder of a valid model version; tests change copies of it."""
     folder = tmp_path_factory.mktemp("artifact") / "VGG16-1"
     write_artifact(
         folder,
@@ -45,7 +45,7 @@ def change_card(folder, **fields):
 
 
 def replace_weights(folder, content):
-    """Other weights, with a card that vouches for them."""
+    """Replace the weights, and their size and SHA-256 in the card."""
     (folder / "weights.safetensors").write_bytes(content)
     files = json.loads((folder / "card.json").read_text())["files"]
     files["weights.safetensors"] = {
@@ -91,7 +91,7 @@ def test_weights_come_back_as_float32(folder, network_weights):
 
 def test_a_model_version_is_never_overwritten(folder, engine_file, network_weights):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(ArtifactError, match="exists already"):
+    with pytest.raises(ArtifactError, match="already exists"):
         write_artifact(
             folder, name="VGG16", labels=LABELS, input_size=SMALLEST_INPUT, temperature=1.0,
             engine=engine_file, weights=network_weights, changed_layers=CHANGED, backbone="b",
@@ -110,9 +110,7 @@ def test_a_model_version_is_never_overwritten(folder, engine_file, network_weigh
         ({"weights": {}}, "block5_conv3"),
     ],
 )
-def test_nothing_is_left_of_a_model_version_that_can_not_be_written(
-    tmp_path, engine_file, network_weights, changes, message
-):
+def test_a_failed_write_leaves_no_files(tmp_path, engine_file, network_weights, changes, message):
     arguments = {
         "name": "VGG16", "labels": LABELS, "input_size": SMALLEST_INPUT, "temperature": 1.0,
         "engine": engine_file, "weights": network_weights, "changed_layers": CHANGED,
@@ -124,7 +122,7 @@ def test_nothing_is_left_of_a_model_version_that_can_not_be_written(
 
 
 @pytest.mark.parametrize("name", ["evil.py", "model.pkl", ".hidden", "engine.tflite.bak"])
-def test_another_file_in_the_folder_is_refused(folder, name):
+def test_an_unknown_file_in_the_folder_is_refused(folder, name):
     (folder / name).write_text("")
     with pytest.raises(ArtifactError, match="do not belong"):
         read_artifact(folder)
@@ -137,29 +135,29 @@ def test_a_missing_file_is_named(folder, name):
         read_artifact(folder)
 
 
-def test_a_link_is_refused(folder, tmp_path):
+def test_a_symlink_is_refused(folder, tmp_path):
     (folder / "engine.tflite").rename(tmp_path / "elsewhere")
     (folder / "engine.tflite").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ArtifactError, match="no regular file"):
+    with pytest.raises(ArtifactError, match="not a regular file"):
         read_artifact(folder)
 
 
-def test_one_changed_byte_is_noticed(folder):
+def test_a_changed_byte_is_refused(folder):
     content = bytearray((folder / "engine.tflite").read_bytes())
     content[-100] ^= 1
     (folder / "engine.tflite").write_bytes(content)
-    with pytest.raises(ArtifactError, match="not the file that the card describes"):
+    with pytest.raises(ArtifactError, match="not have the SHA-256 in its card"):
         read_artifact(folder)
 
 
-def test_a_cut_off_file_is_noticed(folder):
+def test_a_truncated_file_is_refused(folder):
     content = (folder / "weights.safetensors").read_bytes()
     (folder / "weights.safetensors").write_bytes(content[:-1])
     with pytest.raises(ArtifactError, match="bytes; the card says"):
         read_artifact(folder)
 
 
-def test_pickles_in_place_of_weights_are_never_opened(folder, tmp_path):
+def test_pickles_in_place_of_weights_are_never_loaded(folder, tmp_path):
     class Bomb:
         def __reduce__(self):
             return (print, ("executed",), None)
@@ -176,7 +174,7 @@ def test_a_tensor_of_another_shape_is_refused(folder):
         read_artifact(folder)
 
 
-def test_a_tensor_of_another_type_is_refused(folder):
+def test_a_tensor_of_another_dtype_is_refused(folder):
     change_tensors(folder, lambda t: t.update({"head/bias": np.zeros(3, np.float64)}))
     with pytest.raises(ArtifactError, match="head/bias is float64"):
         read_artifact(folder)
@@ -189,19 +187,19 @@ def test_a_tensor_that_is_not_finite_is_refused(folder):
         read_artifact(folder)
 
 
-def test_a_tensor_too_many_is_refused(folder):
+def test_an_unexpected_tensor_is_refused(folder):
     change_tensors(folder, lambda t: t.update({"block1_conv1/bias": np.zeros(64, np.float16)}))
     with pytest.raises(ArtifactError, match=r"does not name: \['block1_conv1/bias'\]"):
         read_artifact(folder)
 
 
-def test_a_tensor_too_few_is_refused(folder):
+def test_a_missing_tensor_is_refused(folder):
     change_tensors(folder, lambda t: t.pop("head/bias"))
     with pytest.raises(ArtifactError, match=r"lacks .*head/bias"):
         read_artifact(folder)
 
 
-def test_other_labels_than_the_weights_have_are_refused(folder):
+def test_labels_that_do_not_fit_the_weights_are_refused(folder):
     change_card(folder, labels=[*LABELS, "One more"])
     with pytest.raises(ArtifactError, match=r"head/(bias|kernel) is"):
         read_artifact(folder)
@@ -212,8 +210,8 @@ def test_other_labels_than_the_weights_have_are_refused(folder):
     [
         ("format", "champipy-model-1", "format"),
         ("preprocessing", "rgb-crop-v0", "rgb-crop-v0"),
-        ("labels", ["Same", "Same", "Other"], "each of them once"),
-        ("labels", "abc", "list of texts"),
+        ("labels", ["Same", "Same", "Other"], "all different"),
+        ("labels", "abc", "list of strings"),
         ("labels", ["only one"], "two or more"),
         ("temperature", 0, "positive"),
         ("temperature", "1.0", "positive"),
@@ -226,14 +224,14 @@ def test_other_labels_than_the_weights_have_are_refused(folder):
         ("metrics", [], "metrics must be an object"),
     ],
 )
-def test_a_card_with_an_unsound_field_is_refused(folder, field, value, message):
+def test_a_card_with_an_invalid_field_is_refused(folder, field, value, message):
     change_card(folder, **{field: value})
     with pytest.raises(ArtifactError, match=message):
         read_artifact(folder)
 
 
 @pytest.mark.parametrize("name", ["../engine.tflite", "/etc/passwd", "sub/engine.tflite"])
-def test_a_card_can_not_name_files_elsewhere(folder, name):
+def test_a_card_can_not_name_files_outside_the_folder(folder, name):
     files = json.loads((folder / "card.json").read_text())["files"]
     files[name] = files.pop("engine.tflite")
     change_card(folder, files=files)
@@ -242,13 +240,13 @@ def test_a_card_can_not_name_files_elsewhere(folder, name):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": NaN}', "[" * 100_000])
-def test_a_card_that_is_no_card_is_refused(folder, text):
+def test_a_card_that_is_not_a_json_object_is_refused(folder, text):
     (folder / "card.json").write_text(text)
     with pytest.raises(ArtifactError, match=r"card\.json"):
         read_artifact(folder)
 
 
-def test_an_unknown_field_is_refused(folder):
+def test_an_unknown_field_in_the_card_is_refused(folder):
     change_card(folder, run_this="rm")
     with pytest.raises(ArtifactError, match="run_this"):
         read_artifact(folder)

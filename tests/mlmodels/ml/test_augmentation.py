@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlmodels.ml.augmentation import _rotated, augmented_view
+from mlmodels.ml.augmentation import _rotate, augmented_view
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def test_the_first_view_is_the_photo(image):
     assert augmented_view(image, "a" * 64, 0).tobytes() == image.tobytes()
 
 
-def test_a_view_is_the_same_each_time_and_like_no_other(image):
+def test_views_are_reproducible_and_all_different(image):
     views = [augmented_view(image, "a" * 64, view) for view in range(1, 9)]
     again = [augmented_view(image, "a" * 64, view) for view in range(1, 9)]
     assert [v.tobytes() for v in views] == [v.tobytes() for v in again]
@@ -23,19 +23,19 @@ def test_a_view_is_the_same_each_time_and_like_no_other(image):
     assert augmented_view(image, "b" * 64, 1).tobytes() != views[0].tobytes()
 
 
-def test_views_stay_photos_of_a_sensible_size(image):
+def test_views_have_a_reasonable_size_and_shape(image):
     for view in range(1, 40):
-        made = augmented_view(image, "c" * 64, view)
-        assert made.mode == "RGB"
-        assert 0.15 * 120 * 160 < made.width * made.height <= 120 * 160
-        assert 0.5 < made.width / made.height < 2.5
+        augmented = augmented_view(image, "c" * 64, view)
+        assert augmented.mode == "RGB"
+        assert 0.15 * 120 * 160 < augmented.width * augmented.height <= 120 * 160
+        assert 0.5 < augmented.width / augmented.height < 2.5
 
 
 @pytest.mark.parametrize("degrees", [-20.0, -3.0, 12.5, 20.0])
 @pytest.mark.parametrize("size", [(160, 120), (120, 160), (300, 300)])
-def test_a_turned_photo_has_no_empty_corners(degrees, size):
+def test_a_rotated_photo_has_no_empty_corners(degrees, size):
     white = Image.new("RGB", size, "white")
-    assert np.asarray(_rotated(white, degrees)).min() > 200
+    assert np.asarray(_rotate(white, degrees)).min() > 200
 
 
 def test_tiny_photos_can_be_augmented():

@@ -21,15 +21,14 @@ def test_near_ids_of_two_species_are_two_groups():
 
 
 def test_near_duplicates_are_one_group_whatever_their_labels():
-    near, whole = (1 << NEAR_DUPLICATE_BITS) - 1, (1 << 64) - 1
-    groups = group_photos(
-        [0, 1, 0, 0], [None] * 4, [0, near, near << 30 | 1, whole]
-    )  # as many bits away from the first as is near, one more, and all
+    near, opposite = (1 << NEAR_DUPLICATE_BITS) - 1, (1 << 64) - 1
+    # They differ from the first in the most bits that are near, in one more, and in all.
+    groups = group_photos([0, 1, 0, 0], [None] * 4, [0, near, near << 30 | 1, opposite])
     assert groups[0] == groups[1]
     assert len(set(groups)) == 3
 
 
-def test_photos_of_which_nothing_is_known_are_groups_of_their_own():
+def test_photos_without_id_and_hash_are_in_separate_groups():
     assert len(set(group_photos([0, 0], [None, None], [None, None]))) == 2
 
 
@@ -62,6 +61,6 @@ def test_a_split_keeps_groups_together_and_labels_in_proportion():
         ),
     ],
 )
-def test_an_unsound_dataset_is_refused(training, validation, message):
+def test_an_invalid_dataset_is_refused(training, validation, message):
     with pytest.raises(ValueError, match=message):
         Dataset(("One", "Two"), tuple(training), tuple(validation))

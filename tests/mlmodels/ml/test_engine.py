@@ -22,7 +22,7 @@ def test_int8_agrees_with_the_float_network(engine_file, network_weights, pixels
     assert np.abs(logits - expected["logits"]).max() < 0.1 * np.ptp(expected["logits"])
 
 
-def test_the_float_engine_is_the_float_network(tmp_path, network_weights, pixels):
+def test_the_float_engine_agrees_with_the_float_network(tmp_path, network_weights, pixels):
     from mlmodels.ml.export import export_float_engine
     from mlmodels.ml.network import build_network
 
@@ -34,7 +34,7 @@ def test_the_float_engine_is_the_float_network(tmp_path, network_weights, pixels
     assert logits == pytest.approx(np.asarray(expected["logits"]), abs=0.01)
 
 
-def test_the_head_in_numpy_is_that_of_the_network(network_weights):
+def test_the_head_in_numpy_agrees_with_the_network(network_weights):
     from mlmodels.ml.head import head_logits
     from mlmodels.ml.layers import CONVOLUTIONS
     from mlmodels.ml.network import build_tail, set_weights
@@ -46,16 +46,16 @@ def test_the_head_in_numpy_is_that_of_the_network(network_weights):
     assert head_logits(embeddings, network_weights) == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
-def test_scores_do_not_depend_on_what_was_scored_before(engine_file, network_weights, pixels):
+def test_scores_do_not_depend_on_earlier_photos(engine_file, network_weights, pixels):
     engine = LiteRTEngine.load(engine_file, network_weights)
     first = engine.score(pixels[0])
-    kept = first.logits.copy()
+    expected = first.logits.copy()
     engine.score(pixels[1])
-    assert np.array_equal(first.logits, kept)
-    assert np.array_equal(engine.score(pixels[0]).logits, kept)
+    assert np.array_equal(first.logits, expected)
+    assert np.array_equal(engine.score(pixels[0]).logits, expected)
 
 
-def test_threads_change_nothing(engine_file, network_weights, pixels):
+def test_scores_do_not_depend_on_the_number_of_threads(engine_file, network_weights, pixels):
     one, two = (LiteRTEngine.load(engine_file, network_weights, num_threads=n) for n in (1, 2))
     assert np.array_equal(one.score(pixels[0]).logits, two.score(pixels[0]).logits)
 
@@ -68,13 +68,13 @@ def test_threads_change_nothing(engine_file, network_weights, pixels):
         np.zeros((1, SMALLEST_INPUT, SMALLEST_INPUT, 3), np.uint8),
     ],
 )
-def test_other_pixels_are_refused(engine_file, network_weights, photo):
+def test_pixels_of_another_shape_or_dtype_are_refused(engine_file, network_weights, photo):
     with pytest.raises(ValueError, match="takes uint8 pixels"):
         LiteRTEngine.load(engine_file, network_weights).score(photo)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model at all", bytes(1000)])
-def test_a_file_that_is_no_engine_is_refused(tmp_path, content):
+def test_a_file_that_is_not_an_engine_is_refused(tmp_path, content):
     path = tmp_path / "engine.tflite"
     path.write_bytes(content)
     with pytest.raises(EngineError, match=r"engine\.tflite"):

@@ -1,4 +1,4 @@
-"""The head in numpy, on embeddings that are drawn from a known distribution."""
+"""Out-of-fold logits of the head, on embeddings drawn from a known distribution."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,10 @@ from mlmodels.ml.head import out_of_fold_logits
 
 @pytest.fixture
 def photos():
-    """Two views of 60 photos of three species, two of each find: embeddings, labels and groups."""
+    """Return embeddings, labels and groups of 60 photos of three species, two of each find.
+
+    The embeddings have two views.
+    """
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 3
     means = 4.0 * np.eye(3, 512)[labels]
@@ -17,16 +20,16 @@ def photos():
     return embeddings, labels, [str(index // 6 * 3 + index % 3) for index in range(60)]
 
 
-def test_heads_tell_photos_that_they_have_not_seen(photos):
+def test_heads_recognise_photos_that_they_were_not_fitted_to(photos):
     embeddings, labels, groups = photos
     logits = out_of_fold_logits(embeddings, labels, groups, regularisation=1.0)
     assert logits.shape == (60, 3)
     assert (logits.argmax(axis=1) == labels).all()
 
 
-def test_no_head_has_seen_a_photo_of_the_find_that_it_scores(photos):
+def test_no_head_was_fitted_to_a_photo_of_the_find_that_it_scores(photos):
     embeddings, labels, groups = photos
-    # One find whose photos look like nothing else and bear a wrong name: only memory could tell it.
+    # The photos of one find resemble no others: only a head fitted to them could know their label.
     odd = np.array(groups) == groups[0]
     embeddings[:, odd] = 0
     embeddings[:, odd, 100] = 50
@@ -43,7 +46,7 @@ def test_the_seed_draws_the_folds(photos):
     assert (once != other).any()
 
 
-def test_a_species_that_a_fold_has_all_finds_of_is_not_guessed(photos):
+def test_a_label_whose_photos_are_all_in_one_fold_has_no_logit_there(photos):
     embeddings, labels, groups = photos
     groups = ["one find" if label == 2 else group
               for label, group in zip(labels, groups, strict=True)]  # fmt: skip

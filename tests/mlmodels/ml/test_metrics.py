@@ -11,7 +11,7 @@ SPECIES = ("Amanita muscaria", "Coprinus comatus", "Trametes versicolor")
 @pytest.mark.parametrize(
     ("correct", "n", "low", "high"),
     [
-        (8, 10, 0.490163, 0.943318),  # both R's prop.test(correct=FALSE) figures
+        (8, 10, 0.490163, 0.943318),  # the values of R's prop.test(correct=FALSE)
         (0, 10, 0.0, 0.277533),
         (10, 10, 0.722467, 1.0),
     ],
@@ -21,12 +21,12 @@ def test_wilson_interval_against_published_values(correct, n, low, high):
 
 
 @pytest.mark.parametrize(("correct", "n"), [(1, 0), (-1, 5), (6, 5)])
-def test_wilson_interval_refuses_what_is_no_share(correct, n):
-    with pytest.raises(ValueError, match="no share"):
+def test_wilson_interval_refuses_invalid_counts(correct, n):
+    with pytest.raises(ValueError, match="not a share"):
         wilson_interval(correct, n)
 
 
-def test_confusion_matrix_has_the_truth_in_rows():
+def test_confusion_matrix_has_the_true_labels_in_rows():
     matrix = confusion_matrix(np.array([0, 0, 1]), np.array([0, 2, 2]), 3)
     assert matrix.tolist() == [[1, 0, 1], [0, 0, 1], [0, 0, 0]]
 
@@ -49,10 +49,10 @@ def test_evaluate_counts_by_species():
 def test_the_temperature_changes_scores_but_not_answers():
     logits = np.array([[4.0, 0.0, 0.0], [0.0, 4.0, 0.0]])
     labels = np.array([0, 0])
-    plain, humble = evaluate(logits, labels, SPECIES), evaluate(logits, labels, SPECIES, 4.0)
-    assert plain.confusion == humble.confusion
-    assert humble.mean_score == pytest.approx(np.e / (np.e + 2))
-    assert humble.mean_score < plain.mean_score
+    default, tempered = evaluate(logits, labels, SPECIES), evaluate(logits, labels, SPECIES, 4.0)
+    assert default.confusion == tempered.confusion
+    assert tempered.mean_score == pytest.approx(np.e / (np.e + 2))
+    assert tempered.mean_score < default.mean_score
 
 
 def test_metrics_can_be_written_as_json():

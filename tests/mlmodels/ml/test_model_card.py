@@ -8,7 +8,7 @@ from mlmodels.ml.model_card import model_card
 from mlmodels.services import PRETRAINED
 
 
-def test_a_card_tells_people_how_good_the_version_is_and_of_what_it_was_made():
+def test_the_model_card_shows_the_metrics_and_the_recipe():
     card = read_artifact(PRETRAINED).card
     labels = np.arange(40) % 10
     logits = np.eye(10)[np.where(np.arange(40) < 3, 9, labels)]
@@ -22,7 +22,7 @@ def test_a_card_tells_people_how_good_the_version_is_and_of_what_it_was_made():
     assert "validation" not in page.split("## How it was made")[0]
 
 
-def test_photos_that_were_trained_on_before_are_called_that():
+def test_the_model_card_says_which_photos_were_trained_on_before():
     card = read_artifact(PRETRAINED).card
     metrics = {**evaluate(np.eye(10), np.arange(10), card.labels).as_dict(), "is_new": False}
     assert "trained on before" in model_card(replace(card, metrics={"validation": metrics}))

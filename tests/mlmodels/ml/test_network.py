@@ -24,18 +24,18 @@ def optimisation():
 def test_the_convolutions_are_those_of_keras_vgg16(network, network_weights, pixels):
     import keras
 
-    theirs = keras.applications.VGG16(
+    keras_vgg16 = keras.applications.VGG16(
         weights=None, include_top=False, pooling="avg", input_shape=(SMALLEST_INPUT,) * 2 + (3,)
     )
     for convolution in layers.CONVOLUTIONS:
         name = convolution.name
-        theirs.get_layer(name).set_weights(
+        keras_vgg16.get_layer(name).set_weights(
             [network_weights[f"{name}/kernel"], network_weights[f"{name}/bias"]]
         )
     colours = keras.applications.vgg16.preprocess_input(pixels.astype(np.float32))
-    ours = network.build_network(network_weights, SMALLEST_INPUT)(pixels.astype(np.float32))
-    assert np.asarray(ours["embedding"]) == pytest.approx(
-        np.asarray(theirs(colours)), rel=1e-3, abs=1e-4
+    outputs = network.build_network(network_weights, SMALLEST_INPUT)(pixels.astype(np.float32))
+    assert np.asarray(outputs["embedding"]) == pytest.approx(
+        np.asarray(keras_vgg16(colours)), rel=1e-3, abs=1e-4
     )
 
 
@@ -48,8 +48,8 @@ def test_the_head_is_a_dense_layer_on_the_pooled_features(network, network_weigh
 
 @pytest.mark.parametrize("winograd", [False, True])
 @pytest.mark.parametrize("cut", [1, 4, 10, 12, 13])
-def test_stem_and_tail_are_the_network(network, network_weights, pixels, cut, winograd):
-    whole = network.build_network(network_weights, SMALLEST_INPUT)(pixels.astype(np.float32))
+def test_stem_and_tail_together_equal_the_network(network, network_weights, pixels, cut, winograd):
+    expected = network.build_network(network_weights, SMALLEST_INPUT)(pixels.astype(np.float32))
     stem = network.build_stem(cut, SMALLEST_INPUT)
     tail = network.build_tail(cut, SMALLEST_INPUT, 3, winograd=winograd)
     network.set_weights(stem, network_weights)
@@ -59,18 +59,18 @@ def test_stem_and_tail_are_the_network(network, network_weights, pixels, cut, wi
         features = features.mean(axis=(1, 2))
     assert tuple(features.shape[1:]) == layers.feature_shape(cut, SMALLEST_INPUT)
     assert np.asarray(tail(features)["logits"]) == pytest.approx(
-        np.asarray(whole["logits"]), rel=1e-3, abs=1e-4
+        np.asarray(expected["logits"]), rel=1e-3, abs=1e-4
     )
 
 
-def test_weights_go_in_and_out_unchanged(network, network_weights):
+def test_weights_are_read_back_unchanged(network, network_weights):
     model = network.build_network(network_weights, SMALLEST_INPUT)
     weights = network.get_weights(model)
     assert weights.keys() == network_weights.keys()
     assert all(np.array_equal(weights[name], network_weights[name]) for name in weights)
 
 
-def test_weights_that_do_not_fit_are_named(network, network_weights):
+def test_the_error_names_weights_that_do_not_fit(network, network_weights):
     tail = network.build_tail(13, SMALLEST_INPUT, 3)
     with pytest.raises(ValueError, match="lack 'head/"):
         network.set_weights(tail, {})
@@ -89,7 +89,7 @@ def test_layers_are_counted_from_the_output(variables, cut, first):
 
 
 @pytest.mark.parametrize("variables", [0, 15, -1])
-def test_a_number_of_layers_that_there_is_not_is_refused(variables):
+def test_an_impossible_number_of_layers_is_refused(variables):
     with pytest.raises(ValueError, match="from 1 to 14"):
         layers.frozen_convolutions(variables)
 
@@ -102,7 +102,7 @@ def test_shapes_of_features(cut, shape):
     assert layers.feature_shape(cut, 224) == shape
 
 
-def test_the_rate_rises_and_then_falls_to_nothing(optimisation):
+def test_the_learning_rate_rises_and_then_falls_to_zero(optimisation):
     rates = [optimisation.cosine_rate(done) for done in (0.0, 0.05, 0.525, 1.0, 1.5)]
     assert rates == pytest.approx([1 / 6, 1.0, 0.5, 0.0, 0.0])
 
@@ -116,14 +116,14 @@ def test_the_rate_rises_and_then_falls_to_nothing(optimisation):
         ("model name\t: bf16 avx512_bf16\n", False),
     ],
 )
-def test_bfloat16_is_looked_up_in_the_flags(optimisation, tmp_path, text, expected):
+def test_bfloat16_is_detected_by_the_cpu_flags(optimisation, tmp_path, text, expected):
     (tmp_path / "cpuinfo").write_text(text)
     assert optimisation.supports_bfloat16(tmp_path / "cpuinfo") is expected
     assert optimisation.supports_bfloat16(tmp_path / "missing") is False
 
 
-def test_mixing_changes_photos_and_targets_alike(network, optimisation, network_weights):
-    """A step's loss on a mixed batch is the loss that the mixture has, computed by hand."""
+def test_mixup_mixes_photos_and_targets_equally(network, optimisation, network_weights):
+    """Compare a step's loss on a mixed batch with the loss of the mixture computed manually."""
     features = np.random.default_rng(0).uniform(0, 2, (4, 512)).astype(np.float16)
     targets = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
     partners, mix, smoothing = np.array([1, 2, 3, 0]), 0.7, 0.1
@@ -135,15 +135,15 @@ def test_mixing_changes_photos_and_targets_alike(network, optimisation, network_
     loss = optimiser.step(features, targets, partners, mix, 0.5)
 
     mixed = mix * features.astype(np.float64) + (1 - mix) * features[partners]
-    wanted = mix * targets + (1 - mix) * targets[partners]
-    wanted = wanted * (1 - smoothing) + smoothing / 3
+    expected = mix * targets + (1 - mix) * targets[partners]
+    expected = expected * (1 - smoothing) + smoothing / 3
     logits = mixed @ network_weights["head/kernel"] + network_weights["head/bias"]
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    assert loss == pytest.approx(-(wanted * log_probabilities).sum(axis=1).mean(), rel=1e-4)
+    assert loss == pytest.approx(-(expected * log_probabilities).sum(axis=1).mean(), rel=1e-4)
     assert math.isfinite(loss)
 
 
-def test_averages_stand_in_only_for_as_long_as_asked(network, optimisation, network_weights):
+def test_averaged_weights_are_set_only_in_the_context(network, optimisation, network_weights):
     tail = network.build_tail(13, SMALLEST_INPUT, 3)
     network.set_weights(tail, network_weights)
     optimiser = optimisation.Optimiser(
@@ -155,7 +155,7 @@ def test_averages_stand_in_only_for_as_long_as_asked(network, optimisation, netw
     with optimiser.averaged():
         averaged = network.get_weights(tail)["head/bias"]
     before = network_weights["head/bias"]
-    share = 1 / 11  # of the start, after one step
+    share = 1 / 11  # of the initial weights in the average after one step
     assert averaged == pytest.approx(share * before + (1 - share) * trained, abs=1e-6)
     assert np.array_equal(network.get_weights(tail)["head/bias"], trained)
     assert not np.array_equal(trained, before)

@@ -43,22 +43,22 @@ def test_input_averages_where_it_shrinks():
 
 
 @pytest.mark.parametrize("shape", [(64, 48), (32, 32), (500, 333), (16, 2000)])
-def test_hash_has_the_bits_of_imagehash(shape):
+def test_hash_equals_that_of_imagehash(shape):
     for image in (picture(*shape), picture(*shape).rotate(31)):
         assert perceptual_hash(image) == int(str(imagehash.phash(image)), 16)
 
 
-def test_hash_of_a_plain_picture():
+def test_hash_of_a_picture_of_one_colour():
     assert perceptual_hash(Image.new("RGB", (64, 64), "white")) == 1 << 63
 
 
-def test_same_picture_saved_anew_is_near_and_another_is_not():
+def test_a_copy_of_a_picture_has_a_near_hash_and_another_picture_has_not():
     patches = np.random.default_rng(3).integers(0, 256, (12, 16, 3)).astype(np.uint8)
     first = Image.fromarray(patches).resize((320, 240), Image.Resampling.BICUBIC)
-    kept = perceptual_hash(first)
-    anew = decode_photo(photo_bytes("JPEG", first.resize((160, 120)), quality=50))
-    assert hamming_distance(kept, perceptual_hash(anew)) <= NEAR_DUPLICATE_BITS
-    assert hamming_distance(kept, perceptual_hash(first.rotate(90))) > NEAR_DUPLICATE_BITS
+    first_hash = perceptual_hash(first)
+    copy = decode_photo(photo_bytes("JPEG", first.resize((160, 120)), quality=50))
+    assert hamming_distance(first_hash, perceptual_hash(copy)) <= NEAR_DUPLICATE_BITS
+    assert hamming_distance(first_hash, perceptual_hash(first.rotate(90))) > NEAR_DUPLICATE_BITS
 
 
 def test_hamming_distance():

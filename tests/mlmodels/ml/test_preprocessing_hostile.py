@@ -1,4 +1,4 @@
-"""Files that are no photo, or only in part: each ends with its code, soon and in little memory."""
+"""Invalid, damaged and malicious files are refused with a code, quickly and with little memory."""
 
 import random
 import re
@@ -54,8 +54,8 @@ for name, data in files:
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures by /proc")
-def test_no_file_takes_much_time_or_memory():
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads memory from /proc")
+def test_every_file_is_decoded_in_bounded_time_and_memory():
     run = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _COSTS],
         cwd=PROJECT,
@@ -114,14 +114,14 @@ def _exif() -> Image.Exif:
 
 
 @pytest.mark.parametrize("name", SEEDS)
-def test_mutated_file_is_a_photo_or_a_photo_error(name):
+def test_a_mutated_file_gives_a_photo_or_a_photo_error(name):
     chance = random.Random(name)
     good = SEEDS[name]()
     assert outcome(good) == "photo"
     for _ in range(300):
         data = bytearray(good)
         for _ in range(chance.choice((1, 1, 2, 8))):
-            at = int(len(data) * chance.random() ** 3)  # rather in the headers
+            at = int(len(data) * chance.random() ** 3)  # mostly in the headers
             kind = chance.randrange(4)
             if kind == 0:
                 data[at] = chance.randrange(256)
@@ -135,11 +135,11 @@ def test_mutated_file_is_a_photo_or_a_photo_error(name):
 
 
 @pytest.mark.parametrize("name", SEEDS)
-def test_file_cut_off_anywhere_is_a_photo_or_a_photo_error(name):
+def test_a_truncated_file_gives_a_photo_or_a_photo_error(name):
     good = SEEDS[name]()
     for length in range(0, len(good), max(1, len(good) // 100)):
         assert outcome(good[:length]) in {"photo", "not_an_image", "image_truncated"}
 
 
-def test_png_of_another_length_of_pixels():
+def test_a_png_without_pixel_data_is_truncated():
     assert outcome(png(64, 48, b"")) == "image_truncated"

@@ -1,4 +1,4 @@
-"""Photos in every way of being written: what they decode to, pixel by pixel."""
+"""The decoded pixels of photos in all formats, colour modes and orientations."""
 
 import struct
 import zlib
@@ -24,7 +24,7 @@ WHITE = (255, 255, 255)
 
 
 def pixels(data: bytes) -> np.ndarray:
-    """Return a decoded photo as int [height, width, 3], having looked at its form."""
+    """Return a decoded photo as int [height, width, 3], after checking its type and mode."""
     image = decode_photo(data)
     assert type(image) is Image.Image
     assert image.mode == "RGB"
@@ -32,7 +32,7 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def packed(rows: np.ndarray) -> bytes:
-    """Return rows [height, bytes] as a PNG's pixels, unfiltered."""
+    """Return rows [height, bytes] as compressed, unfiltered pixel data of a PNG."""
     rows = rows.reshape(len(rows), -1)
     return zlib.compress(np.pad(rows, ((0, 0), (1, 0))).astype(np.uint8).tobytes())
 
@@ -53,7 +53,7 @@ def test_lossless_format_keeps_every_pixel(format, options):
 
 
 @pytest.mark.parametrize(
-    ("format", "image", "options", "most"),
+    ("format", "image", "options", "max_difference"),
     [
         ("JPEG", PICTURE, {"quality": 95}, 12),
         ("JPEG", PICTURE, {"quality": 95, "progressive": True}, 12),
@@ -67,12 +67,12 @@ def test_lossless_format_keeps_every_pixel(format, options):
         ("PNG", PICTURE.convert("P"), {}, 60),
     ],
 )
-def test_other_ways_of_writing_come_near_it(format, image, options, most):
+def test_lossy_formats_and_other_modes_are_close(format, image, options, max_difference):
     difference = np.abs(pixels(photo_bytes(format, image, **options)) - PIXELS)
-    assert difference.mean() < most
+    assert difference.mean() < max_difference
 
 
-def test_cmyk_of_adobe_is_turned_the_right_way():
+def test_cmyk_has_the_right_colours_with_and_without_adobe_marker():
     red = Image.new("CMYK", (32, 32), (0, 255, 255, 0))
     adobe = photo_bytes("JPEG", red)
     assert b"Adobe" in adobe
@@ -102,7 +102,7 @@ def test_colour_of_16_bits_keeps_its_high_byte():
 @pytest.mark.parametrize(
     ("low", "high"), [(0, 1), (0, 255), (-5, 12), (1e30, 3e38), (-3.4e38, 3.4e38), (0, 1e-30)]
 )
-def test_floats_fill_their_range(low, high):
+def test_floats_are_scaled_to_0_to_255(low, high):
     steps = np.linspace(low, high, 256).astype(np.float32)
     values = np.repeat(steps[None], 16, axis=0)
     decoded = pixels(photo_bytes("TIFF", Image.fromarray(values)))
@@ -111,7 +111,7 @@ def test_floats_fill_their_range(low, high):
     assert decoded[0, -1, 0] == 255
 
 
-def test_floats_that_are_none():
+def test_nan_and_infinity_in_floats():
     values = np.full((16, 20), np.nan, np.float32)
     assert pixels(photo_bytes("TIFF", Image.fromarray(values))).max() == 0
     values[0, :4] = (0, 2, np.inf, -np.inf)
@@ -119,13 +119,13 @@ def test_floats_that_are_none():
     assert decoded[0, :5].tolist() == [0, 255, 255, 0, 0]
 
 
-def test_integers_of_32_bits_fill_their_range():
+def test_integers_of_32_bits_are_scaled_to_0_to_255():
     values = np.repeat(np.array([[-7, 0, 3]], np.int32), 16, axis=0).repeat(16, axis=1)
     decoded = pixels(photo_bytes("TIFF", Image.fromarray(values)))
     assert decoded[0, ::16, 0].tolist() == [0, 178, 255]
 
 
-def test_two_colours():
+def test_pictures_of_1_bit_per_pixel():
     values = np.arange(64 * 48).reshape(48, 64) % 3 == 0
     for format in ("PNG", "BMP", "TIFF", "GIF"):
         decoded = pixels(photo_bytes(format, Image.fromarray(values)))
@@ -133,7 +133,7 @@ def test_two_colours():
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
-def test_alpha_is_laid_on_white(format):
+def test_alpha_is_blended_with_white(format):
     image = Image.new("RGBA", (48, 16), (200, 100, 0, 255))
     image.paste((200, 100, 0, 0), (16, 0, 32, 16))
     image.paste((200, 100, 0, 102), (32, 0, 48, 16))
@@ -142,7 +142,7 @@ def test_alpha_is_laid_on_white(format):
     assert decoded[0, ::16].tolist() == [[200, 100, 0], [255, 255, 255], [233, 193, 153]]
 
 
-def test_other_transparency_is_laid_on_white():
+def test_other_transparency_becomes_white():
     grey_alpha = Image.new("LA", (32, 16), (80, 255))
     grey_alpha.paste((80, 0), (16, 0, 32, 16))
     palette = Image.new("P", (32, 16), 0)
@@ -166,18 +166,18 @@ def test_other_transparency_is_laid_on_white():
     ("format", "options"),
     [("PNG", {}), ("GIF", {"duration": 50}), ("WEBP", {"lossless": True}), ("TIFF", {})],
 )
-def test_of_several_pictures_it_is_the_first(format, options):
+def test_the_first_of_several_pictures_is_returned(format, options):
     first, second = (Image.new("RGB", (32, 32), colour) for colour in ("red", "blue"))
     data = photo_bytes(format, first, save_all=True, append_images=[second] * 3, **options)
     assert np.array_equal(pixels(data), np.full((32, 32, 3), (255, 0, 0)))
 
 
-def test_of_a_phones_several_pictures_it_is_the_first():
+def test_the_first_picture_of_an_mpo_file_is_returned():
     first, second = (Image.new("RGB", (32, 32), colour) for colour in ("red", "blue"))
     data = photo_bytes("MPO", first, save_all=True, append_images=[second])
     assert np.abs(pixels(data) - (255, 0, 0)).max() <= 3
-    at = data.index(b"MPF\0") + 4
-    broken = data[:at] + b"\xff" * 8 + data[at + 8 :]
+    start = data.index(b"MPF\0") + 4
+    broken = data[:start] + b"\xff" * 8 + data[start + 8 :]
     assert np.abs(pixels(broken) - (255, 0, 0)).max() <= 3
 
 
@@ -197,7 +197,7 @@ TURNED = {
 
 @pytest.mark.parametrize("orientation", TURNED)
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "JPEG"])
-def test_photo_is_turned_upright_once(format, orientation):
+def test_a_photo_is_turned_upright_once(format, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     options: dict[str, dict[str, Any]] = {
@@ -212,7 +212,7 @@ def test_photo_is_turned_upright_once(format, orientation):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_broken_metadata_does_no_harm():
+def test_damaged_metadata_is_ignored():
     plain = pixels(photo_bytes())
     exif = [
         *(b"", b"II", b"II*\0", b"II*\0\xff\xff\xff\xff", b"XX*\0\x08\0\0\0", b"\0" * 50),
@@ -241,12 +241,12 @@ def test_broken_metadata_does_no_harm():
         assert np.array_equal(pixels(png(64, 48, rows, extra=chunk)), PIXELS)
 
 
-def test_what_hangs_on_behind_a_photo_is_ignored():
+def test_data_after_the_end_of_a_photo_is_ignored():
     for tail in (b"<script>alert(1)</script>", b"PK\3\4" + bytes(100), photo_bytes("PNG")):
         assert np.array_equal(pixels(photo_bytes() + tail), pixels(photo_bytes()))
 
 
-def test_the_limits_themselves_are_allowed():
+def test_photos_at_the_limits_are_accepted():
     assert pixels(photo_bytes("PNG", picture(16, 16))).shape == (16, 16, 3)
     assert decode_photo(photo_bytes("PNG", Image.new("L", (5000, 5000)))).size == (5000, 5000)
     jpeg = photo_bytes()

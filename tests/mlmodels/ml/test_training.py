@@ -1,6 +1,6 @@
-"""The whole way from drawn photos to an engine, small, on a backbone of random numbers.
+"""Small trainings from drawn photos to an engine, on a backbone of random weights.
 
-Random convolutions are enough to tell colours and stripes apart, and need no download.
+Random convolutions can distinguish colours and stripes, and need no download.
 """
 
 from dataclasses import replace
@@ -37,11 +37,11 @@ def cache_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(training, dataset, backbone, cache_dir):
-    """Train with the given parameters; the features are computed once for all tests.
+    """Return a function that trains with the given parameters; the feature cache is shared.
 
-    From a head that says nothing, as logistic regression alone would tell the drawn photos apart.
+    By default it starts from a head whose logits are all 0, because logistic regression alone would
+    learn the drawn photos.
     """
-
     from_blank = training.StartingPoint(BLANK, 1.0)
 
     def run(progress=lambda progress: None, data=dataset, start=from_blank, **options):
@@ -70,10 +70,10 @@ def trained(run):
 
 
 def best_epoch(history, n):
-    """The last that is within a standard error of the highest validation accuracy."""
+    """Return the last epoch within a standard error of the highest validation accuracy."""
     highest = max(record.accuracy for record in history)
-    least = highest - (highest * (1 - highest) / n) ** 0.5
-    return max(record.epoch for record in history if record.accuracy >= least)
+    lowest_accepted = highest - (highest * (1 - highest) / n) ** 0.5
+    return max(record.epoch for record in history if record.accuracy >= lowest_accepted)
 
 
 def test_training_learns(trained, dataset):
@@ -87,7 +87,7 @@ def test_training_learns(trained, dataset):
     assert network.best_epoch == best_epoch(network.history, len(dataset.validation))
 
 
-def test_it_is_trained_again_on_all_photos_where_there_is_time(trained, run):
+def test_layers_are_trained_again_on_all_photos_if_there_is_time(trained, run):
     network, _ = trained
     assert network.refitted
     reports: list = []
@@ -109,7 +109,7 @@ def test_only_the_chosen_layers_change(trained, backbone):
     assert changed == set(network.changed_layers)
 
 
-def test_progress_only_rises_and_brings_every_epoch(trained):
+def test_progress_never_falls_and_reports_every_epoch(trained):
     network, reports = trained
     fractions = [report.fraction for report in reports]
     assert fractions == sorted(fractions)
@@ -130,15 +130,15 @@ def test_the_same_seed_gives_the_same_network_but_for_rounding(trained, run):
     def losses(network):
         return np.array([record.loss for record in network.history[1:]])
 
-    # Threads add floats up in no fixed order, and training magnifies that from epoch to epoch; what
-    # the seed decides is several times larger.
+    # Threads add floats in no fixed order, and the difference grows from epoch to epoch. Another
+    # seed makes a difference several times larger.
     rounding = np.abs(losses(again) - losses(network)).max()
     assert losses(again)[0] == pytest.approx(losses(network)[0], rel=1e-3)
     assert 3 * rounding < np.abs(losses(other) - losses(network)).max()
 
 
 class TickingClock:
-    """Each look at it takes a second."""
+    """A clock that advances by a second at each call."""
 
     def __init__(self):
         self.now = 0.0
@@ -148,22 +148,22 @@ class TickingClock:
         return self.now
 
 
-def test_the_time_budget_ends_on_the_best_weights(run, dataset):
+def test_the_best_weights_are_kept_when_the_time_budget_ends(run, dataset):
     network = run(clock=TickingClock(), parameters={"epochs": 500, "minutes": 2.0})
     assert network.out_of_time
     assert 2 <= len(network.history) < 100
     assert network.best_epoch == best_epoch(network.history, len(dataset.validation))
     assert network.validation.accuracy == network.history[network.best_epoch].accuracy
-    assert network.seconds < 2 * 60 + 30  # a measurement after the end is let through
+    assert network.seconds < 2 * 60 + 30  # the last measurement may exceed the budget
 
 
-def test_with_no_time_at_all_the_head_is_the_result(run):
+def test_without_any_time_only_the_head_is_fitted(run):
     network = run(clock=TickingClock(), parameters={"minutes": 0.01}, start=None)
     assert (network.out_of_time, network.best_epoch, network.views) == (True, 0, 1)
     assert network.validation.accuracy > 0.6
 
 
-def test_it_stops_when_asked(run, training):
+def test_training_stops_on_request(run, training):
     reports: list = []
     with pytest.raises(training.TrainingStopped):
         run(reports.append, should_stop=lambda: bool(reports) and reports[-1].stage == "layers")
@@ -171,7 +171,7 @@ def test_it_stops_when_asked(run, training):
     assert all(report.epoch <= 1 for report in reports)
 
 
-def test_a_photo_that_can_not_be_decoded_is_said(run, dataset):
+def test_a_photo_that_can_not_be_decoded_raises_photo_error(run, dataset):
     broken = LabelledPhoto("0" * 64, 0, "broken", lambda: b"no photo")
     with pytest.raises(PhotoError):
         run(data=replace(dataset, training=(broken, *dataset.training)))
@@ -188,28 +188,28 @@ def earlier_version(trained, training):
     return training.StartingPoint(weights, temperature=1.75)
 
 
-def test_fine_tuning_goes_on_from_an_earlier_version(run, trained, earlier_version, backbone):
+def test_fine_tuning_continues_from_an_earlier_version(run, trained, earlier_version, backbone):
     network, _ = trained
-    # Another smoothing, so that there is something to learn.
+    # Other label smoothing, so that there is something to learn.
     tuned = run(start=earlier_version, parameters={"variables": 1, "label_smoothing": 0.0})
     assert tuned.changed_layers == network.changed_layers
     kernel = "block5_conv3/kernel"
     assert np.array_equal(tuned.weights[kernel], network.weights[kernel])
     assert not np.array_equal(tuned.weights[kernel], backbone[kernel])
     assert not np.array_equal(tuned.weights["head/kernel"], network.weights["head/kernel"])
-    assert tuned.history[0].accuracy > 0.5  # not from chance, 0.33
+    assert tuned.history[0].accuracy > 0.5  # chance is 0.33
 
 
-def test_photos_that_the_earlier_version_has_seen_choose_nothing(run, dataset, earlier_version):
-    # Labels that no photo of validation has any more: each epoch does worse there than the last.
-    turned = tuple(replace(photo, label=(photo.label + 1) % 3) for photo in dataset.training)
-    seen = replace(dataset, training=turned, validation_is_new=False)
+def test_seen_validation_photos_choose_no_epoch_and_no_temperature(run, dataset, earlier_version):
+    # With wrong labels in training, each epoch is worse on the validation photos than the last.
+    relabelled = tuple(replace(photo, label=(photo.label + 1) % 3) for photo in dataset.training)
+    seen = replace(dataset, training=relabelled, validation_is_new=False)
     tuned = run(data=seen, start=earlier_version, parameters={"learning_rate": 1e-3})
     assert tuned.history[6].accuracy < tuned.history[0].accuracy
     assert (tuned.best_epoch, tuned.refitted, tuned.temperature) == (6, False, 1.75)
 
 
-def test_features_cached_for_more_layers_serve_fewer(run, trained, backbone):
+def test_fewer_layers_can_be_trained_on_features_of_a_lower_cut(run, trained, backbone):
     tuned = run(cut=10, parameters={"variables": 2, "epochs": 1})
     assert tuned.changed_layers == ("block5_conv3", "head")
     for name in ("block5_conv1/kernel", "block5_conv2/kernel"):
@@ -223,7 +223,7 @@ def test_any_number_of_layers_can_be_trained(run, variables, first):
     assert (network.changed_layers[0], len(network.changed_layers)) == (first, variables)
 
 
-def test_the_engine_answers_as_the_trained_network_does(trained, dataset, tmp_path):
+def test_the_engine_agrees_with_the_trained_network(trained, dataset, tmp_path):
     from mlmodels.ml.engine import LiteRTEngine
     from mlmodels.ml.export import export_engine
     from mlmodels.ml.features import calibration_pixels, photo_pixels
@@ -236,6 +236,6 @@ def test_the_engine_answers_as_the_trained_network_does(trained, dataset, tmp_pa
     photos = [photo_pixels(photo, SMALLEST_INPUT) for photo in dataset.validation]
     int8 = np.stack([engine.score(photo).logits for photo in photos])
     keras = build_network(network.weights, SMALLEST_INPUT)
-    real = np.asarray(keras(np.stack(photos).astype(np.float32))["logits"])
-    assert (int8.argmax(axis=1) == real.argmax(axis=1)).mean() >= 0.95  # 23 of 24
-    assert np.corrcoef(int8.ravel(), real.ravel())[0, 1] > 0.99
+    expected = np.asarray(keras(np.stack(photos).astype(np.float32))["logits"])
+    assert (int8.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.95  # 23 of 24
+    assert np.corrcoef(int8.ravel(), expected.ravel())[0, 1] > 0.99

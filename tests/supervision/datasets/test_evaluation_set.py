@@ -1,4 +1,4 @@
-"""The evaluation set: frozen under a hash, and changed by a deliberate new version only."""
+"""The evaluation set: frozen under a hash, and changed only by freezing a new version."""
 
 from io import StringIO
 from pathlib import Path
@@ -29,7 +29,7 @@ LIST = "/admin/supervision/evaluationset/"
 
 
 def frozen_rows() -> EvaluationSet:
-    """Freeze ten evaluation photos, one a species, as rows alone."""
+    """Freeze ten evaluation photos, one per species, as rows without files."""
     photo_rows(1)
     Photo.objects.update(split="evaluation")
     evaluation_set_freeze(by=None, reason="test")
@@ -65,19 +65,19 @@ def test_review_changes_nothing_in_a_frozen_set(users) -> None:
     assert [(p.sha256, p.label) for p in after.photos] == [
         (p.sha256, p.label) for p in before.photos
     ]
-    assert str(evaluation_set_changes()) == "0 photos more, 1 fewer, 1 relabelled"
+    assert str(evaluation_set_changes()) == "0 photos added, 1 removed, 1 relabelled"
 
     second = evaluation_set_freeze(by=users["bob"], reason="two labels were wrong")
     assert (second.version, second.n, second.by) == (2, 9, users["bob"])
     assert not evaluation_set_changes()
-    named = dict(second.manifest)
-    assert named[relabelled.sha256] == other.name
-    assert excluded.sha256 not in named
+    species_by_photo = dict(second.manifest)
+    assert species_by_photo[relabelled.sha256] == other.name
+    assert excluded.sha256 not in species_by_photo
     assert evaluation_set(labels).sha256 == second.sha256 != frozen.sha256
     assert EvaluationSet.objects.get(version=1).manifest == frozen.manifest
 
 
-def test_freezing_what_is_frozen_makes_no_new_version() -> None:
+def test_freezing_without_changes_makes_no_new_version() -> None:
     assert evaluation_set_freeze(by=None, reason="nothing there") is None
     frozen = frozen_rows()
     assert evaluation_set_freeze(by=None, reason="again") == frozen
@@ -86,24 +86,24 @@ def test_freezing_what_is_frozen_makes_no_new_version() -> None:
 
 def test_a_model_is_measured_on_the_species_that_it_knows() -> None:
     frozen_rows()
-    some = [species.name for species in ten_species()][:4]
-    whole = evaluation_set([species.name for species in ten_species()])
-    part = evaluation_set(some)
+    four_species = [species.name for species in ten_species()][:4]
+    full_set = evaluation_set([species.name for species in ten_species()])
+    part = evaluation_set(four_species)
     assert len(part.photos) == 4
-    assert part.sha256 != whole.sha256
+    assert part.sha256 != full_set.sha256
     assert evaluation_set(["Boletus edulis"]) is None
     assert evaluation_set_sha256(["Boletus edulis"]) is None
 
 
-def test_a_photo_that_is_gone_is_said_and_not_passed_over() -> None:
+def test_a_photo_that_is_no_longer_stored_is_an_error() -> None:
     frozen_rows()
-    lost = Photo.objects.first()
-    lost.delete()
-    with pytest.raises(LookupError, match=f"1 photos .* {lost.sha256[:12]}"):
+    missing = Photo.objects.first()
+    missing.delete()
+    with pytest.raises(LookupError, match=f"1 photos .* {missing.sha256[:12]}"):
         evaluation_set([species.name for species in ten_species()])
 
 
-def test_the_first_import_freezes_and_a_second_one_has_to_say_why(tmp_path: Path) -> None:
+def test_the_first_import_freezes_and_a_second_one_needs_a_reason(tmp_path: Path) -> None:
     first = folder_of(tmp_path / "first", a=900, b=901)
     assert "Frozen as evaluation set 1 (2 photos)" in run_import(first, "evaluation")
     more = folder_of(tmp_path / "more", c=902)
@@ -118,11 +118,11 @@ def test_the_first_import_freezes_and_a_second_one_has_to_say_why(tmp_path: Path
     out = run_import(more, "evaluation", "--new-version", "again")
     assert "Nothing changed: evaluation set 2 (3 photos) stays." in out
     assert EvaluationSet.objects.count() == 2
-    with pytest.raises(CommandError, match="about evaluation photos"):
+    with pytest.raises(CommandError, match="for evaluation photos only"):
         run_import(more, "training", "--new-version", "x")
 
 
-def test_training_photos_come_in_freely_but_not_what_resembles_the_frozen_set(
+def test_training_photos_are_imported_unless_they_resemble_the_frozen_set(
     tmp_path: Path,
 ) -> None:
     run_import(folder_of(tmp_path / "evaluation", e=910), "evaluation")
@@ -156,12 +156,12 @@ def test_bob_freezes_a_new_version_in_the_admin(users) -> None:
     assert "Freeze a new version" not in client.get(LIST).content.decode()
     photo_exclude(photo=Photo.objects.first(), by=users["bob"])
     page = client.get(LIST)
-    assert "0 photos more, 1 fewer, 0 relabelled" in page.content.decode()
+    assert "0 photos added, 1 removed, 0 relabelled" in page.content.decode()
     assert client.post(f"{LIST}freeze/", {"reason": "no token"}).status_code == 403
     assert client.get(f"{LIST}freeze/").status_code == 405
     token = {"csrfmiddlewaretoken": client.cookies["csrftoken"].value}
     empty = client.post(f"{LIST}freeze/", {**token, "reason": " "}, follow=True)
-    assert "Nothing was frozen: say why" in empty.content.decode()
+    assert "Nothing was frozen: enter a reason" in empty.content.decode()
     assert EvaluationSet.objects.count() == 1
     done = client.post(f"{LIST}freeze/", {**token, "reason": "a bad photo"}, follow=True)
     assert "measured on evaluation set 2 (9 photos) from now on" in done.content.decode()
@@ -169,7 +169,7 @@ def test_bob_freezes_a_new_version_in_the_admin(users) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_upgrade_freezes_the_photos_that_were_measured_on() -> None:
+def test_an_upgrade_freezes_the_present_evaluation_photos() -> None:
     ten_species()
     tables = MigrationExecutor(connection)
     tables.migrate([("supervision", "0003_checks_and_alerts")])

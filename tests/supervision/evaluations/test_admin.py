@@ -1,4 +1,4 @@
-"""The admin's pages of model versions: beside each other, promotion, rollback, history."""
+"""The admin's pages of model versions: list, promotion, rollback and history."""
 
 import hashlib
 import re
@@ -34,21 +34,21 @@ def promote_path(version: ModelVersion) -> str:
 
 @pytest.fixture
 def admin_page(users) -> Client:
-    """A browser in which bob is logged in, and which checks CSRF as a real one makes it."""
+    """Return a client in which bob is logged in; CSRF tokens are checked, as in production."""
     client = Client(enforce_csrf_checks=True)
     client.force_login(users["bob"])
     return client
 
 
 def post(client: Client, page: str, path: str, **fields: object):
-    """Send a form with the token that `page` shows."""
+    """Post a form with the CSRF token of `page`."""
     token = re.search(
         r'name="csrfmiddlewaretoken" value="(\w+)"', client.get(page).content.decode()
     )
     return client.post(path, {**fields, "csrfmiddlewaretoken": token.group(1)}, follow=True)
 
 
-def measured(version: ModelVersion) -> Evaluation:
+def evaluate(version: ModelVersion) -> Evaluation:
     held_out = evaluation_set(version.labels)
     assert held_out is not None
     return version_evaluate(version=version, held_out=held_out)
@@ -56,7 +56,7 @@ def measured(version: ModelVersion) -> Evaluation:
 
 @pytest.fixture
 def evaluation_photos(production) -> list[str]:
-    """Six drawn photos, labelled with what the version in production says; their SHA-256."""
+    """Store six drawn photos, labelled as the production version answers; return their SHA-256."""
     for seed in range(800, 806):
         data = drawn_photo(seed)
         scores = score_image(production, decode_photo(data))
@@ -73,7 +73,7 @@ def evaluation_photos(production) -> list[str]:
 
 @pytest.mark.parametrize("path", [LIST, ROLLBACK, "promote"])
 @pytest.mark.parametrize("who", [None, "alice"])
-def test_pages_are_for_administrators_alone(production, users, who, path) -> None:
+def test_only_administrators_can_open_the_pages(production, users, who, path) -> None:
     successor = another_version(temperature=0.5)
     version_promote(version=successor, by=None, reason="next")
     client = Client()
@@ -88,18 +88,18 @@ def test_pages_are_for_administrators_alone(production, users, who, path) -> Non
     assert StageTransition.objects.count() == 3
 
 
-def test_versions_stand_beside_each_other_and_sort_by_accuracy(
+def test_versions_are_listed_and_sorted_by_accuracy(
     production, evaluation_photos, admin_page
 ) -> None:
     worse, unmeasured = another_version(temperature=0.5, shift=1), another_version(temperature=0.4)
     for version in (production, worse):
-        measured(version)
+        evaluate(version)
     page = admin_page.get(LIST).content.decode()
     assert "100.0% (61.0% to 100.0%) of 6" in page
     assert "0.0% (0.0% to 39.0%) of 6" in page
     assert accuracy_text(production.metrics["evaluation"]) in page, "when it was made"
     assert page.count("Promote…") == 2
-    assert "Roll back" not in page, "there is nothing before"
+    assert "Roll back" not in page, "no version was in production before"
     column = ModelVersionAdmin.list_display.index("accuracy_here")
     for order, expected in (
         (f"-{column}", [production, worse, unmeasured]),
@@ -110,7 +110,7 @@ def test_versions_stand_beside_each_other_and_sort_by_accuracy(
         assert places == sorted(places)
 
 
-def test_the_list_takes_as_many_queries_for_one_version_as_for_three(
+def test_the_list_takes_no_more_queries_for_three_versions_than_for_one(
     production, admin_page, django_assert_max_num_queries
 ) -> None:
     from django.db import connection
@@ -124,7 +124,7 @@ def test_the_list_takes_as_many_queries_for_one_version_as_for_three(
         admin_page.get(LIST)
 
 
-def test_a_version_shows_its_pictures_and_its_history(production, users, admin_page) -> None:
+def test_a_version_shows_its_charts_and_its_history(production, users, admin_page) -> None:
     successor = another_version(temperature=0.5)
     version_promote(version=successor, by=users["bob"], reason="sharper <b>scores</b>")
     page = admin_page.get(f"{LIST}{successor.pk}/change/").content.decode()
@@ -135,7 +135,7 @@ def test_a_version_shows_its_pictures_and_its_history(production, users, admin_p
     assert "Promote…" in admin_page.get(f"{LIST}{production.pk}/change/").content.decode()
 
 
-def test_the_promotion_page_shows_both_and_promotes(
+def test_the_promotion_page_shows_both_versions_and_promotes(
     production, evaluation_photos, admin_page
 ) -> None:
     successor = another_version(temperature=0.5)
@@ -144,7 +144,7 @@ def test_the_promotion_page_shows_both_and_promotes(
     assert 'http-equiv="refresh"' in page
     assert "<textarea" not in page
     for version in (production, successor):
-        measured(version)
+        evaluate(version)
     page = admin_page.get(promote_path(successor)).content.decode()
     assert 'http-equiv="refresh"' not in page
     assert page.count("✓") == 4
@@ -171,7 +171,7 @@ def test_a_worse_version_shows_where_they_disagree_and_asks_for_an_override(
 ) -> None:
     worse = another_version(temperature=0.5, shift=1)
     for version in (production, worse):
-        measured(version)
+        evaluate(version)
     page = admin_page.get(promote_path(worse)).content.decode()
     assert "p = 0.031" in page
     assert f"{production} is better, by more than chance explains" in page
@@ -190,7 +190,7 @@ def test_a_worse_version_shows_where_they_disagree_and_asks_for_an_override(
     assert "✗ not worse" in history
 
 
-def test_a_version_that_cannot_answer_has_no_button(production, admin_page) -> None:
+def test_a_version_that_cannot_answer_cannot_be_promoted(production, admin_page) -> None:
     damaged = another_version(temperature=0.5)
     (damaged.folder / "engine.tflite").unlink()
     page = admin_page.get(promote_path(damaged)).content.decode()
@@ -198,7 +198,9 @@ def test_a_version_that_cannot_answer_has_no_button(production, admin_page) -> N
     assert "<textarea" not in page
 
 
-def test_rollback_is_one_click_and_a_second_click_does_no_more(production, admin_page) -> None:
+def test_rollback_takes_one_click_and_a_second_click_changes_nothing(
+    production, admin_page
+) -> None:
     versions = [production, another_version(temperature=0.5), another_version(temperature=0.4)]
     for version in versions[1:]:
         version_promote(version=version, by=None, reason="next")

@@ -1,4 +1,4 @@
-"""`GET /models`, promotion and rollback through the API, with the real workers where they work."""
+"""`GET /models`, promotion and rollback through the API, some with real workers."""
 
 import time
 from typing import Any
@@ -22,7 +22,7 @@ CALLS = {
     ("GET", "/api/v1/models"): 200,
     ("POST", "/api/v1/models/{id}/promote"): 400,  # no reason
     ("POST", "/api/v1/models/999999/promote"): 404,
-    ("POST", "/api/v1/models/rollback"): 409,  # nothing before
+    ("POST", "/api/v1/models/rollback"): 409,  # no version was in production before
 }
 
 
@@ -36,7 +36,7 @@ def codes(response: Any) -> list[str]:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("who", "expected"), [("nobody", 401), ("alice", 403), ("bob", None)])
-def test_only_administrators_see_and_switch(
+def test_only_administrators_can_list_and_switch(
     request, production, who: str, expected: int | None
 ) -> None:
     successor = another_version(temperature=0.5)
@@ -50,7 +50,7 @@ def test_only_administrators_see_and_switch(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("who", "expected"), [("nobody", 401), ("alice", 403)])
-def test_a_good_call_by_others_changes_nothing(request, production, who, expected) -> None:
+def test_a_valid_call_by_others_changes_nothing(request, production, who, expected) -> None:
     successor = another_version(temperature=0.5)
     client: APIClient = request.getfixturevalue(who)
     assert promote(client, successor, reason="mine", override=True).status_code == expected
@@ -59,7 +59,7 @@ def test_a_good_call_by_others_changes_nothing(request, production, who, expecte
 
 
 @pytest.mark.django_db
-def test_a_promotion_needs_a_reason_in_good_form(bob, production) -> None:
+def test_a_promotion_needs_a_valid_reason(bob, production) -> None:
     successor = another_version(temperature=0.5)
     for body in (
         {},
@@ -80,7 +80,7 @@ def test_a_promotion_needs_a_reason_in_good_form(bob, production) -> None:
 
 
 @pytest.mark.django_db
-def test_half_a_character_is_no_reason(bob, production) -> None:
+def test_a_reason_with_half_a_surrogate_pair_is_refused(bob, production) -> None:
     path = f"/api/v1/models/{production.pk}/promote"
     response = bob.post(path, '{"reason": "half \\ud800"}', content_type="application/json")
     assert (response.status_code, response.json()["errors"][0]["attr"]) == (400, "reason")
@@ -88,7 +88,7 @@ def test_half_a_character_is_no_reason(bob, production) -> None:
 
 
 @pytest.mark.django_db
-def test_the_list_has_versions_with_their_metrics(bob, production, django_assert_num_queries):
+def test_the_list_has_all_versions_with_their_metrics(bob, production, django_assert_num_queries):
     successor = another_version(temperature=0.5)
     # The token with its user, the labels, the evaluation photos (there are none), count, page.
     with django_assert_num_queries(5):
@@ -111,7 +111,7 @@ def test_the_list_has_versions_with_their_metrics(bob, production, django_assert
 
 
 @pytest.mark.django_db
-def test_promotion_and_rollback_answer_with_the_version_in_production(bob, production) -> None:
+def test_promotion_and_rollback_return_the_version_in_production(bob, production) -> None:
     successor = another_version(temperature=0.5)
     response = promote(bob, successor, reason="better")
     assert response.status_code == 200, response.json()
@@ -141,7 +141,7 @@ def test_a_failed_gate_says_what_failed_and_how_to_override(bob, production, set
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(180)
-def test_a_worker_measures_both_versions_before_the_gate_decides(bob, production, workers) -> None:
+def test_a_worker_evaluates_both_versions_before_the_gate_decides(bob, production, workers) -> None:
     for seed in range(740, 746):
         data = drawn_photo(seed)
         scores = score_image(production, decode_photo(data))
@@ -174,10 +174,10 @@ def test_a_worker_measures_both_versions_before_the_gate_decides(bob, production
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(180)
-def test_predictions_go_on_over_three_promotions_and_a_rollback(
+def test_predictions_continue_during_promotions_and_a_rollback(
     bob, alice, production, workers
 ) -> None:
-    """Each names the version that answered, with that version's scores; after a switch, the new."""
+    """Each answer names its version and has its scores; after a switch it is the new version."""
     versions = [production, *(another_version(temperature=value) for value in (0.3, 1.5))]
     switches = {8: versions[1], 16: versions[2], 24: versions[0], 32: None}
     in_production = production
@@ -203,6 +203,6 @@ def test_predictions_go_on_over_three_promotions_and_a_rollback(
         expected = dict(
             zip(in_production.labels, score_image(in_production, decode_photo(data)), strict=True)
         )
-        said = {entry["species"]: entry["score"] for entry in answer["predictions"]}
-        assert said == pytest.approx(expected, abs=0.011)
+        scores = {entry["species"]: entry["score"] for entry in answer["predictions"]}
+        assert scores == pytest.approx(expected, abs=0.011)
     assert production_version() == versions[2]

@@ -1,4 +1,4 @@
-"""Comparing two versions, the gate, the switch and the way back."""
+"""The comparison of two versions, the gate, promotion and rollback."""
 
 import hashlib
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ PHOTOS = 8
 
 @pytest.fixture
 def evaluation_photos(production: ModelVersion) -> list[Photo]:
-    """Drawn photos, each labelled with what the version in production says of it."""
+    """Store drawn photos, each labelled as the production version answers, and return them."""
     photos = []
     for seed in range(700, 700 + PHOTOS):
         data = drawn_photo(seed)
@@ -56,7 +56,7 @@ def evaluation_photos(production: ModelVersion) -> list[Photo]:
     return photos
 
 
-def evaluated(version: ModelVersion) -> Evaluation:
+def evaluate(version: ModelVersion) -> Evaluation:
     held_out = evaluation_set(version.labels)
     assert held_out is not None
     return version_evaluate(version=version, held_out=held_out)
@@ -74,14 +74,14 @@ def checks_of(transition: StageTransition) -> dict[str, bool]:
     ("only_candidate", "only_current", "p_value", "is_worse"),
     [
         (0, 0, 1.0, False),
-        (0, 5, 0.0625, False),  # 2 / 2^5: chance may explain five of five
+        (0, 5, 0.0625, False),  # 2 / 2^5: chance may explain this
         (0, 6, 0.03125, True),
         (6, 0, 0.03125, False),  # better is not worse
         (3, 12, 0.03515625, True),  # 2 (1 + 15 + 105 + 455) / 2^15
         (7, 9, 0.803619384765625, False),
     ],
 )
-def test_mcnemar_tells_worse_from_unlucky(
+def test_mcnemar_separates_worse_from_unlucky(
     only_candidate: int, only_current: int, p_value: float, is_worse: bool
 ) -> None:
     paired = PairedComparison(100, only_candidate, only_current, 10)
@@ -95,20 +95,20 @@ def test_answers_are_compared_by_species_whatever_the_order_of_the_labels(produc
     other = another_version(temperature=0.5, shift=1)
     first, second, third = production.labels[:3]
     place = other.labels.index
-    ours = Evaluation(
+    candidate = Evaluation(
         model_version=other,
         answers={
             "a": [place(first), place(first), 90.0],
             "b": [place(second), place(third), 80.0],
             "c": [place(third), place(third), 70.0],
-            "only here": [0, 0, 50.0],
+            "only in this one": [0, 0, 50.0],
         },
     )
-    theirs = Evaluation(
+    current = Evaluation(
         model_version=production,
         answers={"a": [0, 0, 60.0], "b": [1, 1, 65.0], "c": [2, 0, 99.0]},
     )
-    paired, disagreements = compare_answers(ours, theirs)
+    paired, disagreements = compare_answers(candidate, current)
     assert paired == PairedComparison(both_right=1, only_candidate=1, only_current=1, both_wrong=0)
     assert [(d.sha256, d.species, d.candidate, d.current) for d in disagreements] == [
         ("c", third, (third, 70.0), (first, 99.0)),
@@ -119,7 +119,7 @@ def test_answers_are_compared_by_species_whatever_the_order_of_the_labels(produc
 
 @pytest.mark.django_db
 def test_an_evaluation_keeps_every_answer_and_the_speed(production, evaluation_photos) -> None:
-    evaluation = evaluated(production)
+    evaluation = evaluate(production)
     assert evaluation.answers.keys() == {photo.sha256 for photo in evaluation_photos}
     right = sum(truth == answer for truth, answer, _ in evaluation.answers.values())
     assert right == evaluation.metrics["correct"] == PHOTOS
@@ -130,30 +130,28 @@ def test_an_evaluation_keeps_every_answer_and_the_speed(production, evaluation_p
 
 
 @pytest.mark.django_db
-def test_a_worker_evaluates_what_is_missing_and_nothing_twice(
-    production, evaluation_photos
-) -> None:
+def test_a_worker_evaluates_missing_versions_and_none_twice(production, evaluation_photos) -> None:
     evaluation_run(version_id=production.pk)
-    made = Evaluation.objects.get()
+    first = Evaluation.objects.get()
     assert evaluations_request(versions=[production]) is None
     evaluation_run(version_id=production.pk)
-    assert Evaluation.objects.get() == made
+    assert Evaluation.objects.get() == first
     evaluation_photos[0].file.storage.delete(evaluation_photos[0].file.name)
     other = another_version(temperature=0.5)
     with pytest.raises(FileNotFoundError):
         evaluation_run(version_id=other.pk)
-    asked = evaluations_request(versions=[other, production])
-    assert (asked.done, asked.total) == (PHOTOS, 2 * PHOTOS)
-    assert f"The evaluation of {other} failed" in asked.error
+    progress = evaluations_request(versions=[other, production])
+    assert (progress.done, progress.total) == (PHOTOS, 2 * PHOTOS)
+    assert f"The evaluation of {other} failed" in progress.error
 
 
 @pytest.mark.django_db
-def test_a_good_version_passes_and_the_history_says_with_what_numbers(
+def test_a_good_version_passes_and_the_history_has_the_numbers(
     production, evaluation_photos, users
 ) -> None:
     successor = another_version(temperature=0.5)
     for version in (production, successor):
-        evaluated(version)
+        evaluate(version)
     promotion_request(version=successor, by=users["bob"], reason="sharper", override=False)
     assert production_version() == successor
     transition = StageTransition.objects.first()
@@ -167,36 +165,38 @@ def test_a_good_version_passes_and_the_history_says_with_what_numbers(
     }
     details = " ".join(check["detail"] for check in transition.gate["checks"])
     assert "100.0 % of 8 evaluation photos, measured here" in details
-    assert "Of 8 photos, 0 are right with VGG16 2 only, 0 with VGG16 1 only" in details
+    assert "Of 8 photos, 0 are named correctly only by VGG16 2, 0 only by VGG16 1" in details
     promotion_request(version=successor, by=users["bob"], reason="again", override=False)
-    assert StageTransition.objects.first() == transition, "it is there already: nothing changes"
+    assert StageTransition.objects.first() == transition, (
+        "it is in production already: nothing changes"
+    )
 
 
 @pytest.mark.django_db
-def test_a_switch_has_the_new_engine_loaded_before_a_photo_asks(
+def test_a_switch_loads_the_new_engine_before_the_next_prediction(
     production, evaluation_photos, users, django_capture_on_commit_callbacks
 ) -> None:
     published = []
 
-    def note(sender: str, routing_key: str, **_: object) -> None:
+    def record(sender: str, routing_key: str, **_: object) -> None:
         published.append((sender, routing_key))
 
     successor = another_version(temperature=0.5)
     for version in (production, successor):
-        evaluated(version)
-    before_task_publish.connect(note)
+        evaluate(version)
+    before_task_publish.connect(record)
     try:
         with django_capture_on_commit_callbacks(execute=True):
             promotion_request(version=successor, by=users["bob"], reason="sharper", override=False)
         with django_capture_on_commit_callbacks(execute=True):
             rollback_request(leaving=successor, by=users["bob"])
     finally:
-        before_task_publish.disconnect(note)
+        before_task_publish.disconnect(record)
     assert published == 2 * [("predictions.tasks.load_production_engine", "inference")]
 
     promotion_request(version=successor, by=users["bob"], reason="again", override=False)
     load_production_engine()
-    (successor.folder / "engine.tflite").unlink()  # it is in memory
+    (successor.folder / "engine.tflite").unlink()  # the engine is in memory
     assert score_image(successor, decode_photo(drawn_photo(1)))
 
 
@@ -206,13 +206,13 @@ def test_a_worse_version_needs_an_override_which_is_recorded(
 ) -> None:
     worse = another_version(temperature=0.5, shift=1)
     for version in (production, worse):
-        evaluated(version)
+        evaluate(version)
     before = history()
     with pytest.raises(PromotionRefused) as refused:
         promotion_request(version=worse, by=users["bob"], reason="try", override=False)
     assert refused.value.code == "gate_failed"
-    for said in ("target_reached: 0.0 % of 8", "not_worse", "8 with VGG16 1 only", "p = 0.008"):
-        assert said in refused.value.detail
+    for part in ("target_reached: 0.0 % of 8", "not_worse", "8 only by VGG16 1", "p = 0.008"):
+        assert part in refused.value.detail
     assert "files_intact" not in refused.value.detail, "only what failed"
     assert (production_version(), history()) == (production, before)
     promotion_request(version=worse, by=users["bob"], reason="for a demonstration", override=True)
@@ -222,10 +222,10 @@ def test_a_worse_version_needs_an_override_which_is_recorded(
 
 
 @pytest.mark.django_db
-def test_nothing_overrides_damaged_files(production, evaluation_photos, users) -> None:
+def test_damaged_files_cannot_be_overridden(production, evaluation_photos, users) -> None:
     damaged = another_version(temperature=0.5)
     for version in (production, damaged):
-        evaluated(version)
+        evaluate(version)
     (damaged.folder / "engine.tflite").unlink()
     before = history()
     with pytest.raises(PromotionRefused, match=r"files_intact.*cannot be overridden") as refused:
@@ -235,7 +235,7 @@ def test_nothing_overrides_damaged_files(production, evaluation_photos, users) -
 
 
 @pytest.mark.django_db
-def test_a_smoke_prediction_finds_labels_and_scores_that_do_not_fit(production) -> None:
+def test_a_smoke_prediction_notices_too_few_labels(production) -> None:
     assert [(check.name, check.passed) for check in version_checks(production)] == [
         ("files_intact", True),
         ("smoke_prediction", True),
@@ -246,7 +246,7 @@ def test_a_smoke_prediction_finds_labels_and_scores_that_do_not_fit(production) 
 
 
 @pytest.mark.django_db
-def test_without_evaluation_photos_the_cards_speak(production, users) -> None:
+def test_without_evaluation_photos_the_gate_uses_the_cards(production, users) -> None:
     successor = another_version(temperature=0.5)
     assert version_figures(successor).source == "by its card"
     promotion_request(version=successor, by=users["bob"], reason="first", override=False)
@@ -273,8 +273,8 @@ def test_versions_measured_on_other_photos_cannot_be_compared(production, users)
 
 
 @pytest.mark.django_db
-def test_the_gate_judges_the_version_that_is_really_replaced(production, users) -> None:
-    """Another promotion in between: the gate is asked about the one in production then."""
+def test_the_gate_compares_with_the_version_that_is_really_replaced(production, users) -> None:
+    """After another promotion, the gate compares with the version that is in production then."""
     second, third = another_version(temperature=0.5), another_version(temperature=0.4)
     asked = []
 
@@ -288,7 +288,7 @@ def test_the_gate_judges_the_version_that_is_really_replaced(production, users) 
 
 
 @pytest.mark.django_db
-def test_rollbacks_go_further_back_and_never_to_what_was_taken_out(production, users) -> None:
+def test_rollbacks_go_further_back_and_never_to_a_version_rolled_back(production, users) -> None:
     versions = [
         production,
         another_version(temperature=0.5),
@@ -333,7 +333,7 @@ def known_versions(production) -> Iterator[list[ModelVersion]]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_prediction_asked_before_the_switch_is_answered_by_one_version(known_versions) -> None:
+def test_a_prediction_requested_before_a_switch_is_answered_by_one_version(known_versions) -> None:
     first, second, _ = known_versions
     data = drawn_photo(720)
     prediction = prediction_create(

@@ -1,4 +1,4 @@
-"""Alerts: one at a time, told to people once, kept quiet, and resolved by themselves."""
+"""Alerts: uniqueness, delivery, acknowledgement and resolution."""
 
 from datetime import timedelta
 from threading import Thread
@@ -26,8 +26,8 @@ def low_accuracy(version, value: float = 65.5, threshold: float = 70) -> Alert:
     return alert_raise(kind=LOW, version=version, value=value, threshold=threshold)
 
 
-def due_now() -> None:
-    """Let the pause after a failure be over."""
+def end_pauses() -> None:
+    """End the pauses after failed deliveries."""
     AlertMessage.objects.filter(next_attempt_at__isnull=False).update(
         next_attempt_at=timezone.now()
     )
@@ -55,7 +55,7 @@ def test_one_unresolved_alert_per_kind_and_model() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_raised_by_many_at_once_it_is_one_alert_with_one_message(settings) -> None:
+def test_simultaneous_raises_make_one_alert_with_one_message(settings) -> None:
     settings.EMAIL_URL = "smtp://127.0.0.1:1"
     version = version_row()
 
@@ -71,7 +71,7 @@ def test_raised_by_many_at_once_it_is_one_alert_with_one_message(settings) -> No
     assert Alert.objects.count() == AlertMessage.objects.count() == 1
 
 
-def test_resolving_is_for_one_kind_and_model() -> None:
+def test_resolving_affects_one_kind_and_model() -> None:
     first, second = version_row(1), version_row(2, "Staging")
     for version in (first, second):
         low_accuracy(version)
@@ -83,7 +83,7 @@ def test_resolving_is_for_one_kind_and_model() -> None:
         first,
         None,
     ]
-    alerts_resolve(kind=LOW)  # about no model: none
+    alerts_resolve(kind=LOW)  # not about a model: there is none
     assert Alert.objects.filter(status="open").count() == 2
     alerts_resolve(kind=Alert.Kind.UNANSWERED)
     unanswered.refresh_from_db()
@@ -105,7 +105,7 @@ def test_an_acknowledged_alert_stays_quiet_until_it_is_resolved(users, mail) -> 
     assert alert.status == "resolved"
 
 
-def test_a_mail_says_what_since_when_and_what_to_do(mail) -> None:
+def test_a_mail_states_the_problem_its_start_and_the_advice(mail) -> None:
     alert = low_accuracy(version_row())
     assert messages_deliver() == 1
     [(message, recipients)] = mail.received
@@ -121,7 +121,7 @@ def test_a_mail_says_what_since_when_and_what_to_do(mail) -> None:
     assert len(mail.received) == 1
 
 
-def test_a_mail_server_that_is_away_delays_and_loses_nothing(mail, webhook) -> None:
+def test_an_unreachable_mail_server_delays_messages_and_loses_none(mail, webhook) -> None:
     mail.stop()
     version = version_row()
     low_accuracy(version)
@@ -132,7 +132,7 @@ def test_a_mail_server_that_is_away_delays_and_loses_nothing(mail, webhook) -> N
     assert messages_deliver() == 0, "not before the pause is over"
     pauses = []
     for _ in range(9):
-        due_now()
+        end_pauses()
         messages_deliver()
         message.refresh_from_db()
         assert message.next_attempt_at is not None
@@ -140,24 +140,24 @@ def test_a_mail_server_that_is_away_delays_and_loses_nothing(mail, webhook) -> N
     assert pauses == [2, 4, 8, 16, 32, 60, 60, 60, 60]
     alerts_resolve(kind=LOW, version=version)
     mail.start()
-    due_now()
+    end_pauses()
     assert messages_deliver() == 1
     [(received, _)] = mail.received
-    assert "Over since" in received.get_payload(decode=True).decode()
+    assert "Resolved: " in received.get_payload(decode=True).decode()
     assert received["Message-ID"] == f"<alert-{message.alert_id}-{message.pk}@champipy>"
-    due_now()
+    end_pauses()
     assert messages_deliver() == 0
     assert len(mail.received) == len(webhook.received) == 1
 
 
-def test_a_refusing_mail_server_and_webhook_are_asked_again(mail, webhook) -> None:
+def test_a_refusing_mail_server_and_webhook_are_tried_again(mail, webhook) -> None:
     mail.is_refusing = webhook.is_refusing = True
     low_accuracy(version_row())
     assert messages_deliver() == 0
     errors = AlertMessage.objects.values_list("error", flat=True)
     assert "secret" not in " ".join(errors)
     mail.is_refusing = webhook.is_refusing = False
-    due_now()
+    end_pauses()
     assert messages_deliver() == 2
     assert len(mail.received) == 1
     assert "below the target" in webhook.received[0]["title"]
@@ -172,12 +172,12 @@ def test_a_mail_waits_for_an_administrator_with_an_address(mail, users) -> None:
     assert "No administrator has an e-mail address" in AlertMessage.objects.get().error
     users["admin"].email = "admin@example.org"
     users["admin"].save()
-    due_now()
+    end_pauses()
     assert messages_deliver() == 1
     assert mail.received[0][1] == ["admin@example.org"]
 
 
-def test_an_address_that_is_no_longer_configured_is_not_written_to(webhook, settings) -> None:
+def test_an_address_that_is_no_longer_configured_gets_no_message(webhook, settings) -> None:
     low_accuracy(version_row())
     settings.CHAMPIPY_ALERT_URLS = []
     assert messages_deliver() == 0
@@ -185,7 +185,7 @@ def test_an_address_that_is_no_longer_configured_is_not_written_to(webhook, sett
     assert "no longer" in AlertMessage.objects.get().error
 
 
-def test_with_nothing_configured_an_alert_is_in_the_admin_and_the_api_alone(bob) -> None:
+def test_without_channels_an_alert_is_only_in_the_admin_and_the_api(bob) -> None:
     low_accuracy(version_row())
     assert AlertMessage.objects.count() == 0
     assert len(bob.get(PATH).json()["results"]) == 1
@@ -229,7 +229,7 @@ def test_open_alerts_come_first(bob, users, django_assert_num_queries) -> None:
     }
 
 
-def test_bob_acknowledges_by_the_api(bob, users) -> None:
+def test_an_alert_is_acknowledged_through_the_api(bob, users) -> None:
     alert = low_accuracy(version_row())
     body = bob.post(f"{PATH}/{alert.pk}/acknowledge").json()
     assert (body["status"], body["acknowledged_by"]) == ("acknowledged", "bob")
@@ -238,7 +238,7 @@ def test_bob_acknowledges_by_the_api(bob, users) -> None:
     assert bob.get(f"{PATH}/{alert.pk}/acknowledge").status_code == 405
 
 
-def test_every_admin_page_shows_open_alerts_to_administrators_alone(client, users) -> None:
+def test_every_admin_page_shows_open_alerts_only_to_administrators(client, users) -> None:
     alert = low_accuracy(version_row())
     assert "below the target" not in client.get("/admin/login/").content.decode()
     client.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
@@ -268,7 +268,7 @@ def test_admin_buttons_are_for_administrators(client, users) -> None:
     assert alert.status == "open"
 
 
-def test_alerts_are_acknowledged_many_at_once_in_the_admin(client, users) -> None:
+def test_several_alerts_are_acknowledged_at_once_in_the_admin(client, users) -> None:
     alerts = [low_accuracy(version_row(number, "Archived")) for number in (1, 2, 3)]
     client.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
     chosen = [alert.pk for alert in alerts[:2]]

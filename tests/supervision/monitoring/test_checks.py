@@ -1,4 +1,4 @@
-"""The checks: what they raise and resolve, run any number of times, through any trouble."""
+"""The checks: the alerts that they raise and resolve, also when repeated or interrupted."""
 
 import shutil
 from contextlib import closing
@@ -19,7 +19,7 @@ from predictions.models import Photo, Prediction
 from supervision.datasets.services import evaluation_set_freeze
 from supervision.models import Alert, Check, Evaluation, EvaluationSet
 from supervision.monitoring import check_services
-from supervision.monitoring.check_services import check_run, watch
+from supervision.monitoring.check_services import check_run, service_watch
 from tests.support.rows import answered_prediction, evaluation_rows, photo_rows, version_row
 
 pytestmark = pytest.mark.django_db
@@ -30,15 +30,15 @@ def unresolved() -> list[tuple[str, float]]:
     return [(alert.kind, alert.value) for alert in alerts]
 
 
-def measured(right: int) -> ModelVersion:
-    """A version in production that had `right` of ten evaluation photos right."""
+def measured_version(right: int) -> ModelVersion:
+    """Return a version in production that classified `right` of ten evaluation photos correctly."""
     version = version_row()
     evaluation_rows(version, right=right)
     return version
 
 
-def test_low_accuracy_raises_one_alert_and_one_mail_and_closes_by_itself(mail) -> None:
-    version = measured(6)
+def test_low_accuracy_raises_one_alert_and_one_mail_and_is_resolved(mail) -> None:
+    version = measured_version(6)
     for _ in range(2):
         check = check_run(kind="accuracy")
         assert check.result == "VGG16 1: 60.00 % of 10 photos (target 70 %)"
@@ -50,25 +50,25 @@ def test_low_accuracy_raises_one_alert_and_one_mail_and_closes_by_itself(mail) -
     assert Alert.objects.get().resolved_at is not None
     check_run(kind="accuracy")
     assert (Alert.objects.count(), len(mail.received)) == (1, 1)
-    # Another version in production: an alert about the old one is over, too.
+    # Another version in production: an alert about the old one is resolved as well.
     Evaluation.objects.update(accuracy=0.5)
     check_run(kind="accuracy")
     ModelVersion.objects.filter(pk=version.pk).update(stage="Archived")
     version_row(2)
-    watch()
+    service_watch()
     assert unresolved() == []
 
 
 @pytest.mark.parametrize(("target", "is_low"), [(60, False), (60.01, True)])
 def test_the_target_is_a_setting_and_reached_when_equal(settings, target, is_low) -> None:
     settings.CHAMPIPY_TARGET_ACCURACY = target
-    measured(6)
+    measured_version(6)
     check_run(kind="accuracy")
     assert bool(unresolved()) is is_low
 
 
 @pytest.mark.parametrize("has_model", [False, True])
-def test_with_nothing_to_measure_the_check_says_so(has_model) -> None:
+def test_a_check_with_nothing_to_measure_says_so(has_model) -> None:
     if has_model:
         version_row()
     check = check_run(kind="accuracy")
@@ -97,13 +97,13 @@ def test_new_photos_raise_the_alert_exactly_at_the_threshold(mail) -> None:
         check_run(kind="new_photos")
         assert unresolved() == [("new_photos", 500)]
         assert len(mail.received) == 1
-    assert TrainingRun.objects.count() == 0, "off at first"
+    assert TrainingRun.objects.count() == 0, "off by default"
     in_production_since(version, timezone.now())
     check_run(kind="new_photos")
     assert unresolved() == []
 
 
-def test_retraining_is_asked_for_once_in_a_time_in_production(settings, bob) -> None:
+def test_retraining_is_requested_once_per_production_period(settings, bob) -> None:
     version = version_row()
     in_production_since(version, timezone.now() - timedelta(days=1))
     photo_rows(50)
@@ -115,14 +115,14 @@ def test_retraining_is_asked_for_once_in_a_time_in_production(settings, bob) -> 
     assert (run.kind, run.status, run.requested_by) == ("train", "queued", None)
     [alert] = bob.get("/api/v1/alerts").json()["results"]
     assert alert["run"] == run.pk
-    assert f"Run {run.pk} was started by itself" in alert["advice"]
-    # Resolved and raised again, the model being the same: no second run.
+    assert f"Run {run.pk} was started automatically" in alert["advice"]
+    # Resolved and raised again for the same model: no second run.
     settings.CHAMPIPY_NEW_PHOTOS = 501
     check_run(kind="new_photos")
     settings.CHAMPIPY_NEW_PHOTOS = 500
     check_run(kind="new_photos")
     assert (Alert.objects.count(), TrainingRun.objects.count()) == (2, 1)
-    # A new time in production: the next one.
+    # A new production period: another run.
     in_production_since(version, timezone.now())
     check_run(kind="new_photos")
     Photo.objects.update(split_at=timezone.now())
@@ -130,7 +130,7 @@ def test_retraining_is_asked_for_once_in_a_time_in_production(settings, bob) -> 
     assert TrainingRun.objects.count() == 2
 
 
-def test_retraining_that_cannot_be_says_why(settings) -> None:
+def test_retraining_that_cannot_start_says_why(settings) -> None:
     settings.CHAMPIPY_RETRAIN, settings.CHAMPIPY_NEW_PHOTOS = True, 10
     in_production_since(version_row(), timezone.now() - timedelta(days=1))
     photo_rows(1)
@@ -143,7 +143,7 @@ def test_retraining_that_cannot_be_says_why(settings) -> None:
 def test_a_check_that_fails_is_an_alert_until_it_succeeds(mail) -> None:
     version = version_row()
     photo_rows(1)
-    Photo.objects.update(split="evaluation")  # whose files, and the version's, are not there
+    Photo.objects.update(split="evaluation")  # whose files, and the version's, do not exist
     evaluation_set_freeze(by=None, reason="test")
     for times in (1, 2):
         check = check_run(kind="accuracy")
@@ -153,89 +153,91 @@ def test_a_check_that_fails_is_an_alert_until_it_succeeds(mail) -> None:
     text = mail.received[0][0].get_payload(decode=True).decode()
     assert str(version.folder) in text.replace("=\n", "")
     check_run(kind="new_photos")
-    assert unresolved() == [("accuracy_check_failed", 2)], "another check's success is not its own"
+    assert unresolved() == [("accuracy_check_failed", 2)], (
+        "the success of another check does not resolve it"
+    )
     EvaluationSet.objects.all().delete()
     check_run(kind="accuracy")
     assert unresolved() == []
 
 
-def asked(seconds_ago: float, **more) -> Prediction:
+def unanswered_prediction(seconds_ago: float, **more) -> Prediction:
     at = timezone.now() - timedelta(seconds=seconds_ago)
     return Prediction.objects.create(file="a.jpg", is_upload=True, created_at=at, **more)
 
 
-FAULT = {"status": "failed", "error_code": "no_active_model"}
+SERVICE_FAILURE = {"status": "failed", "error_code": "no_active_model"}
 
 
-@pytest.mark.parametrize("fields", [{}, FAULT], ids=["pending", "failed"])
+@pytest.mark.parametrize("fields", [{}, SERVICE_FAILURE], ids=["pending", "failed"])
 def test_unanswered_predictions_raise_an_alert_after_ten_minutes(fields) -> None:
     version = version_row()
     answered_prediction(80, version)
-    asked(590, **fields)
-    watch()
+    unanswered_prediction(590, **fields)
+    service_watch()
     assert unresolved() == []
     Prediction.objects.filter(inference=None).update(
         created_at=timezone.now() - timedelta(seconds=660)
     )
     for _ in range(2):
-        watch()
+        service_watch()
         assert unresolved() == [("predictions_unanswered", 11)]
     answered_prediction(80, version, reused=True)
-    watch()
+    service_watch()
     assert len(unresolved()) == 1, "stored scores need no worker"
     answered_prediction(81, version)
-    watch()
+    service_watch()
     assert unresolved() == []
 
 
-def test_what_users_got_wrong_is_no_alert() -> None:
-    asked(3600, status="failed", error_code="image_not_found")
-    watch()
+def test_errors_of_users_raise_no_alert() -> None:
+    unanswered_prediction(3600, status="failed", error_code="image_not_found")
+    service_watch()
     assert unresolved() == []
 
 
-def test_a_check_whose_process_died_is_asked_for_again_and_given_up_at_last() -> None:
+def test_a_check_whose_process_died_is_requested_again_and_finally_fails() -> None:
     client = current_app.connection_for_write().channel().client
     client.delete("monitoring")
     check_run(kind="new_photos")
     lost = {"finished_at": None, "begun_at": timezone.now() - timedelta(minutes=9)}
     Check.objects.update(**lost, attempts=1)
-    watch()
-    assert client.llen("monitoring") == 0, "it may still be at work"
+    service_watch()
+    assert client.llen("monitoring") == 0, "it may still be running"
     Check.objects.update(begun_at=timezone.now() - timedelta(minutes=11))
-    watch()
+    service_watch()
     assert client.llen("monitoring") == 1
     Check.objects.update(attempts=3)
-    watch()
+    service_watch()
     assert client.llen("monitoring") == 1
     assert unresolved() == [("new_photos_check_failed", 1)]
-    assert "3 times without a word" in Alert.objects.get().detail
+    assert "3 times without an error message" in Alert.objects.get().detail
     client.delete("monitoring")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_database_that_restarts_during_a_check_is_waited_for(monkeypatch) -> None:
-    measured(6)
-    choose = check_services.evaluation_set
-    cut: list[bool] = []
+def test_a_check_waits_for_a_database_that_restarts(monkeypatch) -> None:
+    measured_version(6)
+    real_evaluation_set = check_services.evaluation_set
+    cut_connections: list[bool] = []
 
     def cut_off(labels):
-        if not cut:
+        if not cut_connections:
             own = connection.connection.info.backend_pid
             with closing(psycopg2.connect(**connection.get_connection_params())) as other:
                 other.cursor().execute("SELECT pg_terminate_backend(%s)", [own])
-            cut.append(own)
-        return choose(labels)
+            cut_connections.append(own)
+        return real_evaluation_set(labels)
 
     monkeypatch.setattr(check_services, "evaluation_set", cut_off)
     check = check_run(kind="accuracy")
-    assert len(cut) == 1
+    assert len(cut_connections) == 1
     assert (check.error, check.attempts) == ("", 0)
     assert unresolved() == [("low_accuracy", 60)]
 
 
-def test_champipy_check_runs_systems_checks_and_then_the_services() -> None:
-    measured(6)
+def test_command_runs_system_checks_and_then_the_weekly_checks() -> None:
+    measured_version(6)
     out = StringIO()
     call_command("check", stdout=out, stderr=out)
     text = out.getvalue()
@@ -250,13 +252,13 @@ def test_champipy_check_runs_systems_checks_and_then_the_services() -> None:
 @pytest.mark.parametrize(
     "arguments", [["--tag", "models"], ["--list-tags"], ["supervision"], ["--database", "default"]]
 )
-def test_djangos_own_check_stays_what_it_is(arguments) -> None:
-    measured(6)
+def test_command_with_options_runs_only_system_checks(arguments) -> None:
+    measured_version(6)
     call_command("check", *arguments, stdout=StringIO(), stderr=StringIO())
     assert Check.objects.count() == Alert.objects.count() == 0
 
 
-def test_champipy_check_fails_when_something_could_not_be_checked() -> None:
+def test_command_fails_if_something_could_not_be_checked() -> None:
     version_row()
     photo_rows(1)
     Photo.objects.update(split="evaluation")
@@ -266,8 +268,8 @@ def test_champipy_check_fails_when_something_could_not_be_checked() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_admins_button_has_a_worker_check(client, users, workers) -> None:
-    measured(6)
+def test_the_admins_button_makes_a_worker_check(client, users, workers) -> None:
+    measured_version(6)
     client.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
     assert client.get("/admin/supervision/alert/check/").status_code == 405
     page = client.post("/admin/supervision/alert/check/", follow=True).content.decode()
@@ -291,7 +293,7 @@ def test_misplaced_evaluation_photos_raise_the_alert(
     tmp_path: Path,
     record_property,
 ) -> None:
-    """One real photo in six lies in the folder of the next species."""
+    """One real photo in six is in the folder of the next species."""
     folders = sorted(path for path in (real_photos / "evaluation").iterdir() if path.is_dir())
     photos = [path for folder in folders for path in sorted(folder.iterdir())]
     misplaced = set(photos[::6])
@@ -312,7 +314,7 @@ def test_misplaced_evaluation_photos_raise_the_alert(
     accuracy = 100 * Evaluation.objects.get().accuracy
     print(check.result)
     assert 60 < accuracy < 80
-    if accuracy >= configured.CHAMPIPY_TARGET_ACCURACY:  # a version good enough to bear it
+    if accuracy >= configured.CHAMPIPY_TARGET_ACCURACY:  # the version is that good
         settings.CHAMPIPY_TARGET_ACCURACY = 80
     for _ in range(2):
         check_run(kind="accuracy")

@@ -1,4 +1,4 @@
-"""Bob's page: what it tells, with how few queries, and to whom."""
+"""The dashboard: contents, number of queries and permissions."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ def bobs(users: dict[str, User]) -> Client:
 
 
 def second_version(first: ModelVersion, **fields: object) -> ModelVersion:
-    """A row like the first version's, with no files of its own."""
+    """Create a version like the first, without files."""
     return ModelVersion.objects.create(
         name="VGG16", version=2, labels=first.labels, input_size=224, preprocessing="x",
         temperature=1, files={}, card={}, **({"metrics": {}} | fields),
@@ -73,7 +73,7 @@ def test_page_of_an_empty_installation_says_what_to_do(bobs) -> None:
     assert "import_photos DIR --split evaluation" in html
 
 
-def test_page_tells_model_accuracy_scores_and_new_photos(bobs, production) -> None:
+def test_page_shows_model_accuracy_scores_and_new_photos(bobs, production) -> None:
     for number, score in enumerate((60.0, 80.0), start=1):
         answered(production, score, number)
     html = bobs.get(INDEX).content.decode()
@@ -82,7 +82,7 @@ def test_page_tells_model_accuracy_scores_and_new_photos(bobs, production) -> No
     low, high = measured["ci95"]
     assert f"{100 * measured['accuracy']:.1f} %" in html
     assert f"between {100 * low:.1f} and {100 * high:.1f} %" in html
-    assert "As its card says" in html
+    assert "Taken from the model card" in html
     assert "70.0 %" in html, "mean of 60 and 80"
     assert "best score of the last 2 answered predictions" in html
     assert "2 of 500" in html
@@ -93,14 +93,14 @@ def test_page_tells_model_accuracy_scores_and_new_photos(bobs, production) -> No
     assert "Disk:" in html
 
 
-def test_page_counts_new_photos_from_the_promotion_on(bobs, production) -> None:
+def test_page_counts_new_photos_since_the_promotion(bobs, production) -> None:
     old = answered(production, 90, 1)
     answered(production, 90, 2)
     Photo.objects.filter(pk=old.pk).update(split_at=timezone.now() - timedelta(days=1))
     assert "1 of 500" in bobs.get(INDEX).content.decode()
 
 
-def test_enough_new_photos_point_to_a_training(bobs, production, settings) -> None:
+def test_enough_new_photos_show_a_link_to_a_training(bobs, production, settings) -> None:
     settings.CHAMPIPY_NEW_PHOTOS = 1
     link = reverse("admin:mlmodels_trainingrun_start", args=["finetune"])
     assert link not in bobs.get(INDEX).content.decode()
@@ -108,7 +108,7 @@ def test_enough_new_photos_point_to_a_training(bobs, production, settings) -> No
     assert link in bobs.get(INDEX).content.decode()
 
 
-def test_accuracy_below_the_target_is_said(bobs, production) -> None:
+def test_accuracy_below_the_target_is_shown(bobs, production) -> None:
     evaluation(production, 0.62, "a" * 64, timezone.now())
     html = bobs.get(INDEX).content.decode()
     assert "62.0 %" in html
@@ -116,7 +116,7 @@ def test_accuracy_below_the_target_is_said(bobs, production) -> None:
     assert "Measured here" in html
 
 
-def test_page_shows_the_last_runs_and_follows_those_that_move(bobs, production, users) -> None:
+def test_page_shows_the_last_runs_and_updates_live_ones(bobs, production, users) -> None:
     run = TrainingRun.objects.create(
         kind="train", parameters={"variables": 4}, status="running", attempt=1,
         progress={"percent": 12, "stage": "head", "epoch": 0, "epochs": 3, "eta_s": 200},
@@ -134,7 +134,7 @@ def test_page_shows_the_last_runs_and_follows_those_that_move(bobs, production, 
     assert "data-live" not in bobs.get(INDEX).content.decode()
 
 
-def test_page_takes_as_many_queries_for_little_as_for_much(
+def test_page_query_count_does_not_depend_on_the_amount_of_data(
     bobs, production, django_assert_num_queries, django_assert_max_num_queries
 ) -> None:
     answered(production, 80, 1)
@@ -148,7 +148,7 @@ def test_page_takes_as_many_queries_for_little_as_for_much(
         bobs.get(INDEX)
 
 
-def test_open_alert_is_said_once(bobs, production) -> None:
+def test_open_alert_is_shown_once(bobs, production) -> None:
     Alert.objects.create(
         kind=Alert.Kind.LOW_ACCURACY, model_version=production, value=62, threshold=70
     )
@@ -156,13 +156,13 @@ def test_open_alert_is_said_once(bobs, production) -> None:
     assert html.count("The accuracy of VGG16 1 is 62.00 %") == 1
 
 
-def test_pages_of_single_apps_do_without_it(bobs, production) -> None:
+def test_pages_of_single_apps_have_no_dashboard(bobs, production) -> None:
     response = bobs.get("/admin/predictions/")
     assert response.status_code == 200
     assert 'id="dashboard"' not in response.content.decode()
 
 
-def test_reigns_tell_which_version_was_how_good_when(production) -> None:
+def test_production_periods_have_the_accuracy_known_at_the_time(production) -> None:
     now = timezone.now()
     other = second_version(production)
     StageTransition.objects.update(created_at=now - timedelta(days=10))
@@ -171,8 +171,8 @@ def test_reigns_tell_which_version_was_how_good_when(production) -> None:
     )
     StageTransition.objects.filter(pk=later.pk).update(created_at=now - timedelta(days=4))
     evaluation(production, 0.7, "a" * 64, now - timedelta(days=6))
-    evaluation(production, 0.1, "b" * 64, now - timedelta(days=2))  # in the archive by then
-    evaluation(other, 0.8, "a" * 64, now - timedelta(days=5))  # before its time began
+    evaluation(production, 0.1, "b" * 64, now - timedelta(days=2))  # archived by then
+    evaluation(other, 0.8, "a" * 64, now - timedelta(days=5))  # before its period began
     evaluation(other, 0.9, "b" * 64, now - timedelta(days=1))
     first, second = production_periods()
     assert (first.version, second.version) == (production, other)
@@ -186,12 +186,12 @@ def test_reigns_tell_which_version_was_how_good_when(production) -> None:
     ]
 
 
-def test_version_that_was_never_measured_has_a_reign_without_figures(production) -> None:
+def test_version_that_was_never_measured_has_a_period_without_accuracy(production) -> None:
     ModelVersion.objects.update(metrics={})
     assert [period.measured for period in production_periods()] == [()]
 
 
-def test_predictions_by_day_leaves_no_day_out(production) -> None:
+def test_predictions_by_day_includes_days_without_predictions(production) -> None:
     answered(production, 80, 1)
     Prediction.objects.create(
         file="x", is_upload=False, status=Prediction.Status.FAILED, error_code="not_an_image",

@@ -28,11 +28,11 @@ def test_statistics_are_for_administrators(request, production, who, status, pat
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("verb", ["POST", "PUT", "DELETE"])
-def test_statistics_are_only_read(bob, path, verb) -> None:
+def test_statistics_are_read_only(bob, path, verb) -> None:
     assert bob.generic(verb, path).status_code == 405
 
 
-def test_accuracy_of_a_fresh_installation_is_the_cards(bob, production) -> None:
+def test_accuracy_of_a_fresh_installation_comes_from_the_model_card(bob, production) -> None:
     body = bob.get("/api/v1/accuracy").json()
     measured = production.metrics["evaluation"]
     assert body["measured"] == "at_training"
@@ -106,7 +106,7 @@ def test_accuracy_is_measured_once_by_a_worker(bob, production, workers) -> None
     assert answer.json()["accuracy"] == round(100 * evaluation.accuracy, 2)
     assert answer.json()["n"] == 10
     assert bob.get("/api/v1/accuracy").json() == answer.json()
-    # Another set is measured anew; the old one stays as it was.
+    # Another set is measured separately; the old evaluation does not change.
     Photo.objects.filter(label__name="Amanita muscaria").update(
         label=Species.objects.get(name="Aleuria aurantia")
     )
@@ -117,7 +117,7 @@ def test_accuracy_is_measured_once_by_a_worker(bob, production, workers) -> None
     assert Evaluation.objects.count() == 2
 
 
-def test_mean_score_counts_what_there_is(bob, production) -> None:
+def test_mean_score_uses_the_existing_predictions(bob, production) -> None:
     for score in (60, 70, 95.5):
         answered_prediction(score, production)
     failed = {"status": "failed", "inference": None, "error_code": "not_an_image"}
@@ -141,7 +141,7 @@ def test_mean_score_of_no_predictions_says_so(bob) -> None:
 @pytest.mark.parametrize(
     "value", ["abc", "1.5", "1.0", "0", "-1", "true", "", " 5", "1001", "٣", "9" * 30, "1e2"]
 )
-def test_number_of_last_predictions_is_no_integer(bob, value) -> None:
+def test_invalid_number_of_last_predictions_is_refused(bob, value) -> None:
     response = bob.get("/api/v1/past_pred_acc", {"nb_last_preds": value})
     assert response.status_code == 400
     assert response.json()["errors"][0]["attr"] == "nb_last_preds"
@@ -165,7 +165,7 @@ def test_new_photos_are_those_since_production(bob, production) -> None:
     assert bob.get("/api/v1/nb_new_img").json() == body
 
 
-def test_new_photos_of_another_stage_count_since_its_newest_version_came_there(bob) -> None:
+def test_new_photos_of_another_stage_count_since_its_newest_version_entered_it(bob) -> None:
     version_row(1, "Staging")
     newest = version_row(2, "Staging")
     body = bob.get("/api/v1/nb_new_img", {"stage": "Staging"}).json()
@@ -193,7 +193,7 @@ def test_new_photos_of_another_stage_count_since_its_newest_version_came_there(b
     ],
     ids=str,
 )
-def test_new_photos_of_an_unknown_model_or_stage(bob, production, query) -> None:
+def test_new_photos_of_an_unknown_model_or_stage_are_not_found(bob, production, query) -> None:
     response = bob.get("/api/v1/nb_new_img", query)
     assert error_of(response) == (404, "not_found")
     assert "VGG16 in Production" in response.json()["errors"][0]["detail"]
@@ -204,7 +204,7 @@ def test_new_photos_of_an_unknown_model_or_stage(bob, production, query) -> None
     [{"model_name": ""}, {"stage": ""}, {"model_name": "x" * 51}, {"stage": "a\0b"}],
     ids=str,
 )
-def test_new_photos_with_wrong_parameters(bob, production, query) -> None:
+def test_new_photos_with_invalid_parameters_are_refused(bob, production, query) -> None:
     response = bob.get("/api/v1/nb_new_img", query)
     assert response.status_code == 400
     assert response.json()["errors"][0]["attr"] == next(iter(query))

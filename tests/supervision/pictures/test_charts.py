@@ -1,4 +1,4 @@
-"""The admin's pictures: well-formed, with what they tell as text, and drawn late."""
+"""The admin's charts: well-formed, with a text description, and matplotlib imported late."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ from supervision.pictures.charts import (
     predictions_per_day_svg,
     trials_svg,
 )
-from supervision.pictures.drawing import drawn
+from supervision.pictures.svg import render_svg
 from tests.support.paths import PROJECT
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -71,7 +71,7 @@ def title_and_description(svg: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("chart", CHARTS)
-def test_chart_is_a_described_element_of_its_own(chart: str) -> None:
+def test_chart_is_an_svg_element_with_a_description(chart: str) -> None:
     svg = CHARTS[chart]()
     root = ElementTree.fromstring(svg)
     assert root.tag == f"{SVG}svg"
@@ -91,12 +91,12 @@ def test_chart_takes_the_colour_of_the_page(chart: str) -> None:
 @pytest.mark.parametrize("chart", CHARTS)
 def test_same_data_gives_the_same_picture(chart: str) -> None:
     first = CHARTS[chart]()
-    drawn.cache_clear()
+    render_svg.cache_clear()
     assert CHARTS[chart]() == first
-    assert CHARTS[chart]() is CHARTS[chart](), "drawn anew although nothing has changed"
+    assert CHARTS[chart]() is CHARTS[chart](), "drawn again although nothing has changed"
 
 
-def test_ids_of_different_charts_on_one_page_are_not_the_same() -> None:
+def test_an_id_means_the_same_in_all_charts_of_a_page() -> None:
     ids: dict[str, str] = {}
     for svg in (CHARTS["curves"](), CHARTS["days"](), CHARTS["confusion"](), CHARTS["accuracy"]()):
         for element in ElementTree.fromstring(svg).iter():
@@ -129,7 +129,7 @@ def test_species_with_markup_in_its_name_is_only_text() -> None:
     assert "<script>alert(1)</script> & co" in text_of(svg)
 
 
-def test_learning_curves_tell_the_last_epoch() -> None:
+def test_learning_curves_describe_the_last_epoch() -> None:
     assert title_and_description(CHARTS["curves"]())[1] == (
         "After epoch 1: validation accuracy 62.5%, negative log-likelihood 1.125, "
         "training loss 0.731."
@@ -143,7 +143,7 @@ def test_accuracy_over_time_shows_target_and_versions() -> None:
     assert "from 2026-11-10 66.0% (60.0% to 72.0%)" in title_and_description(svg)[1]
 
 
-def test_a_version_that_was_undone_at_once_is_not_written_under_the_next() -> None:
+def test_names_of_versions_replaced_at_once_do_not_overlap() -> None:
     changes = [
         VersionChange(at=DAY + timedelta(minutes=minutes), version=version)
         for minutes, version in ((0, "VGG16 1"), (5, "VGG16 2"), (6, "VGG16 3"))
@@ -152,21 +152,21 @@ def test_a_version_that_was_undone_at_once_is_not_written_under_the_next() -> No
     assert [text for text in text_of(svg) if text.startswith("VGG16")] == ["VGG16 3"]
 
 
-def test_days_name_failures_only_where_there_are_some() -> None:
+def test_days_show_failures_only_if_there_are_some() -> None:
     assert {"answered", "failed"} <= set(text_of(CHARTS["days"]()))
     assert "failed" not in text_of(CHARTS["no prediction"]())
-    said = title_and_description(CHARTS["days"]())[1]
-    assert said == "1305 answered and 1 failed in 30 days."
+    description = title_and_description(CHARTS["days"]())[1]
+    assert description == "1305 answered and 1 failed in 30 days."
 
 
-def test_trials_name_the_best_of_those_that_were_carried_through() -> None:
-    said = title_and_description(CHARTS["trials"]())[1]
-    assert said == "2 of 4 trials were carried through. The best is trial 3 with 0.562 nats."
+def test_trials_name_the_best_completed_one() -> None:
+    description = title_and_description(CHARTS["trials"]())[1]
+    assert description == "2 of 4 trials were completed. The best is trial 3 with 0.562 nats."
 
 
-def test_charts_are_drawn_by_many_threads_at_once() -> None:
+def test_charts_can_be_drawn_by_many_threads_at_once() -> None:
     alone = {name: chart() for name, chart in CHARTS.items()}
-    drawn.cache_clear()
+    render_svg.cache_clear()
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda name: CHARTS[name](), list(CHARTS)))
     assert together == list(alone.values())

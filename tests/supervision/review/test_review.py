@@ -1,4 +1,4 @@
-"""Review in the admin: filters, verdicts by form and by key, and what they mean for training."""
+"""Review in the admin: filters, decisions by form and by key, and their effect on training."""
 
 import re
 from datetime import timedelta
@@ -35,7 +35,7 @@ def scores_for(name: str, score: float) -> list[float]:
 def answered_photo(
     number: int, name: str, score: float, version: ModelVersion, **fields: object
 ) -> Photo:
-    """Store a photo, as a row alone, and what a version said of it."""
+    """Store a photo, as a row without a file, and a version's answer to it."""
     photo = Photo.objects.create(
         sha256=f"{number:064x}", file="a", bytes=1, width=9, height=9,
         perceptual_hash=0x0F0F_1111_2222_3333 * (number + 1) % (1 << 63), **fields,
@@ -76,7 +76,7 @@ def listed(client: Client, query: str = "") -> list[int]:
     return [int(pk) for pk in re.findall(r'data-photo="(\d+):', response.content.decode())]
 
 
-def test_confirming_and_correcting_record_who_and_when_and_make_training_photos(
+def test_confirming_and_correcting_records_the_reviewer_and_makes_training_photos(
     users, version
 ) -> None:
     bob = users["bob"]
@@ -87,13 +87,13 @@ def test_confirming_and_correcting_record_who_and_when_and_make_training_photos(
     assert state(low) == (FLY_AGARIC, "confirmed", "training", False)
     assert state(wrong) == (INK_CAP, "corrected", "training", False)
     assert low.reviewed_by == wrong.reviewed_by == bob
-    # Again, by somebody else: nothing changes.
+    # A repetition by somebody else changes nothing.
     before = Photo.objects.values().get(pk=wrong.pk)
     photo_label(photo=wrong, species=species(INK_CAP), by=users["admin"])
     assert Photo.objects.values().get(pk=wrong.pk) == before
 
 
-def test_an_excluded_photo_stays_out_until_it_is_named(users, version) -> None:
+def test_an_excluded_photo_stays_out_until_it_is_labelled(users, version) -> None:
     bob = users["bob"]
     photo = answered_photo(3, FLY_AGARIC, 90, version)
     photo_keep_for_training(photo=photo, species_name=FLY_AGARIC)
@@ -115,54 +115,54 @@ def test_an_excluded_photo_is_neither_kept_nor_imported(users, version) -> None:
     photo = Photo.objects.get()
     photo_exclude(photo=photo, by=users["bob"])
     assert photo_import(data=data, origin="a", **given).outcome == ImportOutcome.EXCLUDED
-    flower = answered_photo(4, FLY_AGARIC, 60, version)  # of no label, and of no species of ours
+    flower = answered_photo(4, FLY_AGARIC, 60, version)  # without a label, and of no known species
     photo_exclude(photo=flower, by=users["bob"])
     flower.refresh_from_db()
     assert not photo_keep_for_training(photo=flower, species_name=FLY_AGARIC)
     assert state(flower) == (None, "", "", True)
 
 
-def test_a_photo_like_an_evaluation_photo_is_named_but_not_trained_on(users, version) -> None:
+def test_a_photo_like_an_evaluation_photo_is_labelled_but_not_trained_on(users, version) -> None:
     bob = users["bob"]
     evaluation = answered_photo(
         5, FLY_AGARIC, 90, version, label=species(FLY_AGARIC), label_source="imported",
         split="evaluation", split_at=timezone.now(), mushroom_observer_id=5000,
     )  # fmt: skip
-    alike = answered_photo(6, FLY_AGARIC, 60, version)
-    Photo.objects.filter(pk=alike.pk).update(perceptual_hash=evaluation.perceptual_hash)
-    photo_label(photo=alike, species=species(FLY_AGARIC), by=bob)
-    assert state(alike) == (FLY_AGARIC, "confirmed", "", False)
-    # A training photo that the correction makes the same find as an evaluation photo.
+    lookalike = answered_photo(6, FLY_AGARIC, 60, version)
+    Photo.objects.filter(pk=lookalike.pk).update(perceptual_hash=evaluation.perceptual_hash)
+    photo_label(photo=lookalike, species=species(FLY_AGARIC), by=bob)
+    assert state(lookalike) == (FLY_AGARIC, "confirmed", "", False)
+    # The correction makes this training photo the same find as an evaluation photo.
     find = answered_photo(
         7, INK_CAP, 90, version, label=species(INK_CAP), label_source="predicted",
         split="training", split_at=timezone.now(), mushroom_observer_id=5002,
     )  # fmt: skip
     photo_label(photo=find, species=species(FLY_AGARIC), by=bob)
     assert state(find) == (FLY_AGARIC, "corrected", "", False)
-    # The evaluation photo itself never crosses over.
+    # The evaluation photo itself stays in its split.
     photo_exclude(photo=evaluation, by=bob)
     assert state(evaluation) == (FLY_AGARIC, "imported", "evaluation", True)
     photo_label(photo=evaluation, species=species(INK_CAP), by=bob)
     assert state(evaluation) == (INK_CAP, "corrected", "evaluation", False)
 
 
-def test_what_was_reviewed_comes_before_what_is_more_recent(users) -> None:
+def test_reviewed_photos_are_chosen_before_more_recent_ones(users) -> None:
     photo_rows(13)
     start = timezone.now() - timedelta(days=30)
     for number, photo in enumerate(Photo.objects.order_by("pk")):
         Photo.objects.filter(pk=photo.pk).update(
             split_at=start + timedelta(hours=number),
             label_source="predicted",
-            perceptual_hash=int(photo.sha256[:15], 16),  # each a find of its own
+            perceptual_hash=int(photo.sha256[:15], 16),  # each is a separate find
         )
     oldest = Photo.objects.filter(label=species(FLY_AGARIC)).order_by("split_at")[0]
-    everything = {photo.sha256 for photo in Photo.objects.order_by("-split_at")[:100]}
+    newest = {photo.sha256 for photo in Photo.objects.order_by("-split_at")[:100]}
 
     def chosen() -> set[str]:
         dataset = training_dataset(limit=100, seed=0)
         return {photo.sha256 for photo in (*dataset.training, *dataset.validation)}
 
-    assert everything <= chosen()
+    assert newest <= chosen()
     assert oldest.sha256 not in chosen()
     photo_label(photo=oldest, species=species(FLY_AGARIC), by=users["bob"])
     assert oldest.sha256 in chosen()
@@ -208,22 +208,22 @@ def test_filters_choose_and_order(admin, version, django_assert_max_num_queries)
     ]
 
 
-def test_doubted_labels_are_listed_until_somebody_looks(admin, users, version) -> None:
+def test_doubted_labels_are_listed_until_they_are_reviewed(admin, users, version) -> None:
     photo_rows(1)
-    some = list(Photo.objects.order_by("pk")[:4])
-    for photo, doubt in zip(some, (0.9, 0.99, 0.7, 0.2), strict=True):
+    photos = list(Photo.objects.order_by("pk")[:4])
+    for photo, doubt in zip(photos, (0.9, 0.99, 0.7, 0.2), strict=True):
         assert photo.label is not None
         likelier = photo.label if doubt == 0.2 else species(INK_CAP)
         LabelDoubt.objects.create(
             photo=photo, label=photo.label, doubt=doubt, likelier=likelier, method="test",
             audited_at=timezone.now(),
         )  # fmt: skip
-    # The third is the ink cap itself.
-    LabelDoubt.objects.filter(photo=some[2]).update(likelier=species(FLY_AGARIC))
-    assert listed(admin, "doubt=label") == [some[1].pk, some[0].pk, some[2].pk]
-    photo_label(photo=some[1], species=some[1].label, by=users["bob"])
-    photo_label(photo=some[0], species=species(INK_CAP), by=users["bob"])
-    assert listed(admin, "doubt=label") == [some[2].pk]
+    # The third photo is labelled ink cap itself.
+    LabelDoubt.objects.filter(photo=photos[2]).update(likelier=species(FLY_AGARIC))
+    assert listed(admin, "doubt=label") == [photos[1].pk, photos[0].pk, photos[2].pk]
+    photo_label(photo=photos[1], species=photos[1].label, by=users["bob"])
+    photo_label(photo=photos[0], species=species(INK_CAP), by=users["bob"])
+    assert listed(admin, "doubt=label") == [photos[2].pk]
 
 
 def test_a_card_shows_scores_model_origin_and_user(admin, users, version) -> None:
@@ -248,7 +248,7 @@ def test_a_card_shows_scores_model_origin_and_user(admin, users, version) -> Non
     assert admin.get(f"{LIST}{hostile.pk}/picture").status_code == 404, "a row without a file"
 
 
-def test_many_photos_at_once(admin, users, version) -> None:
+def test_many_photos_are_reviewed_at_once(admin, users, version) -> None:
     photos = [answered_photo(30 + number, FLY_AGARIC, 50, version) for number in range(30)]
     assert len(listed(admin)) == 24
     chosen = [f"{photo.pk}:{FLY_AGARIC}" for photo in photos[-24:]]
@@ -262,7 +262,9 @@ def test_many_photos_at_once(admin, users, version) -> None:
     assert [state(photo)[3] for photo in photos[:4]] == [False, True, True, False]
     send(admin, one=f"confirm:{photos[3].pk}:{FLY_AGARIC}", photo=[f"{photos[4].pk}:{INK_CAP}"])
     assert state(photos[3]) == (FLY_AGARIC, "confirmed", "training", False)
-    assert state(photos[4]) == (None, "", "", False), "ticked, but another's button was pressed"
+    assert state(photos[4]) == (None, "", "", False), (
+        "selected, but another photo's button was pressed"
+    )
 
 
 def test_confirming_confirms_what_the_page_showed(admin, version) -> None:
@@ -275,30 +277,30 @@ def test_confirming_confirms_what_the_page_showed(admin, version) -> None:
     assert state(photo) == (FLY_AGARIC, "corrected", "training", False)
 
 
-def test_a_key_is_answered_with_the_photos_new_card(admin, version) -> None:
+def test_a_decision_by_key_returns_the_new_card_of_the_photo(admin, version) -> None:
     photo = answered_photo(71, FLY_AGARIC, 60, version)
     fields = {"verdict": "correct", "species": INK_CAP, "photo": f"{photo.pk}:{FLY_AGARIC}"}
     body = send(admin, "application/json", **fields).json()
     assert body["said"] == "1 photo corrected."
     assert f'data-photo="{photo.pk}:{INK_CAP}"' in body["html"]
     bad = send(admin, "application/json", **{**fields, "species": "Boletus edulis"})
-    assert (bad.status_code, "is no species" in bad.content.decode()) == (400, True)
+    assert (bad.status_code, "is not a known species" in bad.content.decode()) == (400, True)
     assert state(photo) == (INK_CAP, "corrected", "training", False)
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"verdict": "confirm"}, "No photo was selected"),
-        ({"verdict": "delete", "photo": "1:"}, "Say what to do"),
+        ({"verdict": "delete", "photo": "1:"}, "Choose what to do"),
         ({"verdict": "correct", "photo": "PK:Amanita muscaria"}, "no species was chosen"),
-        ({"verdict": "confirm", "photo": "PK:Boletus"}, "is no species"),
+        ({"verdict": "confirm", "photo": "PK:Boletus"}, "is not a known species"),
         ({"verdict": "confirm", "photo": ["PK:Amanita muscaria", "999999:x"]}, "There is no photo"),
-        ({"verdict": "exclude", "photo": "x:"}, "names no photo"),
-        ({"one": "confirm"}, "names no photo"),
+        ({"verdict": "exclude", "photo": "x:"}, "does not name a photo"),
+        ({"one": "confirm"}, "does not name a photo"),
     ],
 )
-def test_a_form_that_makes_no_sense_changes_nothing(admin, version, fields, said) -> None:
+def test_an_invalid_form_changes_nothing(admin, version, fields, message) -> None:
     photo = answered_photo(72, FLY_AGARIC, 60, version)
     chosen = fields.get("photo", [])
     chosen = chosen if isinstance(chosen, list) else [chosen]
@@ -306,12 +308,12 @@ def test_a_form_that_makes_no_sense_changes_nothing(admin, version, fields, said
     before = list(Photo.objects.values())
     page = send(admin, **fields).content.decode()
     assert "Nothing was changed" in page
-    assert said in page
+    assert message in page
     assert list(Photo.objects.values()) == before
 
 
 @pytest.mark.parametrize("who", [None, "alice"])
-def test_review_is_for_administrators_alone(users, version, who: str | None) -> None:
+def test_only_administrators_can_review(users, version, who: str | None) -> None:
     photo = answered_photo(73, FLY_AGARIC, 60, version)
     client = Client()
     if who:
@@ -328,7 +330,7 @@ def test_review_is_for_administrators_alone(users, version, who: str | None) -> 
     assert list(Photo.objects.values()) == before
 
 
-def test_a_verdict_needs_a_token_and_a_post(admin, version) -> None:
+def test_a_decision_needs_a_csrf_token_and_a_post(admin, version) -> None:
     photo = answered_photo(74, FLY_AGARIC, 60, version)
     assert admin.post(REVIEW, {"one": f"exclude:{photo.pk}:"}).status_code == 403
     assert admin.get(REVIEW).status_code == 405

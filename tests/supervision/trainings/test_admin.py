@@ -1,4 +1,4 @@
-"""The admin's pages of training runs: who sees them, what they show, what they start and stop."""
+"""The admin pages of training runs: permissions, contents, starting and cancelling runs."""
 
 import json
 from datetime import timedelta
@@ -25,7 +25,7 @@ DATASET = {
     "validation": [["d" * 64, 1]],
 }
 KINDS = ("train", "finetune", "search")
-ASKED = {
+FORM_DATA = {
     "train": {"variables": 4, "epochs": 10},
     "finetune": {"variables": 1, "epochs": 3},
     "search": {"trials": 5, "minutes": 10},
@@ -44,13 +44,13 @@ def client_for(user: User) -> Client:
 
 @pytest.fixture
 def bobs(users: dict[str, User]) -> Client:
-    """Bob's browser."""
+    """Return a browser in which Bob, an administrator, is logged in."""
     return client_for(users["bob"])
 
 
 @pytest.fixture
 def run(users: dict[str, User], production: ModelVersion) -> TrainingRun:
-    """A fine-tuning that has run for two minutes."""
+    """Return a fine-tuning that has run for two minutes."""
     now = timezone.now()
     return TrainingRun.objects.create(
         kind=TrainingRun.Kind.FINETUNE,
@@ -94,7 +94,7 @@ def test_pages_of_runs_are_for_administrators(users, run) -> None:
     ]
     for browser in (Client(), client_for(users["alice"])):
         for path in paths:
-            for response in (browser.get(path), browser.post(path, ASKED["train"])):
+            for response in (browser.get(path), browser.post(path, FORM_DATA["train"])):
                 assert response.status_code == 302, path
                 assert response.headers["Location"].startswith("/admin/login/"), path
     run.refresh_from_db()
@@ -104,17 +104,17 @@ def test_pages_of_runs_are_for_administrators(users, run) -> None:
     assert {path: bobs.get(path).status_code for path in paths} == dict.fromkeys(paths, 200)
 
 
-def test_staff_without_rights_on_runs_is_refused(users, run) -> None:
+def test_staff_without_permission_for_runs_is_refused(users, run) -> None:
     User.objects.filter(username="alice").update(is_staff=True)
     browser = client_for(users["alice"])
     for path in (page("progress", run.pk), page("cancel", run.pk), page("start", "train")):
-        assert browser.post(path, ASKED["train"]).status_code == 403, path
+        assert browser.post(path, FORM_DATA["train"]).status_code == 403, path
     run.refresh_from_db()
     assert run.status == Status.RUNNING
     assert TrainingRun.objects.count() == 1
 
 
-def test_page_of_a_running_run_says_where_it_is(bobs, run) -> None:
+def test_page_of_a_running_run_shows_its_progress(bobs, run) -> None:
     html = bobs.get(page("change", run.pk)).content.decode()
     assert "training the chosen layers" in html
     assert "epoch 2 of 10" in html
@@ -147,7 +147,7 @@ def test_progress_is_json_and_follows_the_row(bobs, run) -> None:
     assert bobs.get(page("progress", 999_999)).status_code == 404
 
 
-def test_progress_takes_few_queries_and_leaves_the_dataset_unread(
+def test_progress_takes_few_queries_and_does_not_load_the_dataset(
     bobs, run, django_assert_num_queries
 ) -> None:
     with django_assert_num_queries(3) as queries:  # session, user, run
@@ -155,7 +155,7 @@ def test_progress_takes_few_queries_and_leaves_the_dataset_unread(
     assert not any('"dataset",' in query["sql"] for query in queries)
 
 
-def test_list_takes_as_many_queries_for_one_run_as_for_many(
+def test_list_query_count_does_not_depend_on_the_number_of_runs(
     bobs, run, django_assert_num_queries, django_assert_max_num_queries
 ) -> None:
     with django_assert_max_num_queries(8) as one:
@@ -188,17 +188,17 @@ def test_list_shows_bar_parameters_and_result(bobs, run, production) -> None:
 def test_cancel_asks_first_and_then_cancels(bobs, run) -> None:
     assert b"Yes, cancel run" in bobs.get(page("cancel", run.pk)).content
     run.refresh_from_db()
-    assert run.status == Status.RUNNING, "asking has changed nothing"
+    assert run.status == Status.RUNNING, "the question has changed nothing"
     response = bobs.post(page("cancel", run.pk), follow=True)
     assert f"Run {run.pk} was cancelled." in response.content.decode()
     run.refresh_from_db()
     assert run.status == Status.CANCELLED
     assert run.finished_at is not None
     again = bobs.post(page("cancel", run.pk), follow=True).content.decode()
-    assert f"Run {run.pk} has cancelled already. Nothing was changed." in again
+    assert f"Run {run.pk} has already ended: cancelled. Nothing was changed." in again
 
 
-def test_cancel_needs_the_forms_token(users, run) -> None:
+def test_cancel_requires_the_csrf_token(users, run) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(users["bob"])
     assert browser.post(page("cancel", run.pk)).status_code == 403
@@ -206,7 +206,7 @@ def test_cancel_needs_the_forms_token(users, run) -> None:
     assert run.status == Status.RUNNING
 
 
-def test_failed_run_says_why(bobs, run) -> None:
+def test_failed_run_shows_its_error(bobs, run) -> None:
     TrainingRun.objects.filter(pk=run.pk).update(
         status=Status.FAILED, error="The disk is full. Make <b>room</b>."
     )
@@ -249,14 +249,14 @@ def test_form_shows_bounds_and_defaults_and_queues_a_run(
 ) -> None:
     html = bobs.get(page("start", kind)).content.decode()
     assert 'min="1"' in html
-    asked = dict(ASKED[kind])
+    form_data = dict(FORM_DATA[kind])
     response = bobs.post(
-        page("start", kind), asked | ({"parent": production.pk} if kind == "finetune" else {})
+        page("start", kind), form_data | ({"parent": production.pk} if kind == "finetune" else {})
     )
     run = TrainingRun.objects.get()
     assert response.headers["Location"] == page("change", run.pk)
     assert (run.kind, run.status, run.requested_by) == (kind, Status.QUEUED, users["bob"])
-    assert run.parameters == {"seed": 0, "minutes": 30} | asked
+    assert run.parameters == {"seed": 0, "minutes": 30} | form_data
     assert run.parent == (production if kind == "finetune" else None)
 
 
@@ -266,7 +266,7 @@ def test_finetune_form_proposes_the_version_in_production(bobs, production) -> N
 
 
 @pytest.mark.parametrize(
-    ("kind", "wrong", "said"),
+    ("kind", "wrong", "message"),
     [
         ("train", {"variables": 15}, "less than or equal to 14"),
         ("train", {"variables": 0}, "greater than or equal to 1"),
@@ -279,26 +279,26 @@ def test_finetune_form_proposes_the_version_in_production(bobs, production) -> N
     ],
     ids=str,
 )
-def test_wrong_form_queues_nothing(kind, wrong, said, bobs, production, enough_photos) -> None:
-    asked = {"parent": production.pk} | ASKED[kind] | wrong
-    html = bobs.post(page("start", kind), asked).content.decode()
+def test_invalid_form_queues_nothing(kind, wrong, message, bobs, production, enough_photos) -> None:
+    form_data = {"parent": production.pk} | FORM_DATA[kind] | wrong
+    html = bobs.post(page("start", kind), form_data).content.decode()
     assert "Nothing was started." in html
-    assert said in html
+    assert message in html
     assert TrainingRun.objects.count() == 0
 
 
-def test_too_few_photos_are_said_on_the_form(bobs, production, enough_photos) -> None:
+def test_too_few_photos_are_reported_on_the_form(bobs, production, enough_photos) -> None:
     Photo.objects.filter(label__name="Amanita muscaria").first().delete()
-    html = bobs.post(page("start", "train"), ASKED["train"]).content.decode()
+    html = bobs.post(page("start", "train"), FORM_DATA["train"]).content.decode()
     assert "Nothing was started." in html
     assert "Amanita muscaria (9)" in html
     assert TrainingRun.objects.count() == 0
 
 
-def test_version_with_other_labels_is_said_on_the_form(bobs, production, enough_photos) -> None:
+def test_version_with_other_labels_is_refused_on_the_form(bobs, production, enough_photos) -> None:
     ModelVersion.objects.filter(pk=production.pk).update(labels=production.labels[1:])
-    asked = ASKED["finetune"] | {"parent": production.pk}
-    html = bobs.post(page("start", "finetune"), asked).content.decode()
+    form_data = FORM_DATA["finetune"] | {"parent": production.pk}
+    html = bobs.post(page("start", "finetune"), form_data).content.decode()
     assert "VGG16 1 cannot be fine-tuned" in html
     assert "Aleuria aurantia" in html
     assert TrainingRun.objects.count() == 0

@@ -1,4 +1,4 @@
-"""Runs through the API: who may ask, what may be asked, what comes back."""
+"""The API of training runs: permissions, validation and answers."""
 
 from datetime import datetime
 
@@ -24,25 +24,27 @@ FINETUNE = {"model_name": "VGG16", "stage": "Production", "variables": 4, "epoch
 
 
 def queued_run(**values) -> TrainingRun:
-    asked = {"kind": "train", "parameters": {"seed": 0, "minutes": 30}}
-    return run_create(**asked | {"parent": None, "requested_by": None} | values)
+    defaults = {"kind": "train", "parameters": {"seed": 0, "minutes": 30}}
+    return run_create(**defaults | {"parent": None, "requested_by": None} | values)
 
 
 @pytest.fixture
 def production(db: None) -> ModelVersion:
-    """A version in production that has no files: these tests score nothing."""
+    """Return a version in production without files: these tests score nothing."""
     return version_row()
 
 
 @pytest.fixture
 def photos(db: None) -> None:
-    """As many training photos as a run needs."""
+    """Create as many training photos as a run needs."""
     photo_rows()
 
 
 @pytest.mark.parametrize(("who", "expected"), [("nobody", 401), ("alice", 403)])
 @pytest.mark.parametrize(("method", "path"), CALLS)
-def test_only_administrators_may(request, photos, production, who, expected, method, path) -> None:
+def test_runs_are_for_administrators(
+    request, photos, production, who, expected, method, path
+) -> None:
     client: APIClient = request.getfixturevalue(who)
     run = queued_run()
     body = FINETUNE if path == "finetune" else {}
@@ -53,7 +55,7 @@ def test_only_administrators_may(request, photos, production, who, expected, met
     assert [(r.pk, r.status) for r in TrainingRun.objects.all()] == [(run.pk, "queued")]
 
 
-def test_train_is_queued_and_told_in_the_contracts_shape(bob, photos) -> None:
+def test_train_is_queued_and_answered_in_the_specified_format(bob, photos) -> None:
     answer = bob.post("/api/v1/train")
     body = answer.json()
     assert answer.status_code == 202
@@ -78,11 +80,11 @@ def test_train_is_queued_and_told_in_the_contracts_shape(bob, photos) -> None:
         "finished_at": None,
     }
     assert (run.status, run.parent, run.requested_by.username) == ("queued", None, "bob")
-    told = bob.get(answer.headers["Location"]).json()
-    assert told == body | {"created_at": told["created_at"]}
+    shown = bob.get(answer.headers["Location"]).json()
+    assert shown == body | {"created_at": shown["created_at"]}
 
 
-def test_finetune_goes_on_from_the_version_in_the_stage(bob, photos, production) -> None:
+def test_finetune_starts_from_the_version_in_the_stage(bob, photos, production) -> None:
     answer = bob.post("/api/v1/finetune", FINETUNE | {"seed": 7}, format="json")
     assert answer.status_code == 202
     run = TrainingRun.objects.get()
@@ -110,7 +112,7 @@ def test_search_has_defaults(bob, photos) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "field", "least", "most"),
+    ("path", "field", "minimum", "maximum"),
     [
         ("finetune", "variables", 1, 14),
         ("finetune", "epochs", 1, 500),
@@ -122,21 +124,21 @@ def test_search_has_defaults(bob, photos) -> None:
     ],
 )
 def test_numbers_out_of_bounds_are_refused_with_the_bounds(
-    bob, photos, production, path, field, least, most
+    bob, photos, production, path, field, minimum, maximum
 ) -> None:
     others: list[object] = [10**30, 1.5, 1.0, "abc", "1.0", "", True, None, [1], {}]
-    for bad in (least - 1, most + 1, *others):
+    for bad in (minimum - 1, maximum + 1, *others):
         body = (FINETUNE if path == "finetune" else {}) | {field: bad}
         answer = bob.post(f"/api/v1/{path}", body, format="json")
         assert answer.status_code == 400, bad
         (error,) = answer.json()["errors"]
         assert error["attr"] == field
-        assert error["detail"] == f"Give a whole number from {least} to {most}.", bad
+        assert error["detail"] == f"Give a whole number from {minimum} to {maximum}.", bad
     assert TrainingRun.objects.count() == 0
 
 
 @pytest.mark.parametrize(("field", "value"), [("variables", 1), ("variables", 14), ("epochs", 500)])
-def test_bounds_themselves_are_taken(bob, photos, production, field, value) -> None:
+def test_bounds_themselves_are_accepted(bob, photos, production, field, value) -> None:
     answer = bob.post("/api/v1/finetune", FINETUNE | {field: value}, format="json")
     assert answer.status_code == 202
     assert TrainingRun.objects.get().parameters[field] == value
@@ -152,14 +154,16 @@ def test_finetune_needs_its_four_fields(bob, photos, production, missing) -> Non
 
 
 @pytest.mark.parametrize("body", ["[]", '"x"', "{", "3"])
-def test_a_body_that_is_no_object_is_refused(bob, photos, body) -> None:
+def test_a_body_that_is_not_an_object_is_refused(bob, photos, body) -> None:
     answer = bob.post("/api/v1/train", body, content_type="application/json")
     assert answer.status_code == 400
     assert TrainingRun.objects.count() == 0
 
 
 @pytest.mark.parametrize("wrong", [{"model_name": "ResNet"}, {"stage": "Staging"}, {"stage": "x"}])
-def test_unknown_model_or_stage_is_named_with_what_there_is(bob, photos, production, wrong) -> None:
+def test_unknown_model_or_stage_is_refused_with_a_list_of_existing_ones(
+    bob, photos, production, wrong
+) -> None:
     answer = bob.post("/api/v1/finetune", FINETUNE | wrong, format="json")
     assert answer.status_code == 404
     (error,) = answer.json()["errors"]
@@ -169,7 +173,7 @@ def test_unknown_model_or_stage_is_named_with_what_there_is(bob, photos, product
 
 
 @pytest.mark.parametrize("path", ["train", "finetune", "search"])
-def test_too_few_photos_are_refused_by_species_and_count(bob, photos, production, path) -> None:
+def test_too_few_photos_are_refused_with_species_and_counts(bob, photos, production, path) -> None:
     lacking = Photo.objects.filter(label__name="Aleuria aurantia")
     lacking.filter(pk__in=lacking[:3]).update(split="", label=None, split_at=None)
     Species.objects.create(name="Boletus edulis")
@@ -190,8 +194,8 @@ def test_finetuning_a_version_with_other_labels_is_refused(bob, photos, producti
     assert answer.status_code == 409
     (error,) = answer.json()["errors"]
     assert error["code"] == "labels_differ"
-    assert "only it knows: Aleuria aurantia" in error["detail"]
-    assert "it does not know: Aleuria rhenana" in error["detail"]
+    assert "only the version has: Aleuria aurantia" in error["detail"]
+    assert "the version lacks: Aleuria rhenana" in error["detail"]
     assert TrainingRun.objects.count() == 0
 
 
@@ -199,7 +203,7 @@ def test_runs_are_listed_newest_first_in_pages(
     bob, users, production, django_assert_num_queries
 ) -> None:
     runs = [queued_run(requested_by=users["bob"], parent=production) for _ in range(51)]
-    with django_assert_num_queries(3):  # the token, how many, one page
+    with django_assert_num_queries(3):  # the token, the count, one page
         page = bob.get("/api/v1/runs").json()
     assert page["count"] == 51
     assert [row["id"] for row in page["results"]] == [run.pk for run in reversed(runs[1:])]
@@ -207,28 +211,28 @@ def test_runs_are_listed_newest_first_in_pages(
     assert [row["id"] for row in second["results"]] == [runs[0].pk]
 
 
-def test_a_run_that_works_succeeds_or_fails_is_told(bob, production) -> None:
+def test_a_run_is_shown_while_running_and_after_success_or_failure(bob, production) -> None:
     queued_run()
     run = run_claim()
     progress = {"percent": 41.5, "stage": "layers", "epoch": 2, "epochs": 10, "eta_s": 90}
     epoch = {"epoch": 1, "loss": 1.25, "accuracy": 0.5, "nll": 1.5, "seconds": 12.5}
     run_update(run=run, progress=progress, history=[epoch])
-    told = bob.get(f"/api/v1/runs/{run.pk}").json()
-    assert (told["status"], told["progress"]) == ("running", progress)
-    assert told["history"] == [epoch]
+    shown = bob.get(f"/api/v1/runs/{run.pk}").json()
+    assert (shown["status"], shown["progress"]) == ("running", progress)
+    assert shown["history"] == [epoch]
     ModelVersion.objects.filter(pk=production.pk).update(run=run)
     run_finish(run=run)
-    told = bob.get(f"/api/v1/runs/{run.pk}").json()
-    assert told["status"] == "succeeded"
-    assert told["progress"] == progress | {"percent": 100, "stage": "done", "eta_s": None}
-    assert told["model_version"]["id"] == production.pk
-    assert told["metrics"] == production.metrics
+    shown = bob.get(f"/api/v1/runs/{run.pk}").json()
+    assert shown["status"] == "succeeded"
+    assert shown["progress"] == progress | {"percent": 100, "stage": "done", "eta_s": None}
+    assert shown["model_version"]["id"] == production.pk
+    assert shown["metrics"] == production.metrics
 
     failing = queued_run()
     run_finish(run=run_claim(), error="The disk is full.")
-    told = bob.get(f"/api/v1/runs/{failing.pk}").json()
-    assert (told["status"], told["error"]) == ("failed", "The disk is full.")
-    assert told["model_version"] is told["metrics"] is None
+    shown = bob.get(f"/api/v1/runs/{failing.pk}").json()
+    assert (shown["status"], shown["error"]) == ("failed", "The disk is full.")
+    assert shown["model_version"] is shown["metrics"] is None
 
 
 def test_an_unknown_run_is_404(bob) -> None:

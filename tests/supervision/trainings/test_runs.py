@@ -1,4 +1,4 @@
-"""Runs as rows: order, fencing, recovery; and the training worker for real."""
+"""Training runs in the database: order, fencing, recovery; and the real training worker."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ from mlmodels.run_services import (
 from predictions.models import Photo
 from supervision.trainings.heartbeat import EXIT_CODE, RunHeartbeat
 from supervision.trainings.services import run_work, runs_watch
-from supervision.trainings.tasks import hand_run_back
+from supervision.trainings.tasks import release_run_on_shutdown
 from tests.support.labelled_photos import draw_labelled, import_all
 from tests.support.paths import PROJECT
 from tests.support.rows import photo_rows, version_row
@@ -47,8 +47,8 @@ FIELDS = ("status", "attempt", "progress", "error", "heartbeat_at", "finished_at
 
 
 def queued_run(**values) -> TrainingRun:
-    asked = {"kind": "train", "parameters": {"seed": 0, "minutes": 30}}
-    return run_create(**asked | {"parent": None, "requested_by": None} | values)
+    defaults = {"kind": "train", "parameters": {"seed": 0, "minutes": 30}}
+    return run_create(**defaults | {"parent": None, "requested_by": None} | values)
 
 
 def lose(run: TrainingRun) -> None:
@@ -63,7 +63,7 @@ def row(run: TrainingRun) -> dict:
 
 
 @pytest.mark.django_db
-def test_runs_are_claimed_in_their_order_one_at_a_time() -> None:
+def test_runs_are_claimed_in_order_one_at_a_time() -> None:
     first, second, third = (queued_run() for _ in range(3))
     run_cancel(run=second)
     claimed = run_claim()
@@ -79,7 +79,7 @@ def test_runs_are_claimed_in_their_order_one_at_a_time() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_that_claim_at_once_one_gets_a_run() -> None:
+def test_only_one_of_many_simultaneous_claims_gets_a_run() -> None:
     runs = [queued_run() for _ in range(3)]
 
     def claim(_: int) -> TrainingRun | None:
@@ -105,8 +105,8 @@ WRITES: dict[str, Callable[[TrainingRun], object]] = {
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("write", WRITES)
-@pytest.mark.parametrize("how", ["cancelled", "queued again", "taken up by another"])
-def test_who_lost_a_run_writes_nothing(how: str, write: str) -> None:
+@pytest.mark.parametrize("how", ["cancelled", "queued again", "claimed by another"])
+def test_a_process_that_lost_its_run_writes_nothing(how: str, write: str) -> None:
     queued_run()
     lost = run_claim()
     if how == "cancelled":
@@ -114,7 +114,7 @@ def test_who_lost_a_run_writes_nothing(how: str, write: str) -> None:
     else:
         lose(lost)
         assert runs_recover() == [lost]
-    if how == "taken up by another":
+    if how == "claimed by another":
         assert run_claim().attempt == 2
     before = row(lost)
     with pytest.raises(RunLost):
@@ -123,7 +123,7 @@ def test_who_lost_a_run_writes_nothing(how: str, write: str) -> None:
 
 
 @pytest.mark.django_db
-def test_a_run_is_lost_by_its_heartbeat_alone() -> None:
+def test_only_an_old_heartbeat_makes_a_run_lost() -> None:
     queued_run()
     run = run_claim()
     TrainingRun.objects.update(
@@ -136,7 +136,7 @@ def test_a_run_is_lost_by_its_heartbeat_alone() -> None:
 
 
 @pytest.mark.django_db
-def test_a_lost_run_is_queued_again_once_then_fails_and_the_next_begins() -> None:
+def test_a_lost_run_is_queued_again_once_then_fails_and_the_next_starts() -> None:
     run, following = queued_run(), queued_run()
     first = run_claim()
     run_update(run=first, history=[{"epoch": 0}], progress=first.progress | {"percent": 50})
@@ -157,13 +157,13 @@ def test_a_lost_run_is_queued_again_once_then_fails_and_the_next_begins() -> Non
 
 
 @pytest.mark.django_db
-def test_a_run_whose_worker_is_told_to_stop_waits_however_often_that_happens() -> None:
+def test_a_run_is_queued_again_each_time_its_worker_is_stopped() -> None:
     queued_run()
     for _ in range(MAX_LOST_WORKERS + 1):
         run = run_claim()
-        hand_run_back(sender="inference@host")
+        release_run_on_shutdown(sender="inference@host")
         assert row(run)["status"] == "running"
-        hand_run_back(sender="training@host")
+        release_run_on_shutdown(sender="training@host")
         assert row(run)["status"] == "queued"
         with pytest.raises(RunLost):
             run_heartbeat(run=run)
@@ -182,11 +182,11 @@ def test_a_run_lost_after_it_registered_its_version_has_succeeded() -> None:
 
 
 @pytest.mark.django_db
-def test_the_watch_wakes_the_worker_only_where_something_waits_and_nothing_runs(
+def test_the_worker_is_woken_only_if_a_run_is_queued_and_none_runs(
     monkeypatch,
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(current_app, "send_task", lambda name, **_: sent.append(name))
+    monkeypatch.setattr(current_app, "send_task", lambda name, *_, **__: sent.append(name))
     runs_watch()
     assert sent == []
     queued_run()
@@ -202,7 +202,7 @@ def test_the_watch_wakes_the_worker_only_where_something_waits_and_nothing_runs(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_write_that_must_not_be_lost_outlives_its_connection() -> None:
+def test_a_write_that_must_not_be_lost_survives_a_lost_connection() -> None:
     queued_run()
     run = run_claim()
     end_connections()
@@ -224,7 +224,7 @@ def end_connections() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_heartbeat_goes_on_after_its_connection_was_cut() -> None:
+def test_the_heartbeat_continues_after_a_lost_connection() -> None:
     queued_run()
     run = run_claim()
 
@@ -243,7 +243,7 @@ def test_the_heartbeat_goes_on_after_its_connection_was_cut() -> None:
 
 @pytest.fixture
 def on_test_database(db: None) -> dict[str, str]:
-    """The environment of a process that works on the test database."""
+    """Return the environment of a process that works on the test database."""
     database = connection.settings_dict
     return os.environ | {
         "DATABASE_URL": f"postgres://{database['USER']}:{database['PASSWORD']}"
@@ -253,7 +253,7 @@ def on_test_database(db: None) -> dict[str, str]:
     }
 
 
-DEAF = """
+UNRESPONSIVE_PROCESS = """
 import sys, time, django
 django.setup()
 from mlmodels.run_services import run_claim
@@ -266,10 +266,10 @@ with RunHeartbeat(run_claim(), minutes=float(sys.argv[1])):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("why", ["cancelled", "failed"])
-def test_a_process_that_does_not_hear_is_ended(on_test_database, why: str) -> None:
-    """The main thread sleeps, as in a long step of TensorFlow."""
+def test_an_unresponsive_process_is_ended(on_test_database, why: str) -> None:
+    """The main thread sleeps, as in a long TensorFlow call."""
     run = queued_run()
-    command = [sys.executable, "-c", DEAF, "30" if why == "cancelled" else "-100"]
+    command = [sys.executable, "-c", UNRESPONSIVE_PROCESS, "30" if why == "cancelled" else "-100"]
     with subprocess.Popen(
         command,
         cwd=PROJECT,
@@ -286,15 +286,15 @@ def test_a_process_that_does_not_hear_is_ended(on_test_database, why: str) -> No
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    ("error", "says"),
+    ("error", "message"),
     [
         (PhotoError("image_truncated", "It is cut off."), "A training photo can't be read: It is"),
         (OSError(28, "No space left on device"), "The disk is full."),
         (MemoryError(), "not enough memory"),
-        (RuntimeError("odd"), "RuntimeError: odd. The training worker's log tells more."),
+        (RuntimeError("odd"), "RuntimeError: odd. See the training worker's log for details."),
     ],
 )
-def test_a_failed_run_says_why_to_a_person(monkeypatch, error: Exception, says: str) -> None:
+def test_a_failed_run_explains_its_error(monkeypatch, error: Exception, message: str) -> None:
     def fails(**_: object) -> None:
         raise error
 
@@ -303,11 +303,11 @@ def test_a_failed_run_says_why_to_a_person(monkeypatch, error: Exception, says: 
     run = run_claim()
     run_work(run=run)
     assert row(run)["status"] == "failed"
-    assert says in row(run)["error"]
+    assert message in row(run)["error"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_whose_photos_have_gone_fails_and_names_them() -> None:
+def test_a_run_with_too_few_photos_fails_and_names_the_species() -> None:
     photo_rows()
     queued_run()
     run = run_claim()
@@ -337,12 +337,12 @@ def test_the_command_names_its_bounds(option: str, bounds: str) -> None:
     assert TrainingRun.objects.count() == 0
 
 
-# --- the worker for real ------------------------------------------------------------------------
+# --- the real worker ----------------------------------------------------------------------------
 
 
 @pytest.fixture
 def training_worker(on_test_database) -> Iterator[psutil.Process]:
-    """The real training worker, as a process of its own, on the test database."""
+    """Start the real training worker on the test database; yield its process."""
     log_path = Path(settings.CHAMPIPY_HOME) / "log" / "test-training.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "celery", "-A", "champipy_site", "worker", "-n", "training@t"]
@@ -368,15 +368,15 @@ def status_of(run_id: int) -> str:
     return TrainingRun.objects.get(pk=run_id).status
 
 
-def ask(bob, **body) -> int:
-    """Ask for a training of the head alone, through the API; return the run's id."""
+def request_training(bob, **body) -> int:
+    """Request a training of only the head through the API; return the run's id."""
     answer = bob.post("/api/v1/train", {"variables": 1, "epochs": 1} | body, format="json")
     assert answer.status_code == 202
     return answer.json()["id"]
 
 
-def at_work(run_id: int) -> Callable[[], bool]:
-    """Whether the worker is in the middle of computing features."""
+def is_computing(run_id: int) -> Callable[[], bool]:
+    """Return a function: whether the worker is computing the run's features."""
     of_run = TrainingRun.objects.filter(pk=run_id, progress__percent__gt=0)
     return lambda: status_of(run_id) == "running" and of_run.exists()
 
@@ -384,43 +384,47 @@ def at_work(run_id: int) -> Callable[[], bool]:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.django_db(transaction=True)
-def test_the_worker_makes_a_version_and_outlives_a_kill_and_a_cancel(
+def test_the_worker_makes_a_version_and_survives_a_kill_and_a_cancel(
     bob, labelled, training_worker, monkeypatch
 ) -> None:
     monkeypatch.setattr(settings, "CHAMPIPY_TRAINING_MINUTES", 3)
-    cancelled, killed, waiting = ask(bob), ask(bob), ask(bob, seed=1)
+    cancelled, killed, waiting = (
+        request_training(bob),
+        request_training(bob),
+        request_training(bob, seed=1),
+    )
 
-    assert eventually(at_work(cancelled), 600)
+    assert eventually(is_computing(cancelled), 600)
     (child,) = training_worker.children()
-    begun = time.monotonic()
+    cancelled_at = time.monotonic()
     bob.post(f"/api/v1/runs/{cancelled}/cancel")
     child.wait(timeout=60)
-    print(f"cancelled: the process ended after {time.monotonic() - begun:.1f} s")
+    print(f"cancelled: the process ended after {time.monotonic() - cancelled_at:.1f} s")
     assert bob.get(f"/api/v1/runs/{cancelled}").json()["status"] == "cancelled"
 
-    assert eventually(at_work(killed), 600), "the next one begins"
+    assert eventually(is_computing(killed), 600), "the next one starts"
     assert status_of(waiting) == "queued"
     (child,) = training_worker.children()
     child.kill()
     child.wait(timeout=30)
-    assert status_of(killed) == "running", "nobody knows yet"
+    assert status_of(killed) == "running", "its process is not missed yet"
     lose(TrainingRun.objects.get(pk=killed))
     assert eventually(lambda: status_of(killed) == "succeeded", 900)
-    assert eventually(at_work(waiting), 600), "and the one after it"
+    assert eventually(is_computing(waiting), 600), "and the one after it"
     assert bob.post(f"/api/v1/runs/{waiting}/cancel").status_code == 200
 
-    told = bob.get(f"/api/v1/runs/{killed}").json()
+    shown = bob.get(f"/api/v1/runs/{killed}").json()
     version = ModelVersion.objects.get(run=killed)
-    assert told["model_version"] == {
+    assert shown["model_version"] == {
         "id": version.pk,
         "name": "VGG16",
         "version": 1,
         "stage": "Staging",
     }
-    assert told["metrics"]["evaluation"]["accuracy"] > 0.5, "five times chance"
-    assert [epoch["epoch"] for epoch in told["history"]] == [0, 1]
-    assert told["progress"]["percent"] == 100
+    assert shown["metrics"]["evaluation"]["accuracy"] > 0.5, "five times chance"
+    assert [epoch["epoch"] for epoch in shown["history"]] == [0, 1]
+    assert shown["progress"]["percent"] == 100
     assert TrainingRun.objects.get(pk=killed).attempt == 2
-    assert told["dataset_sha256"] == version.card["dataset_hash"]
+    assert shown["dataset_sha256"] == version.card["dataset_hash"]
     assert ModelVersion.objects.count() == 1, "none of the cancelled ones"
     call_command("evaluate_model", "1", stdout=StringIO())

@@ -1,4 +1,4 @@
-"""From labelled photos to a version in production: the real network, trained for real."""
+"""From labelled photos to a version in production, with a real training of the real network."""
 
 import shutil
 from io import StringIO
@@ -25,7 +25,7 @@ from tests.support.labelled_photos import PHOTOS_EACH, draw_labelled, import_all
 
 @pytest.fixture
 def labelled(db: None, tmp_path: Path) -> dict[str, Path]:
-    """Folders of drawn training and evaluation photos of the ten species."""
+    """Return folders of drawn training and evaluation photos of the ten species."""
     return draw_labelled(tmp_path)
 
 
@@ -44,14 +44,14 @@ def test_dataset_splits_by_group_and_takes_the_most_recent(labelled) -> None:
     assert by_sha[first.sha256] == by_sha[second.sha256]
     assert not {p.group for p in dataset.training} & {p.group for p in dataset.validation}
     assert dataset_manifest(training_dataset(limit=1000, seed=0)) == dataset_manifest(dataset)
-    # Fewer: a species that the most recent ones lack is topped up with its own.
+    # A lower limit: a species that the most recent photos lack gets its own most recent ones.
     fewer = training_dataset(limit=30, seed=0)
     counts = np.bincount([photo.label for photo in (*fewer.training, *fewer.validation)])
     assert counts.min() == MIN_PHOTOS
 
 
 @pytest.mark.django_db
-def test_too_few_photos_are_named(labelled) -> None:
+def test_species_with_too_few_photos_are_named(labelled) -> None:
     import_all(labelled)
     Photo.objects.filter(split="training", label__name="Aleuria aurantia").update(
         split="", label=None, split_at=None
@@ -64,13 +64,13 @@ def test_too_few_photos_are_named(labelled) -> None:
 
 
 @pytest.mark.django_db
-def test_evaluation_set_is_named_by_its_photos_and_knows_those_near_training(labelled) -> None:
+def test_evaluation_set_has_a_stable_hash_and_marks_photos_near_training(labelled) -> None:
     import_all(labelled)
     labels = list(Species.objects.values_list("name", flat=True))
-    whole = evaluation_set(labels)
-    assert len(whole.photos) == 30
-    assert evaluation_set(labels).sha256 == whole.sha256
-    photo = Photo.objects.get(sha256=whole.photos[0].sha256)
+    full_set = evaluation_set(labels)
+    assert len(full_set.photos) == 30
+    assert evaluation_set(labels).sha256 == full_set.sha256
+    photo = Photo.objects.get(sha256=full_set.photos[0].sha256)
     training = Photo.objects.filter(split="training", label=photo.label).first()
     Photo.objects.filter(pk=photo.pk).update(
         mushroom_observer_id=(training.mushroom_observer_id or 0) + 1
@@ -82,7 +82,7 @@ def test_evaluation_set_is_named_by_its_photos_and_knows_those_near_training(lab
 @pytest.mark.timeout(900)
 @pytest.mark.django_db(transaction=True)
 def test_train_evaluate_export_register_promote(labelled, tmp_path: Path) -> None:
-    """The head alone, one view: what `train_model` does, in a minute."""
+    """Train only the head, with one view: `train_model` takes a minute then."""
     import_all(labelled)
     out = StringIO()
     call_command("train_model", "--variables", "1", "--views", "1", "--epochs", "1", stdout=out)

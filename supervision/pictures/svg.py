@@ -1,10 +1,10 @@
-"""Makes an SVG that stands within a page from what matplotlib draws.
+"""Turns what matplotlib draws into an SVG element for a page.
 
-Text stays text (found by a search, read by screen readers) and takes the colour of the page around
-it, so that a picture is as readable on a dark page as on a light one. The same data gives the same
-picture, byte for byte, and is drawn once as long as it is remembered.
+Text stays text (found by a search, read by screen readers) and takes the text colour of the page,
+so that a chart is as readable on a dark page as on a light one. The same data gives the same SVG,
+byte for byte; the latest ones are cached.
 
-Matplotlib is imported with the first picture: the web process does without it until then.
+Matplotlib is imported with the first chart: until then the web process does without it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString
 
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
-"""Okabe and Ito's: told apart by colour-blind eyes, and seen on light and dark pages."""
+"""From Okabe and Ito: distinct for colour-blind people, visible on light and dark pages."""
 INK = "#010203"
-"""Stands for the page's own text colour while matplotlib draws, which knows no `currentColor`."""
+"""Placeholder for the page's text colour: matplotlib does not know `currentColor`."""
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -52,12 +52,12 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "lines.markersize": 4.5,
 }
-# Matplotlib's settings are global, and its text layout is not made for threads.
-_ONE_AT_A_TIME = threading.Lock()
+# Matplotlib's settings are global, and its text layout is not thread-safe.
+_DRAWING_LOCK = threading.Lock()
 
 
 @lru_cache(maxsize=32)
-def drawn(
+def render_svg(
     draw: Callable[..., None],
     data: tuple,
     *,
@@ -65,14 +65,14 @@ def drawn(
     title: str,
     description: str,
 ) -> SafeString:
-    """Return an <svg> element with what `draw(figure, *data)` puts on a matplotlib figure.
+    """Return an <svg> element with what `draw(figure, *data)` draws on a matplotlib figure.
 
-    `data` is hashable; `size` is in inches of 72 units, and only a proportion: the page's style
-    says how large a picture with the class `chart` is. `title` and `description` are for those who
-    do not see it.
+    `data` must be hashable. `size` is width and height in inches of 72 units; only their ratio
+    matters, as the page's style sets the size of the class `chart`. `title` and `description` are
+    for people who cannot see the chart.
     """
-    with _ONE_AT_A_TIME:
-        # Its list of the fonts takes a while to make: kept where it can be written for sure.
+    with _DRAWING_LOCK:
+        # Making the list of fonts takes a while: cache it in a folder that is surely writable.
         cache = Path(settings.CHAMPIPY_HOME) / "cache" / "matplotlib"
         os.environ.setdefault("MPLCONFIGDIR", str(cache))
         import matplotlib
@@ -83,15 +83,15 @@ def drawn(
             figure = Figure(figsize=size, layout="constrained")
             draw(figure, *data)
             document = StringIO()
-            nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-            FigureCanvasSVG(figure).print_svg(document, metadata=nothing)
+            no_metadata: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+            FigureCanvasSVG(figure).print_svg(document, metadata=no_metadata)
     return _element(document.getvalue(), title, description)
 
 
 def _element(document: str, title: str, description: str) -> SafeString:
-    """Return matplotlib's document as an element for a page, described and in the page's colour."""
+    """Return matplotlib's document as an element with a description, in the page's colour."""
     _, view_box, content = re.split(r'<svg [^>]*(viewBox="[^"]+")[^>]*>', document, maxsplit=1)
-    # Several pictures share a page, and ids must not repeat; those that are referred to are hashes.
+    # Several charts share a page, and ids must not repeat. Referenced ids are hashes: keep.
     content = re.sub(r' id="[a-zA-Z0-9.]+_[0-9_]+"', "", content)
     return SafeString(
         f'<svg class="chart" role="img" {view_box} xmlns="http://www.w3.org/2000/svg"'
