@@ -1,4 +1,4 @@
-"""A stack that shows drawn photos, and a browser in which Bob is logged in."""
+"""Fixtures: a stack with drawn photos, and a browser in which Bob is logged in."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,32 +11,32 @@ from PIL import Image
 
 from tests.support.chromium import Chromium, find_chromium
 from tests.support.drawings import (
+    candidate_version,
     draw_evaluation_photos,
     draw_training_photos,
     mushroom,
-    rival_version,
 )
 from tests.support.stack import Stack, stack_in_a_folder
 
 PREDICTED = range(500, 516)
-"""The seeds of the drawings that alice had predicted."""
+"""Seeds of the drawings for which alice requested predictions."""
 
 
 @pytest.fixture(scope="session")
 def chromium_program() -> str:
     program = find_chromium()
     if program is None:
-        pytest.skip("no Chromium on PATH: install one or name it in CHAMPIPY_BROWSER")
+        pytest.skip("no Chromium on PATH: install it or name it in CHAMPIPY_BROWSER")
     return program
 
 
 @pytest.fixture(scope="module")
 def stack(chromium_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack with training and evaluation photos, predictions, and a second version in Staging."""
+    """Yield a stack with training and evaluation photos, predictions and a version in Staging."""
     folder = tmp_path_factory.mktemp("drawn")
-    rival = rival_version(folder / "rival")
+    candidate = candidate_version(folder / "candidate")
     draw_training_photos(folder / "training")
-    draw_evaluation_photos(folder / "evaluation", rival)
+    draw_evaluation_photos(folder / "evaluation", candidate)
     with stack_in_a_folder() as stack:
         for arguments in (
             ("up", "--detach", "--port", str(stack.port)),
@@ -48,7 +48,7 @@ def stack(chromium_program: str, tmp_path_factory: pytest.TempPathFactory) -> It
                 "evaluation",
                 "--allow-resembling",
             ),
-            ("register_model", str(rival)),
+            ("register_model", str(candidate)),
         ):
             done = stack(*arguments)
             assert done.returncode == 0, done.stdout + done.stderr
@@ -57,7 +57,7 @@ def stack(chromium_program: str, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def predict(stack: Stack, photos: list[bytes]) -> None:
-    """Have the photos predicted for alice."""
+    """Request predictions of the photos as alice."""
     base = f"http://127.0.0.1:{stack.port}/api/v1"
     login = {"username": "alice", "password": "wonderland"}
     token = requests.post(f"{base}/token", json=login, timeout=30).json()["token"]
@@ -74,7 +74,7 @@ def predict(stack: Stack, photos: list[bytes]) -> None:
 
 @pytest.fixture
 def browser(stack: Stack, chromium_program: str, tmp_path: Path) -> Iterator[Chromium]:
-    """A browser at the admin's first page, where Bob has just logged in."""
+    """Yield a browser on the first page of the admin, where Bob has just logged in."""
     browser = Chromium(chromium_program, f"http://127.0.0.1:{stack.port}", tmp_path)
     try:
         browser.open("/admin/")
@@ -89,12 +89,15 @@ def browser(stack: Stack, chromium_program: str, tmp_path: Path) -> Iterator[Chr
 
 
 @pytest.fixture
-def shoot(browser: Chromium) -> Callable[..., None]:
-    """Keep the page's first pixels as NAME.webp in CHAMPIPY_SCREENSHOTS, where that is set."""
+def take_screenshot(browser: Chromium) -> Callable[[str, int], None]:
+    """Return a function that saves the top of the page, `height` pixels, as NAME.webp.
 
-    def keep(name: str, height: int) -> None:
+    It saves to the folder CHAMPIPY_SCREENSHOTS, and does nothing if that is not set.
+    """
+
+    def save(name: str, height: int) -> None:
         if folder := os.environ.get("CHAMPIPY_SCREENSHOTS"):
-            picture = Image.open(BytesIO(browser.picture(height)))
-            picture.convert("RGB").save(Path(folder) / f"{name}.webp", quality=80, method=6)
+            image = Image.open(BytesIO(browser.screenshot(height)))
+            image.convert("RGB").save(Path(folder) / f"{name}.webp", quality=80, method=6)
 
-    return keep
+    return save

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over DevTools' own pipe: no driver to install, no port to open."""
+"""A headless Chromium, controlled through the DevTools pipe, without a driver or a port."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ FLAGS = (
     *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--disable-extensions", "--hide-scrollbars", "--remote-debugging-pipe"),
 )
-PATIENCE = 30  # seconds
+TIMEOUT = 30  # seconds
 SIZE = (1200, 900)  # pixels
 KEYS = {
     "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40,
@@ -33,33 +33,34 @@ FIND = """(() => {{
     const middle = {{x: box.x + box.width / 2, y: box.y + box.height / 2}};
     return {{...middle, text: found.textContent.trim()}};
 }})()"""
-HARMLESS = {"net::ERR_ABORTED"}  # a page was left while it still asked for something
+IGNORED_ERRORS = {"net::ERR_ABORTED"}  # the page was left during a request
 
 
 def find_chromium() -> str | None:
-    """Return the program CHAMPIPY_BROWSER names, else the first Chromium on PATH, else None."""
+    """Return the program in CHAMPIPY_BROWSER, else the first Chromium on PATH, else None."""
     given = os.environ.get("CHAMPIPY_BROWSER")
     return shutil.which(given) if given else next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Chromium:
-    """One tab. What a page complains of (console, scripts, requests) fails the next wait.
+    """A Chromium with one tab. An error on a page fails the next wait or check.
 
-    Requests to anywhere but `site` are complaints too. Selectors are CSS; the first element that
-    is shown and, where `text` is given, contains it, is meant.
+    Errors are those of scripts and requests, warnings and errors in the console, and requests to
+    another site than `site`. Methods with a CSS selector act on the first visible element that
+    matches it and contains `text`.
     """
 
     def __init__(self, program: str, site: str, profile: Path) -> None:
         self.site = site
-        self._complaints: list[str] = []
+        self._errors: list[str] = []
         self._buffer = b""
         self._replies: dict[int, dict[str, Any]] = {}
         self._last_id = 0
         self._session: str | None = None
-        # DevTools reads from 3 and writes to 4; nobody listens to what Chromium prints.
-        moved = 'exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1'
+        # DevTools reads from descriptor 3 and writes to 4. Chromium's output is discarded.
+        script = 'exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1'
         self._process = subprocess.Popen(
-            ["sh", "-c", moved, program, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            ["sh", "-c", script, program, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -78,47 +79,50 @@ class Chromium:
     def close(self) -> None:
         """End the browser with all its processes."""
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # its profile is thrown away
+            os.killpg(self._process.pid, signal.SIGKILL)  # its profile is deleted anyway
         self._process.wait()
 
     def check(self) -> None:
-        """Fail where a page has complained since the last time."""
-        complaints, self._complaints = self._complaints, []
-        assert complaints == [], complaints
+        """Fail if a page has had errors since the last check."""
+        errors, self._errors = self._errors, []
+        assert errors == [], errors
 
     def resize(self, width: int, height: int) -> None:
-        """Make the page so many pixels wide and high."""
+        """Set the size of the page in pixels."""
         self._call(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=False,
         )  # fmt: skip
 
     def prefer(self, theme: str) -> None:
-        """Say that the user likes pages `light` or `dark`."""
+        """Set the preferred colour scheme, `light` or `dark`."""
         feature = {"name": "prefers-color-scheme", "value": theme}
         self._call("Emulation.setEmulatedMedia", features=[feature])
 
     def open(self, path: str) -> None:
-        """Go to a page of the site and wait until it is loaded."""
+        """Open a page of the site and wait until it is loaded."""
         self._call("Page.navigate", url=self.site + path)
         self.wait("true", path)
 
     def evaluate(self, script: str) -> Any:
-        """Return the value of a JavaScript expression, or of the promise that it makes."""
+        """Return the value of a JavaScript expression; wait for it if it is a promise."""
         answer = self._call(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait(self, condition: str, what: str = "", seconds: float = PATIENCE) -> Any:
-        """Return a JavaScript expression's value once the page is loaded and the value is true."""
+    def wait(self, condition: str, what: str = "", seconds: float = TIMEOUT) -> Any:
+        """Wait until the page is loaded and a JavaScript condition is true; return its value.
+
+        Fail after `seconds`; the message names `what` and shows the text of the page.
+        """
         deadline = time.monotonic() + seconds
         while True:
             self.check()
             try:
                 value = self.evaluate(f"document.readyState == 'complete' && ({condition})")
-            except LookupError:  # it is between two pages
+            except LookupError:  # the next page is being loaded
                 value = None
             if value:
                 self.check()
@@ -129,8 +133,8 @@ class Chromium:
             )
             time.sleep(0.1)
 
-    def find(self, selector: str, text: str = "", seconds: float = PATIENCE) -> dict[str, Any]:
-        """Wait for an element, bring it into view; return its middle {"x", "y"} and its text."""
+    def find(self, selector: str, text: str = "", seconds: float = TIMEOUT) -> dict[str, Any]:
+        """Wait for an element and scroll to it; return its centre ("x", "y") and its "text"."""
         return self.wait(
             FIND.format(selector=json.dumps(selector), text=json.dumps(text)),
             f"{selector} {text}".strip(),
@@ -146,13 +150,13 @@ class Chromium:
             self._call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **at)
 
     def fill(self, selector: str, text: str) -> None:
-        """Click a field and type over what it has."""
+        """Click a field and replace its content."""
         self.click(selector)
         self.evaluate("document.activeElement.select()")
         self._call("Input.insertText", text=text)
 
     def press(self, key: str, shift: bool = False) -> None:
-        """Press and let go of a key: a character, or a name such as ArrowDown or Enter."""
+        """Press and release a key: a character, or a name such as ArrowDown or Enter."""
         code = KEYS.get(key) or ord(key.upper())
         event: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": code}
         event["modifiers"] = 8 if shift else 0
@@ -161,8 +165,8 @@ class Chromium:
         self._call("Input.dispatchKeyEvent", type="keyDown", **event)
         self._call("Input.dispatchKeyEvent", type="keyUp", **event)
 
-    def picture(self, height: int) -> bytes:
-        """Return a PNG of the page's first `height` pixels, photos that load late among them."""
+    def screenshot(self, height: int) -> bytes:
+        """Return a PNG of the top `height` pixels of the page, once all photos are loaded."""
         self.resize(SIZE[0], height)
         self.evaluate("scrollTo(0, 0)")
         shown = f"[...document.images].filter(each => each.getBoundingClientRect().y < {height})"
@@ -172,13 +176,16 @@ class Chromium:
         return base64.b64decode(answer["data"])
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command and return its result; LookupError where the page is gone meanwhile."""
+        """Send a command and return its result; raise LookupError if it fails.
+
+        A command fails, for example, if the page has been left meanwhile.
+        """
         self._last_id += 1
         message: dict[str, Any] = {"id": self._last_id, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
         self._to.write(json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while self._last_id not in self._replies:
             self._receive(deadline)
         reply = self._replies.pop(self._last_id)
@@ -187,6 +194,7 @@ class Chromium:
         return reply["result"]
 
     def _receive(self, deadline: float) -> None:
+        """Read messages from Chromium, and keep the replies and the errors."""
         left = max(0, deadline - time.monotonic())
         assert select.select([self._from], [], [], left)[0], "Chromium does not answer"
         data = os.read(self._from.fileno(), 1 << 20)
@@ -196,24 +204,24 @@ class Chromium:
             if "id" in message:
                 self._replies[message["id"]] = message
             else:
-                self._notice(message["method"], message["params"])
+                self._record_error(message["method"], message["params"])
 
-    def _notice(self, event: str, about: dict[str, Any]) -> None:
-        """Keep what a page complains of."""
+    def _record_error(self, event: str, details: dict[str, Any]) -> None:
+        """Record the error that a DevTools event reports, if it reports one."""
         match event:
             case "Runtime.exceptionThrown":
-                self._complaints.append(f"script: {about['exceptionDetails']}")
-            case "Runtime.consoleAPICalled" if about["type"] in {"error", "warning"}:
-                self._complaints.append(f"console: {about['args']}")
-            case "Log.entryAdded" if about["entry"]["level"] == "error":
-                entry = about["entry"]
-                self._complaints.append(f"log: {entry['text']} {entry.get('url', '')}")
-            case "Network.responseReceived" if about["response"]["status"] >= 400:
-                response = about["response"]
-                self._complaints.append(f"answer: {response['status']} {response['url']}")
-            case "Network.loadingFailed" if about["errorText"] not in HARMLESS:
-                self._complaints.append(f"request: {about['errorText']}")
+                self._errors.append(f"script: {details['exceptionDetails']}")
+            case "Runtime.consoleAPICalled" if details["type"] in {"error", "warning"}:
+                self._errors.append(f"console: {details['args']}")
+            case "Log.entryAdded" if details["entry"]["level"] == "error":
+                entry = details["entry"]
+                self._errors.append(f"log: {entry['text']} {entry.get('url', '')}")
+            case "Network.responseReceived" if details["response"]["status"] >= 400:
+                response = details["response"]
+                self._errors.append(f"response: {response['status']} {response['url']}")
+            case "Network.loadingFailed" if details["errorText"] not in IGNORED_ERRORS:
+                self._errors.append(f"request: {details['errorText']}")
             case "Network.requestWillBeSent":
-                url = about["request"]["url"]
+                url = details["request"]["url"]
                 if not url.startswith((self.site, "data:", "about:", "blob:")):
-                    self._complaints.append(f"request to another site: {url}")
+                    self._errors.append(f"request to another site: {url}")

@@ -1,4 +1,4 @@
-"""Drawn mushrooms: what the pages show in tests, and in the screenshots of docs/."""
+"""Draws mushrooms to use as photos in tests and in the screenshots of docs/."""
 
 import hashlib
 import io
@@ -21,9 +21,9 @@ GROUNDS = (("#2f3d22", "#57682f"), ("#3a2c1e", "#6b5334"), ("#27332d", "#4d6b52"
 
 
 def mushroom(seed: int, kind: int | None = None) -> bytes:
-    """Return the JPEG of drawn mushrooms, 320 x 240 pixels; another seed draws others.
+    """Return a JPEG of drawn mushrooms, 320 x 240 pixels, which depends on the seed.
 
-    `kind`, 0 to 9, gives all of them one colour and tells whether they have spots: ten species.
+    `kind`, 0 to 9, sets their colour and whether they have spots; without it, both are random.
     """
     generator = np.random.default_rng(seed)
     far, near = GROUNDS[generator.integers(len(GROUNDS))]
@@ -48,7 +48,7 @@ def mushroom(seed: int, kind: int | None = None) -> bytes:
 def _draw_one(
     draw: ImageDraw.ImageDraw, generator: np.random.Generator, cap: str, *, has_spots: bool
 ) -> None:
-    """Draw a stem and a cap."""
+    """Draw one mushroom: a stem and a cap."""
     width, x = generator.integers((50, 70), (140, 250)).tolist()
     top, foot = generator.integers((40, 190), (110, 225)).tolist()
     height = int(width * generator.uniform(0.5, 1.3))
@@ -67,42 +67,46 @@ def _draw_one(
         draw.ellipse((left - 4, up - 3, left + 4, up + 3), fill="#f6f1e4")
 
 
-def draw_training_photos(folder: Path, each: int = 10) -> None:
-    """Fill a folder for each of the shipped version's species, a kind of drawing in each."""
+def draw_training_photos(folder: Path, per_species: int = 10) -> None:
+    """Write a folder of drawings of one kind for each species of the shipped version."""
     for kind, species in enumerate(_labels()):
-        for number in range(each):
+        for number in range(per_species):
             _write(folder, species, f"{kind}-{number}", mushroom(1000 * (kind + 1) + number, kind))
 
 
-def draw_evaluation_photos(folder: Path, rival: Path, count: int = 32) -> None:
-    """Fill folders with drawings that are named as the shipped version, or the rival, names them.
+def draw_evaluation_photos(folder: Path, candidate: Path, count: int = 32) -> None:
+    """Write folders of drawings, labelled by the answers of the shipped and the candidate version.
 
-    Where the two differ, the rival is right on two of three; where they agree, both are wrong on
-    one of eight.
+    Where their answers differ, the candidate's is right for two of three drawings; where they
+    agree, both are wrong for one of eight.
     """
     engines = [
-        (read_artifact(each), read_artifact(each).load_engine()) for each in (PRETRAINED, rival)
+        (read_artifact(each), read_artifact(each).load_engine()) for each in (PRETRAINED, candidate)
     ]
     labels = _labels()
     differ = agree = 0
     for seed in range(count):
         data = mushroom(seed)
         image = decode_photo(data)
-        ours, theirs = (
+        shipped_answer, candidate_answer = (
             int(engine.score(to_input(image, artifact.card.input_size)).logits.argmax())
             for artifact, engine in engines
         )
-        if ours == theirs:
+        if shipped_answer == candidate_answer:
             agree += 1
-            name = labels[(ours + agree) % len(labels)] if agree % 8 == 0 else labels[ours]
+            shift = agree if agree % 8 == 0 else 0
+            name = labels[(shipped_answer + shift) % len(labels)]
         else:
             differ += 1
-            name = labels[ours if differ % 3 == 0 else theirs]
+            name = labels[shipped_answer if differ % 3 == 0 else candidate_answer]
         _write(folder, name, f"drawing-{seed}", data)
 
 
-def rival_version(folder: Path) -> Path:
-    """Write a version that names one species more readily than the shipped one, and return it."""
+def candidate_version(folder: Path) -> Path:
+    """Write a version that predicts one species more often than the shipped version does.
+
+    Return its folder.
+    """
     version_folder(folder, temperature=0.9)
     weights, card = folder / "weights.safetensors", json.loads((folder / "card.json").read_text())
     tensors = load_file(weights)
@@ -119,6 +123,6 @@ def _labels() -> list[str]:
 
 
 def _write(folder: Path, species: str, name: str, data: bytes) -> None:
-    of_species = folder / species.replace(" ", "_")
-    of_species.mkdir(parents=True, exist_ok=True)
-    (of_species / f"{name}.jpg").write_bytes(data)
+    species_folder = folder / species.replace(" ", "_")
+    species_folder.mkdir(parents=True, exist_ok=True)
+    (species_folder / f"{name}.jpg").write_bytes(data)

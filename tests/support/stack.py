@@ -71,7 +71,7 @@ class Stack:
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 90) -> bool:
-    """Return True as soon as the condition holds, or False after so many seconds."""
+    """Return True as soon as the condition holds, or False after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (holds := condition()) and time.monotonic() < deadline:
         time.sleep(0.2)

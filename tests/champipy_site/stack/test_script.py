@@ -33,13 +33,11 @@ def call(script: Path, *arguments: str, cwd: Path, **variables: str):
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Return a folder, with a space, of the script and the stack only, linked to this `.venv`."""
+    """Return a folder, with a space, of the script, stack and `common`, linked to this `.venv`."""
     project = tmp_path / "a project"
-    shutil.copytree(
-        PROJECT / "champipy_site" / "stack",
-        project / "champipy_site" / "stack",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+    for folder in ("champipy_site/stack", "common"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / folder, project / folder, ignore=ignored)
     (project / "champipy_site" / "__init__.py").touch()
     for name in ("champipy", "requirements.txt", "requirements-dev.txt"):
         shutil.copy(PROJECT / name, project / name)
