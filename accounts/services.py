@@ -52,21 +52,22 @@ def login_locked_response(
 
 
 def logins_seed() -> list[str]:
-    """Create the missing ones of the specification's four logins; return the created names.
+    """Create the specification's four logins if there is no user at all; return the created names.
 
-    An existing login keeps its password.
+    Where there are users, an administrator decides which logins exist: one that was deleted does
+    not come back with its published password.
     """
-    created = []
-    for username, password in PUBLISHED_PASSWORDS.items():
-        is_admin = username in ADMINISTRATORS
-        user, is_new = User.objects.get_or_create(
-            username=username, defaults={"is_staff": is_admin, "is_superuser": is_admin}
-        )
-        if is_new or not user.password:  # no password: an earlier seed was interrupted here
-            user.set_password(password)
-            user.save(update_fields=["password"])
-            created.append(username)
-    return created
+    if User.objects.exists():
+        return []
+    logins = [
+        User(username=name, is_staff=name in ADMINISTRATORS, is_superuser=name in ADMINISTRATORS)
+        for name in PUBLISHED_PASSWORDS
+    ]
+    for user in logins:
+        user.set_password(PUBLISHED_PASSWORDS[user.username])
+    # All or none; and of two stacks that start at once on one database, one creates them.
+    User.objects.bulk_create(logins, ignore_conflicts=True)
+    return [user.username for user in logins]
 
 
 def token_create(*, request: HttpRequest, username: str, password: str) -> tuple[str, datetime]:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.core.management import call_command
 from django.utils import timezone
 from knox.models import get_token_model
 from rest_framework.test import APIClient
@@ -32,6 +33,19 @@ def test_seeding_again_keeps_a_changed_password(users: dict[str, User]) -> None:
     users["alice"].save()
     assert logins_seed() == []
     assert User.objects.get(username="alice").check_password("another one")
+
+
+def test_a_deleted_login_does_not_come_back(users: dict[str, User]) -> None:
+    users["clementine"].delete()
+    assert logins_seed() == []
+    assert set(User.objects.values_list("username", flat=True)) == {"alice", "bob", "admin"}
+
+
+def test_nothing_is_seeded_where_there_is_a_user(db: None, capsys) -> None:
+    User.objects.create_user("zoe", password="her own 4711")
+    call_command("seed_logins")
+    assert capsys.readouterr().out == "There are users already, so no login was created.\n"
+    assert [user.username for user in User.objects.all()] == ["zoe"]
 
 
 def test_a_login_gives_a_token_that_is_stored_hashed(users, nobody: APIClient) -> None:
