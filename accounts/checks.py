@@ -1,5 +1,6 @@
 """System checks for a service that others can reach (`manage.py check --deploy`)."""
 
+import ipaddress
 from typing import Any
 
 from django.conf import settings
@@ -68,6 +69,17 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="champipy.W002",
             )
         )
+    if settings.TRUSTED_PROXIES == 0 and (signs := _signs_of_a_proxy()):
+        messages.append(
+            Warning(
+                f"TRUSTED_PROXIES is 0, but {' and '.join(signs)} imply that a proxy is in front: "
+                "all clients have the proxy's address, so a few wrong passwords for a name lock it "
+                "for everybody, and all share one rate limit of logins.",
+                hint="Set TRUSTED_PROXIES to the number of proxies that add to X-Forwarded-For. "
+                "If clients connect to ChampiPy directly, ignore this.",
+                id="champipy.W004",
+            )
+        )
     if settings.CHAMPIPY_FETCH_ALLOW:
         messages.append(
             Warning(
@@ -78,3 +90,23 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             )
         )
     return messages
+
+
+def _signs_of_a_proxy() -> list[str]:
+    """Return the names of the settings that only make sense behind a proxy."""
+    signs = []
+    if settings.USE_HTTPS:
+        signs.append("USE_HTTPS")
+    if settings.CSRF_TRUSTED_ORIGINS:
+        signs.append("CSRF_TRUSTED_ORIGINS")
+    if any(host != "localhost" and not _is_address(host) for host in settings.ALLOWED_HOSTS):
+        signs.append("ALLOWED_HOSTS")
+    return signs
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True

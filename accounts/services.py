@@ -3,13 +3,14 @@
 from datetime import datetime
 
 from django.contrib.auth import authenticate
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.models import update_last_login
+from django.db import transaction
+from django.http import HttpRequest
 from django.utils import timezone
 from knox.models import get_token_model
-from rest_framework.exceptions import APIException, AuthenticationFailed
-from rest_framework.request import Request
-from rest_framework.throttling import BaseThrottle
+from rest_framework.exceptions import AuthenticationFailed
 
+from accounts.lockout import LoginLocked
 from accounts.models import User
 
 PUBLISHED_PASSWORDS = {
@@ -19,36 +20,7 @@ PUBLISHED_PASSWORDS = {
     "admin": "admin",
 }
 ADMINISTRATORS = {"bob", "admin"}
-
-
-class LoginLocked(APIException):
-    """Too many wrong passwords for this name from this address."""
-
-    status_code = 429
-    default_code = "login_locked"
-    default_detail = (
-        "Too many wrong passwords for this name from this address. Try again later, "
-        "or ask an administrator to remove the lock (Access attempts in the admin)."
-    )
-
-
-def client_address(request: HttpRequest) -> str:
-    """Return the client's address, as the rate limits see it.
-
-    Only the last TRUSTED_PROXIES entries of X-Forwarded-For are trusted; a client can't forge them.
-    """
-    return BaseThrottle().get_ident(Request(request))
-
-
-def login_locked_response(
-    request: HttpRequest, response: HttpResponse, credentials: dict | None
-) -> HttpResponse:
-    """Return the API's own 429 unchanged; for the admin's login page, the same in plain text."""
-    if response.status_code == LoginLocked.status_code:
-        return response
-    return HttpResponse(
-        LoginLocked.default_detail, status=LoginLocked.status_code, content_type="text/plain"
-    )
+WRONG_LOGIN = "Wrong name or password."
 
 
 def logins_seed() -> list[str]:
@@ -73,14 +45,25 @@ def logins_seed() -> list[str]:
 def token_create(*, request: HttpRequest, username: str, password: str) -> tuple[str, datetime]:
     """Check a password; return a new token and when it expires. Only the token's hash is stored.
 
-    Raises LoginLocked after too many failures, AuthenticationFailed for a wrong name or password.
+    Raises LoginLocked after too many failures, LoginBusy while too many passwords are checked,
+    AuthenticationFailed for a wrong name or password.
     """
-    user = authenticate(request, username=username, password=password)
+    checked = authenticate(request, username=username, password=password)
     if getattr(request, "axes_locked_out", False):
         raise LoginLocked
-    if user is None:
-        raise AuthenticationFailed("Wrong name or password.")
-    instance, token = get_token_model().objects.create(user=user)
+    if checked is None:
+        raise AuthenticationFailed(WRONG_LOGIN)
+    with transaction.atomic():
+        # A change of the password or a deactivation waits for this lock and then revokes this
+        # token, too. One that came between the check and the lock is seen here.
+        user = User.objects.select_for_update(no_key=True).filter(pk=checked.pk).first()
+        if user is None or not user.is_active:
+            raise AuthenticationFailed(WRONG_LOGIN)
+        # Another login may just have replaced the hash, but not the password.
+        if user.password != checked.password and not user.check_password(password):
+            raise AuthenticationFailed(WRONG_LOGIN)
+        update_last_login(User, user)
+        instance, token = get_token_model().objects.create(user=user)
     return token, instance.expiry
 
 

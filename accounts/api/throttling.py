@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
+from accounts.lockout import client_address
 from common.valkey import valkey_client
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,9 @@ class FixedWindowThrottle(SimpleRateThrottle):
     duration: int
     num_requests: int
     window_ends: float
+
+    def get_ident(self, request: Request) -> str:
+        return str(client_address(request._request))
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
         ident = request.user.pk if request.user.is_authenticated else self.get_ident(request)

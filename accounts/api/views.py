@@ -10,6 +10,7 @@ from accounts.api.authentication import LoginAuthentication
 from accounts.api.serializers import LoginSerializer, TokenSerializer, UserSerializer
 from accounts.api.throttling import LoginThrottle
 from accounts.services import token_create
+from common.api import error_response
 
 
 class TokenView(APIView):
@@ -33,7 +34,12 @@ class TokenView(APIView):
         summary="Exchange a user name and password for a token",
         auth=[],
         request=LoginSerializer,
-        responses=TokenSerializer,
+        responses={
+            200: TokenSerializer,
+            401: error_response("LoginWrong", ["authentication_failed"]),
+            429: error_response("LoginRefused", ["throttled", "login_locked"]),
+            503: error_response("LoginUnavailable", ["login_busy", "database_unavailable"]),
+        },
     )
     def post(self, request: Request) -> Response:
         login = LoginSerializer(data=request.data)

@@ -42,6 +42,28 @@ def test_schema_contains_the_specified_endpoints(nobody: APIClient) -> None:
 
 
 @pytest.mark.django_db
+def test_schema_has_the_errors_of_a_login(nobody: APIClient) -> None:
+    schema = nobody.get(
+        "/api/v1/schema", headers={"Accept": "application/vnd.oai.openapi+json"}
+    ).data
+    responses = schema["paths"]["/api/v1/token"]["post"]["responses"]
+    enums = {
+        "401": ("LoginWrong", ["authentication_failed"]),
+        "429": ("LoginRefused", ["throttled", "login_locked"]),
+        "503": ("LoginUnavailable", ["login_busy", "database_unavailable"]),
+    }
+    for status, (name, codes) in enums.items():
+        content = responses[status]["content"]["application/json"]
+        assert content["schema"]["$ref"] == f"#/components/schemas/{name}ErrorResponse"
+        code = schema["components"]["schemas"][f"{name}Error"]["properties"]["code"]
+        # The schema of a code with one value only stands inline, or in a component of its own.
+        enum = (
+            schema["components"]["schemas"][code["$ref"].split("/")[-1]] if "$ref" in code else code
+        )
+        assert enum["enum"] == codes
+
+
+@pytest.mark.django_db
 def test_swagger_ui_loads_nothing_from_other_sites(nobody: APIClient) -> None:
     page = nobody.get("/api/v1/docs").content.decode()
     assert "swagger-ui" in page
