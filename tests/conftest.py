@@ -102,7 +102,7 @@ def photo_server() -> Iterator[PhotoServer]:
 def workers(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, photo_server: PhotoServer
 ) -> Iterator[dict[str, subprocess.Popen]]:
-    """Start the real workers `fetch` and `inference` as processes on the test database.
+    """Start the real workers `fetch`, `monitoring` and `inference` on the test database.
 
     Only for tests that commit (`django_db(transaction=True)`): workers see only committed rows.
     """
@@ -118,7 +118,8 @@ def workers(
         "CHAMPIPY_HOME": str(settings.CHAMPIPY_HOME),
     }
     pools = {
-        "fetch": ["-Q", "fetch,monitoring", "-P", "threads", "-c", "20"],
+        "fetch": ["-Q", "fetch", "-P", "threads", "-c", "20"],
+        "monitoring": ["-Q", "monitoring", "-P", "threads", "-c", "4"],
         "inference": ["-Q", "inference", "-P", "prefork", "-c", "1"],
     }
     processes = {}

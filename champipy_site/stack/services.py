@@ -11,6 +11,7 @@ from champipy_site.stack.environment import PROJECT, PYTHON
 from champipy_site.stack.process import Service
 
 FETCH_THREADS = 32
+MONITORING_THREADS = 4
 INFERENCE_PROCESSES = 1
 INFERENCE_MEMORY_KB = 250_000  # a child that grows beyond this after a huge photo is replaced
 WEB_THREADS = 64
@@ -104,8 +105,11 @@ def all_services(environment: dict[str, str], host: str, port: int) -> list[Serv
     """
     beat = ["beat", "--loglevel", "INFO", "--enable-remote-control"]
     beat += ["--scheduler", "champipy_site.beat:SingleScheduler"]
-    fetch = [*WORKER, "--queues", "fetch,monitoring"]
+    fetch = [*WORKER, "--queues", "fetch"]
     fetch += ["--pool", "threads", "--concurrency", str(FETCH_THREADS)]
+    # A worker of its own: checks, alerts and resends never wait behind slow hosts.
+    monitoring = [*WORKER, "--queues", "monitoring"]
+    monitoring += ["--pool", "threads", "--concurrency", str(MONITORING_THREADS)]
     inference = [*WORKER, "--queues", "inference"]
     inference += ["--pool", "prefork", "--concurrency", str(INFERENCE_PROCESSES)]
     inference += ["--max-memory-per-child", str(INFERENCE_MEMORY_KB)]
@@ -115,6 +119,7 @@ def all_services(environment: dict[str, str], host: str, port: int) -> list[Serv
         celery("beat", environment, beat),
         web(environment, host, port),
         celery("fetch", environment, fetch),
+        celery("monitoring", environment, monitoring),
         celery("inference", environment, inference),
         celery("training", environment, training, nice=10),
     ]

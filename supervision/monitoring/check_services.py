@@ -187,6 +187,6 @@ def _repeat_checks() -> None:
         else:
             error = (
                 f"Its process ended {check.attempts} times without an error message. Most often "
-                "the system ended it because memory ran out: see ./champipy logs fetch."
+                "the system ended it because memory ran out: see ./champipy logs monitoring."
             )
             _end(check.kind, error=error)

@@ -180,6 +180,7 @@ def test_services_and_queues():
         "beat",
         "web",
         "fetch",
+        "monitoring",
         "inference",
         "training",
     ]
@@ -188,7 +189,7 @@ def test_services_and_queues():
         for service in services
         if "--queues" in service.command
     ]
-    assert queues == ["fetch,monitoring", "inference", "training"]
+    assert queues == ["fetch", "monitoring", "inference", "training"]
 
 
 def test_compose_runs_the_same_celery_processes():

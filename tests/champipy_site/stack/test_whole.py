@@ -11,7 +11,7 @@ from tests.support.stack import Stack, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-NAMES = ["postgresql", "valkey", "beat", "web", "fetch", "inference", "training"]
+NAMES = ["postgresql", "valkey", "beat", "web", "fetch", "monitoring", "inference", "training"]
 
 
 def test_up_restart_and_down(stack: Stack):
