@@ -1,6 +1,7 @@
 """The command line behind `./champipy`; the shell script itself prints the usage."""
 
 import argparse
+import errno
 import os
 import sys
 
@@ -73,3 +74,10 @@ if __name__ == "__main__":
     except BrokenPipeError:  # `| head` ended; nothing may be flushed to it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(
+            f"There is no space left for {error.filename or os.environ.get('CHAMPIPY_HOME')}. "
+            "Free some space, then run this command again."
+        )

@@ -1,31 +1,44 @@
 """Log files: the supervisor's messages, rotation, and `./champipy logs`."""
 
+import ctypes
+import os
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from champipy_site.stack.state import Home, StackError
 
 MAX_BYTES = 10_000_000  # for one log file; its rotated copy has at most as many again
 SHOWN_LINES = 40
+FALLOC_FL_COLLAPSE_RANGE = 8  # <linux/falloc.h>
+
+libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Report:
-    """Writes messages to a terminal, as long as it is open, and to `stack.log` with the time."""
+    """Writes messages to a terminal, as long as it is open, and to `stack.log` with the time.
+
+    While the disk is full, messages for `stack.log` wait in memory.
+    """
 
     def __init__(self, home: Home, stream: TextIO) -> None:
         self._log = home.log("stack")
         self._stream: TextIO | None = stream
+        self._waiting: deque[str] = deque(maxlen=1000)
 
     def say(self, text: str) -> None:
         """Write a message to the terminal and to `stack.log`."""
         self.show(text)
-        with self._log.open("a") as log:
-            print(time.strftime("%Y-%m-%d %H:%M:%S"), text, file=log)
+        self._waiting.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        with suppress(OSError):
+            with self._log.open("a") as log:
+                log.writelines(self._waiting)
+            self._waiting.clear()
 
     def show(self, text: str) -> None:
         """Write a message to the terminal only; do nothing if it has been closed."""
@@ -44,16 +57,49 @@ class Report:
 
 
 def rotate(folder: Path, max_bytes: int = MAX_BYTES) -> None:
-    """Copy each log that is larger than `max_bytes` to `NAME.log.1` and empty it.
+    """Move the content of each log that is larger than `max_bytes` to `NAME.log.1`.
 
     The log is not renamed, because its process keeps the file open. The process appends, so it
-    continues at the new end.
+    continues at the new end. A log that cannot be copied, because the disk is full, stays as it is
+    until the next call.
     """
     for log in folder.glob("*.log"):
-        if log.stat().st_size > max_bytes:
-            shutil.copyfile(log, log.with_name(f"{log.name}.1"))
-            with log.open("r+b") as file:
-                file.truncate()
+        with suppress(OSError):
+            if log.stat().st_size > max_bytes:
+                _rotate(log)
+
+
+def _rotate(log: Path) -> None:
+    """Copy the content of a log to `NAME.log.1`, and remove what was copied from the log."""
+    copy = log.with_name(f"{log.name}.1.new")
+    try:
+        with log.open("r+b") as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target)
+            target.flush()
+            if not _remove_copied_blocks(source, target):
+                # Lines written between these two calls would be lost.
+                shutil.copyfileobj(source, target, length=-1)
+                source.truncate(0)
+        copy.replace(log.with_name(f"{log.name}.1"))
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _remove_copied_blocks(source: BinaryIO, target: BinaryIO) -> bool:
+    """Remove the whole blocks of `source` that `target` has; return False if that is impossible.
+
+    The kernel does it atomically (ext4 and XFS can), so a line that is written at this moment is
+    not lost. The rest of the last block stays in `source` and is taken out of `target`.
+    """
+    block = os.fstatvfs(source.fileno()).f_bsize
+    copied = (target.tell() - 1) // block * block  # one byte must remain
+    if libc is None or copied <= 0:
+        return False
+    offset, length = ctypes.c_int64(0), ctypes.c_int64(copied)
+    if libc.fallocate(source.fileno(), FALLOC_FL_COLLAPSE_RANGE, offset, length) != 0:
+        return False
+    target.truncate(copied)
+    return True
 
 
 def last_lines(log: Path, count: int) -> list[str]:

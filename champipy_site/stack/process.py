@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -91,7 +92,7 @@ class Child:
                 if os.getppid() != supervisor:  # it died before the call above
                     os._exit(1)
 
-        with self.log.open("ab") as log:
+        with self._open_log() as log:
             self._process = subprocess.Popen(
                 self.service.command,
                 env={**self.service.environment, MARK: self.service.name},
@@ -105,6 +106,13 @@ class Child:
         self._created = process_created(self.pid) or 0.0
         self.started = time.monotonic()
         self.state = "starting"
+
+    def _open_log(self) -> BinaryIO:
+        """Open the log for appending; if the disk is too full to make it, open the null device."""
+        try:
+            return self.log.open("ab")
+        except OSError:
+            return Path(os.devnull).open("ab")
 
     def exit_code(self) -> int | None:
         """Return the exit code (-N if signal N ended the process), or None while it runs."""
@@ -124,9 +132,13 @@ class Child:
         return pause
 
     def restart(self) -> None:
-        """Start the process again."""
-        self.restarts += 1
-        self.start()
+        """Start the process again; if the system refuses (no memory), try again after a pause."""
+        try:
+            self.start()
+        except OSError:
+            self.restart_at = time.monotonic() + self.backoff.next(ran=0)
+        else:
+            self.restarts += 1
 
     def send(self, signum: signal.Signals) -> None:
         """Send a signal to the process if it is still running."""

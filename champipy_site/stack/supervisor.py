@@ -71,6 +71,7 @@ class Supervisor:
         self.servers: list[Child] = []
         self.project_processes: list[Child] = []
         self._rotated = time.monotonic()
+        self._is_saved = True
 
     def run(self) -> int:
         """Start everything, watch it until a request to stop, and stop it; return the exit code."""
@@ -183,7 +184,7 @@ class Supervisor:
                 if child.state == "up":
                     self.report.say(f"{child.service.name} (pid {child.pid}) is up again.")
             changed |= before != (child.state, child.pid)
-        if changed:
+        if changed or not self._is_saved:
             self._save()
         if time.monotonic() - self._rotated > ROTATE_EVERY:
             logs.rotate(self.home.log_folder)
@@ -217,8 +218,22 @@ class Supervisor:
             self.report.say(f"Everything stopped after {time.monotonic() - began:.1f} s.")
 
     def _save(self) -> None:
+        """Write the state; if the disk is full, say so once and go on: `_watch` tries again."""
         children = [*self.servers, *self.project_processes]
         self.state.processes = {
             child.service.name: child.as_state() for child in children if child.state != "stopped"
         }
-        write_state(self.home, self.state)
+        try:
+            write_state(self.home, self.state)
+        except OSError as error:
+            if self._is_saved:
+                self.report.say(
+                    f"The state of the processes cannot be written to {self.home.path}: "
+                    f"{error.strerror}. Free some space. Meanwhile ChampiPy goes on, and "
+                    "./champipy status may be out of date."
+                )
+            self._is_saved = False
+        else:
+            if not self._is_saved:
+                self._is_saved = True
+                self.report.say(f"The state of the processes is in {self.home.path} again.")

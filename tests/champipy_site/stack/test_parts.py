@@ -121,6 +121,31 @@ def test_large_log_is_emptied_and_its_writer_continues(tmp_path):
     assert log.read_text() == "next\n"
 
 
+WRITER = """
+import os, sys
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+for number in range(200_000):
+    os.write(log, b"%d\\n" % number)
+"""
+
+
+def test_rotation_loses_no_line_of_a_busy_writer(tmp_path):
+    log = tmp_path / "web.log"
+    log.write_bytes(b"x" * 9000)
+    logs.rotate(tmp_path, max_bytes=1)
+    if log.stat().st_size == 0:
+        pytest.skip("this file system cannot remove the first blocks of a file")
+    rotated = (tmp_path / "web.log.1").read_bytes()
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, log])
+    while writer.poll() is None:
+        if log.stat().st_size > 20_000:
+            logs.rotate(tmp_path, max_bytes=20_000)
+            rotated += (tmp_path / "web.log.1").read_bytes()
+    assert writer.returncode == 0
+    written = b"x" * 9000 + b"".join(b"%d\n" % number for number in range(200_000))
+    assert rotated + log.read_bytes() == written
+
+
 def test_last_and_new_lines(tmp_path):
     log = tmp_path / "web.log"
     assert logs.last_lines(log, 3) == []

@@ -1,0 +1,112 @@
+"""Runs the stack on a small disk that becomes full."""
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from champipy_site.stack import logs
+from champipy_site.stack.state import Home, read_state
+from tests.support.stack import Stack, eventually, stack_in_a_folder
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """Mount a file system of 300 MB in memory; skip the test where that is not permitted."""
+    folder = Path(tempfile.mkdtemp(prefix="champipy disk "))
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300m,mode=0711", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        folder.rmdir()
+        pytest.skip("only root, with the right to mount, can make a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    folder.rmdir()
+
+
+def fill(folder: Path) -> Path:
+    """Take all free space of a disk with one file, and return it."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+        except OSError:
+            assert shutil.disk_usage(folder).free == 0
+    return filler
+
+
+def test_reports_wait_in_memory_and_logs_stay_whole(small_disk):
+    home = Home(small_disk / "home")
+    home.make()
+    home.log("web").write_bytes(b"a line\n" * 1000)
+    home.log("web").with_name("web.log.1").write_bytes(b"older\n")
+    report = logs.Report(home, io.StringIO())
+    filler = fill(small_disk)
+    report.say("first")
+    report.say("second")
+    logs.rotate(home.log_folder, max_bytes=100)
+    assert home.log("web").read_bytes() == b"a line\n" * 1000
+    assert home.log("web").with_name("web.log.1").read_bytes() == b"older\n"
+    filler.unlink()
+    report.say("third")
+    lines = home.log("stack").read_text().splitlines()
+    assert [line.split()[-1] for line in lines] == ["first", "second", "third"]
+    logs.rotate(home.log_folder, max_bytes=100)
+    assert home.log("web").with_name("web.log.1").read_bytes() == b"a line\n" * 1000
+    assert sorted(path.name for path in home.log_folder.iterdir()) == [
+        "stack.log",
+        "web.log",
+        "web.log.1",
+    ]
+
+
+def test_up_on_a_full_disk_says_so(small_disk):
+    stack = Stack(small_disk)
+    stack.home.make()
+    fill(small_disk)
+    started = stack.up()
+    assert started.returncode == 1
+    assert "no space left" in (started.stdout + started.stderr).lower()
+    assert "Traceback" not in started.stderr
+    assert stack.processes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_stack_survives_a_full_disk(small_disk, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    with stack_in_a_folder() as stack:
+        assert stack.up().returncode == 0
+        before = read_state(stack.home)
+        supervisor = psutil.Process(before.supervisor)
+        filler = fill(small_disk)
+        for name in ("postgresql", "web"):  # their ends and restarts are changes of the state
+            os.kill(before.processes[name].pid, signal.SIGKILL)
+        assert eventually(lambda: web_was_restarted(supervisor, before.processes["web"].pid))
+        assert supervisor.is_running()
+        assert read_state(stack.home) == before
+
+        filler.unlink()
+        assert eventually(lambda: read_state(stack.home).processes["web"].restarts >= 1)
+        assert eventually(lambda: stack("status").returncode == 0)
+        assert stack.status_code() == 200
+        assert read_state(stack.home).supervisor == before.supervisor
+        text = stack.home.log("stack").read_text()
+        assert text.count("cannot be written") == 1
+        assert stack("down").returncode == 0
+        assert stack.processes() == []
+
+
+def web_was_restarted(supervisor: psutil.Process, former: int) -> bool:
+    """Return whether the supervisor runs another web process than the former one."""
+    return any(
+        "gunicorn" in " ".join(each.cmdline()) and each.pid != former
+        for each in supervisor.children()
+    )
