@@ -11,7 +11,8 @@ from pathlib import Path
 
 import environ
 
-VERSION = "0.1.0"
+from champipy_site.version import VERSION
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()

@@ -4,10 +4,13 @@ import argparse
 import errno
 import os
 import sys
+from pathlib import Path
 
-from champipy_site.stack import commands, logs, one_off
+from champipy_site.stack import backup, commands, logs, one_off, restore
 from champipy_site.stack.environment import home_from_environment, load_dotenv
-from champipy_site.stack.state import StackError
+from champipy_site.stack.state import Home, StackError
+
+STACK_COMMANDS = ("up", "down", "status", "logs", "backup", "restore")
 
 
 def port_number(text: str) -> int:
@@ -18,7 +21,7 @@ def port_number(text: str) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser for `up`, `down`, `status` and `logs`."""
+    """Return the parser for the commands of the stack; manage.py has the others."""
     parser = argparse.ArgumentParser(prog="./champipy", allow_abbrev=False)
     parsers = parser.add_subparsers(dest="command", required=True)
     up = parsers.add_parser("up", help="start everything", allow_abbrev=False)
@@ -31,6 +34,10 @@ def make_parser() -> argparse.ArgumentParser:
     show = parsers.add_parser("logs", help="show the logs")
     show.add_argument("process", nargs="?", help="one process only")
     show.add_argument("-f", "--follow", action="store_true", help="follow new lines")
+    save = parsers.add_parser("backup", help="write the database, photos and models into a file")
+    save.add_argument("file", type=Path, help="the new file")
+    load = parsers.add_parser("restore", help="fill an empty CHAMPIPY_HOME from a backup")
+    load.add_argument("file", type=Path, help="what backup has written")
     return parser
 
 
@@ -39,22 +46,37 @@ def main(arguments: list[str]) -> int:
     if arguments[0] == "test":
         return one_off.test(arguments[1:])
     load_dotenv()
+    if arguments[0] == "restore":  # makes the home only after it has checked the backup
+        options = make_parser().parse_args(arguments)
+        return restore.restore(Home(Path(os.environ["CHAMPIPY_HOME"])), options.file)
     home = home_from_environment()
-    if arguments[0] not in ("up", "down", "status", "logs"):
-        return one_off.manage(home, arguments)
-    options = make_parser().parse_args(arguments)
-    if options.command == "up":
-        return commands.up(
-            home,
-            host=options.host,
-            port=options.port,
-            detach=options.detach,
-            report_to=options.report_to,
+    if home.restoring.exists() and arguments[0] not in ("down", "status", "logs"):
+        raise StackError(
+            f"A restore into {home.path} did not finish. Run ./champipy restore FILE again, or "
+            "delete that folder."
         )
-    if options.command == "down":
-        return commands.down(home)
-    if options.command == "status":
-        return commands.status(home)
+    if arguments[0] in STACK_COMMANDS:
+        return run_stack_command(home, make_parser().parse_args(arguments))
+    return one_off.manage(home, arguments)
+
+
+def run_stack_command(home: Home, options: argparse.Namespace) -> int:
+    """Run one of the commands of `make_parser` on a home; return its exit code."""
+    match options.command:
+        case "up":
+            return commands.up(
+                home,
+                host=options.host,
+                port=options.port,
+                detach=options.detach,
+                report_to=options.report_to,
+            )
+        case "down":
+            return commands.down(home)
+        case "status":
+            return commands.status(home)
+        case "backup":
+            return backup.backup(home, options.file)
     logs.show(home, options.process, follow=options.follow)
     return 0
 
@@ -78,6 +100,6 @@ if __name__ == "__main__":
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         sys.exit(
-            f"There is no space left for {error.filename or os.environ.get('CHAMPIPY_HOME')}. "
+            f"There is no space left for {error.filename or 'what this command writes'}. "
             "Free some space, then run this command again."
         )

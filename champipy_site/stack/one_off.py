@@ -33,19 +33,7 @@ def manage(home: Home, arguments: list[str]) -> int:
     StackError if the stack has been starting for too long, or if another command uses the home.
     """
     command = [*PYTHON, str(PROJECT / "manage.py"), *arguments]
-    given = given_urls()
-    if len(given) < 2:
-        deadline = time.monotonic() + MAX_WAIT_FOR_UP
-        while (state := read_state(home)).is_supervised() and state.command == "up":
-            if state.phase == "running":
-                given = {**state.environment, **given}
-                break
-            if time.monotonic() > deadline:
-                raise StackError(
-                    f"ChampiPy did not come up within {MAX_WAIT_FOR_UP:.0f} s. "
-                    "See ./champipy status and ./champipy logs."
-                )
-            time.sleep(0.2)
+    given = known_urls(home)
     if len(given) == 2:
         os.execve(command[0], command, project_environment(home, given))  # noqa: S606
     try:
@@ -60,6 +48,26 @@ def manage(home: Home, arguments: list[str]) -> int:
             return run(command, environment)
     except LockedError as error:
         raise StackError(in_use_message(home, read_state(home))) from error
+
+
+def known_urls(home: Home) -> dict[str, str]:
+    """Return DATABASE_URL and REDIS_URL as far as servers run: those given, else the stack's.
+
+    Wait for a stack that is starting; raise StackError if that takes too long.
+    """
+    given = given_urls()
+    if len(given) < 2:
+        deadline = time.monotonic() + MAX_WAIT_FOR_UP
+        while (state := read_state(home)).is_supervised() and state.command == "up":
+            if state.phase == "running":
+                return {**state.environment, **given}
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"ChampiPy did not come up within {MAX_WAIT_FOR_UP:.0f} s. "
+                    "See ./champipy status and ./champipy logs."
+                )
+            time.sleep(0.2)
+    return given
 
 
 def test(arguments: list[str]) -> int:

@@ -13,8 +13,11 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg2
@@ -53,18 +56,44 @@ def server_locale() -> str:
         locale.setlocale(locale.LC_CTYPE, before)
 
 
+def connection_parameters(url: str) -> dict[str, Any]:
+    """Return libpq's parameters for the database that a DATABASE_URL names."""
+    parts = Env.db_url_config(url)
+    return {
+        "dbname": parts["NAME"],
+        "user": parts["USER"],
+        "password": parts["PASSWORD"],
+        "host": parts["HOST"],
+        "port": parts["PORT"] or 5432,
+        "connect_timeout": 3,
+        **parts.get("OPTIONS", {}),
+    }
+
+
 def connect(url: str) -> psycopg2.extensions.connection:
     """Return a connection to the database that a DATABASE_URL names."""
-    parts = Env.db_url_config(url)
-    return psycopg2.connect(
-        dbname=parts["NAME"],
-        user=parts["USER"],
-        password=parts["PASSWORD"],
-        host=parts["HOST"],
-        port=parts["PORT"] or 5432,
-        connect_timeout=3,
-        **parts.get("OPTIONS", {}),
-    )
+    return psycopg2.connect(**connection_parameters(url))
+
+
+def server_version(url: str) -> int:
+    """Return the version of the server that a DATABASE_URL names: 180004 is 18.4."""
+    with contextlib.closing(connect(url)) as connection:
+        return int(connection.server_version)
+
+
+@contextlib.contextmanager
+def client_environment(url: str) -> Iterator[dict[str, str]]:
+    """Yield the environment in which PostgreSQL's programs connect to a DATABASE_URL.
+
+    The parameters are in a file that only this user can read: a command line shows a password to
+    all users.
+    """
+    parameters = connection_parameters(url)
+    lines = [f"{name}={value}" for name, value in parameters.items() if value not in ("", None)]
+    with tempfile.NamedTemporaryFile("w", prefix="champipy-", suffix=".conf") as file:
+        file.write("\n".join(["[champipy]", *lines, ""]))
+        file.flush()
+        yield {**os.environ, "PGSERVICEFILE": file.name, "PGSERVICE": "champipy"}
 
 
 def database_answers(url: str) -> bool:

@@ -13,6 +13,8 @@ import psutil
 
 from common.files import write_atomically
 
+PRIVATE_FOLDERS = ("cache", "incoming", "log", "media", "models")
+
 
 class StackError(Exception):
     """An error to show to the user; its message says what happened and what to do."""
@@ -36,6 +38,11 @@ class Home:
     def state_file(self) -> Path:
         return self.path / "stack.json"
 
+    @property
+    def restoring(self) -> Path:
+        """Return the file that exists while a restore has not finished."""
+        return self.path / "restoring"
+
     def log(self, name: str) -> Path:
         """Return the log file of a process."""
         return self.log_folder / f"{name}.log"
@@ -44,12 +51,15 @@ class Home:
         """Make the missing folders; raise StackError if that fails.
 
         If root makes the home, other users may enter it but not list it: PostgreSQL runs as another
-        user.
+        user. The folders in it are closed to others.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, exist_ok=True)
-            self.log_folder.mkdir(mode=0o700, exist_ok=True)
+            for name in PRIVATE_FOLDERS:
+                (self.path / name).mkdir(mode=0o700, exist_ok=True)
+                if (self.path / name).stat().st_mode & 0o077:  # made by an earlier version
+                    (self.path / name).chmod(0o700)
         except OSError as error:
             raise StackError(
                 f"The folder for ChampiPy's data, {self.path}, cannot be made: {error.strerror}. "

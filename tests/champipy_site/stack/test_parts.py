@@ -73,6 +73,14 @@ def test_later_process_with_the_same_pid_is_another_one():
     assert not state.is_supervised()
 
 
+def test_folders_of_a_home_are_closed_to_others(tmp_path):
+    home = Home(tmp_path / "home")
+    (home.path / "media").mkdir(parents=True, mode=0o755)  # as earlier versions made it
+    home.make()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in home.path.iterdir()}
+    assert modes == dict.fromkeys(("cache", "incoming", "log", "media", "models"), 0o700)
+
+
 def test_home_can_be_locked_only_once(home):
     with home.lock(), pytest.raises(LockedError), home.lock():
         pass

@@ -39,7 +39,12 @@ def copy(tmp_path: Path) -> Path:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PROJECT / folder, project / folder, ignore=ignored)
     (project / "champipy_site" / "__init__.py").touch()
-    for name in ("champipy", "requirements.txt", "requirements-dev.txt"):
+    for name in (
+        "champipy",
+        "champipy_site/version.py",
+        "requirements.txt",
+        "requirements-dev.txt",
+    ):
         shutil.copy(PROJECT / name, project / name)
     (project / ".venv").symlink_to(VENV)
     return project

@@ -1,0 +1,3 @@
+"""The version of ChampiPy; `./champipy --version` reads this file."""
+
+VERSION = "0.1.0"
