@@ -28,6 +28,11 @@ def make_parser() -> argparse.ArgumentParser:
     up.add_argument("--detach", action="store_true", help="return when everything is up")
     up.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     up.add_argument("--port", default=8000, type=port_number, help="port to listen on (8000)")
+    up.add_argument(
+        "--accept-published-passwords",
+        action="store_true",
+        help="listen on another --host although logins have passwords from the documentation",
+    )
     up.add_argument("--report-to", type=int, help=argparse.SUPPRESS)
     parsers.add_parser("down", help="stop everything")
     parsers.add_parser("status", help="show the processes")
@@ -68,6 +73,7 @@ def run_stack_command(home: Home, options: argparse.Namespace) -> int:
                 home,
                 host=options.host,
                 port=options.port,
+                accepts_published=options.accept_published_passwords,
                 detach=options.detach,
                 report_to=options.report_to,
             )

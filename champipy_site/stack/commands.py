@@ -27,20 +27,33 @@ READY = "\0"  # last line from the detached supervisor to the command that start
 STOP_SECONDS = 120.0  # longer than all stop limits of the services together
 
 
-def up(home: Home, *, host: str, port: int, detach: bool, report_to: int | None) -> int:
+def up(
+    home: Home,
+    *,
+    host: str,
+    port: int,
+    accepts_published: bool,
+    detach: bool,
+    report_to: int | None,
+) -> int:
     """Start everything unless it is already up; return the exit code.
 
     `report_to` is the file descriptor that `up --detach` passes to the supervisor that it starts.
     """
     if detach:
-        return detached(home, host=host, port=port)
+        return detached(home, host=host, port=port, accepts_published=accepts_published)
     stream = os.fdopen(report_to, "w") if report_to is not None else sys.stdout
     report = Report(home, stream)
     try:
         with home.lock():
             mode = "detached" if report_to is not None else "foreground"
             return Supervisor(
-                home, report, host=host, port=port, on_up=lambda state: welcome(report, state, mode)
+                home,
+                report,
+                host=host,
+                port=port,
+                accepts_published=accepts_published,
+                on_up=lambda state: welcome(report, state, mode),
             ).run()
     except LockedError:
         state = read_state(home)
@@ -85,7 +98,7 @@ def welcome(report: Report, state: StackState, mode: str) -> None:
         report.close()
 
 
-def detached(home: Home, *, host: str, port: int) -> int:
+def detached(home: Home, *, host: str, port: int, accepts_published: bool) -> int:
     """Start the supervisor as a daemon and print its messages until it is ready or has failed.
 
     Return 0 or the exit code of the supervisor. Ctrl-C stops the supervisor.
@@ -93,6 +106,8 @@ def detached(home: Home, *, host: str, port: int) -> int:
     read_end, write_end = os.pipe()
     command = [*PYTHON, "-m", "champipy_site.stack", "up"]
     command += ["--host", host, "--port", str(port), "--report-to", str(write_end)]
+    if accepts_published:
+        command.append("--accept-published-passwords")
     with home.log("stack").open("ab") as log:
         supervisor = subprocess.Popen(
             command,

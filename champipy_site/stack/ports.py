@@ -1,6 +1,7 @@
 """Finding free TCP ports."""
 
 import errno
+import ipaddress
 import random
 import socket
 
@@ -33,6 +34,17 @@ def is_free(host: str, port: int) -> bool:
             "Choose another address with --host and --port."
         ) from error
     return True
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a server that listens on the host."""
+    if not host:
+        return False
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except socket.gaierror:
+        return False
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
 
 
 def choose_port(kept: int | None = None) -> int:

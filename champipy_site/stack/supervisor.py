@@ -3,13 +3,14 @@
 import os
 import select
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 
 from champipy_site.stack import logs
 from champipy_site.stack.environment import PROJECT, PYTHON, project_environment
 from champipy_site.stack.logs import Report
-from champipy_site.stack.ports import is_free
+from champipy_site.stack.ports import is_free, is_loopback
 from champipy_site.stack.process import Child, Service, kill_leftovers, stop_children
 from champipy_site.stack.servers import (
     StartError,
@@ -62,9 +63,11 @@ class Supervisor:
         *,
         host: str,
         port: int,
+        accepts_published: bool,
         on_up: Callable[[StackState], None],
     ) -> None:
         self.home, self.report, self.host, self.port = home, report, host, port
+        self.accepts_published = accepts_published
         self.on_up = on_up
         self.signals = Signals()
         self.state = StackState()
@@ -120,6 +123,8 @@ class Supervisor:
 
         environment = project_environment(self.home, urls)
         self._prepare(environment)
+        if not is_loopback(self.host):
+            self._check_passwords(environment)
         services = all_services(environment, self.host, self.port)
         self.project_processes = [
             Child(service, self.home.log(service.name)) for service in services
@@ -163,6 +168,26 @@ class Supervisor:
             child.end()
         seconds = time.monotonic() - child.started
         self.report.say(f"  database, static files, users and model ready after {seconds:.1f} s")
+
+    def _check_passwords(self, environment: dict[str, str]) -> None:
+        """Report logins with a published password; raise StackError unless that was accepted."""
+        command = [*PYTHON, "-m", "champipy_site.stack.published_passwords"]
+        done = subprocess.run(
+            command, env=environment, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise StackError(
+                "The passwords of the logins could not be checked. See ./champipy check."
+            )
+        if not done.stdout:
+            return
+        message = f"Others can reach {self.host}. {done.stdout.strip()}"
+        if not self.accepts_published:
+            raise StackError(
+                f"{message} Then run this command again. To start nevertheless, add "
+                "--accept-published-passwords."
+            )
+        self.report.say(f"WARNING: {message}")
 
     # --- watching -------------------------------------------------------------------------------
 

@@ -112,6 +112,23 @@ def test_port_is_kept_while_free_and_changed_when_taken():
         assert ports.choose_port(kept) != kept
 
 
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.0.0.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("192.0.2.1", False),
+    ],
+)
+def test_loopback_hosts(host, is_loopback):
+    assert ports.is_loopback(host) is is_loopback
+
+
 def test_impossible_host_raises_stack_error():
     with pytest.raises(StackError, match=r"192\.0\.2\.1"):
         ports.is_free("192.0.2.1", 8000)

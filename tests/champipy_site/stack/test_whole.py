@@ -73,6 +73,31 @@ def test_command_without_a_running_stack_gets_temporary_servers(stack: Stack):
     assert stack.processes() == []
 
 
+def test_up_for_others_refuses_published_passwords(stack: Stack):
+    up = ("up", "--detach", "--host", "0.0.0.0", "--port", str(stack.port))
+    refused = stack(*up)
+    assert refused.returncode == 1
+    assert "documentation: admin, alice, bob, clementine. Give each" in refused.stdout
+    assert "--accept-published-passwords" in refused.stdout
+    assert stack.processes() == []
+
+    accepted = stack(*up, "--accept-published-passwords")
+    assert accepted.returncode == 0, accepted.stdout
+    assert "WARNING: Others can reach 0.0.0.0. These logins" in accepted.stdout
+    assert stack("down").returncode == 0
+
+    code = (
+        "from accounts.models import User\n"
+        "for user in User.objects.all():\n"
+        "    user.set_password('one that nobody published')\n"
+        "    user.save()"
+    )
+    assert stack("shell", "-c", code).returncode == 0
+    changed = stack(*up)
+    assert changed.returncode == 0, changed.stdout
+    assert "documentation" not in changed.stdout
+
+
 def test_failing_start_shows_why_and_stops_everything(stack: Stack):
     stack.home.make()
     (stack.home.path / "static").write_text("a file where collectstatic needs a folder")
