@@ -18,17 +18,22 @@ def server_user(data: Path) -> pwd.struct_passwd | None:
     """Return the user who runs PostgreSQL, or None for the current user.
 
     If root starts the stack, this is the owner of the data if they exist, else the owner of the
-    project, else `nobody`. An owner without an entry in the user database cannot run PostgreSQL.
+    home or of the project if that is not root, else the user `champipy` if there is one, else
+    `nobody`, as no user is ever created. An owner without an entry in the user database cannot run
+    PostgreSQL.
     """
     if os.geteuid() != 0:
         return None
-    for folder in (data, PROJECT):
+    for folder in (data, data.parent, PROJECT):
         if folder.exists() and (owner := folder.stat().st_uid) != 0:
             try:
                 return pwd.getpwuid(owner)
             except KeyError:
                 continue
-    return pwd.getpwnam("nobody")
+    try:
+        return pwd.getpwnam("champipy")
+    except KeyError:
+        return pwd.getpwnam("nobody")
 
 
 @functools.cache
