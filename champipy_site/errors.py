@@ -5,6 +5,7 @@ import logging
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from drf_standardized_errors.handler import ExceptionHandler as StandardizedHandler
+from psycopg2.errors import QueryCanceled
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,10 +23,24 @@ class DatabaseUnavailable(APIException):
     default_detail = "The database does not answer. Try again in a moment."
 
 
+class QueryTimeout(APIException):
+    """PostgreSQL ended a query that took longer than statement_timeout."""
+
+    status_code = 503
+    default_code = "query_timeout"
+    default_detail = (
+        "The database needed too long for this request, so it was ended. Ask for less at a time, "
+        "or try again later."
+    )
+
+
 class ExceptionHandler(StandardizedHandler):
-    """Answers 503 if the database is unavailable, and 500 for errors in ChampiPy's code."""
+    """Answers 503 if the database is unavailable or too slow, and 500 for errors of ChampiPy."""
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
+        if isinstance(exc.__cause__, QueryCanceled):
+            logger.error("A query was ended: %s", exc)
+            return QueryTimeout()
         if isinstance(exc, OperationalError | InterfaceError):
             logger.error("The database does not answer: %s", exc)
             return DatabaseUnavailable()

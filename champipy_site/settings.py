@@ -247,7 +247,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 30}
 CELERY_TASK_PUBLISH_RETRY = False  # a request does not wait for an unreachable broker
 CELERY_TIMEZONE = TIME_ZONE
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "champipy_site.beat:SingleScheduler"
 # Initial schedule. champipy_site/beat.py adds the entries that the database lacks and leaves the
 # others as Bob set them in the admin.
 CELERY_BEAT_SCHEDULE = {

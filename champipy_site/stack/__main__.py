@@ -48,6 +48,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
+    if arguments[0] in STACK_COMMANDS and {"-h", "--help"} & set(arguments):
+        make_parser().parse_args(arguments)  # prints the help and exits; a home is not needed
     if arguments[0] == "test":
         return one_off.test(arguments[1:])
     load_dotenv()

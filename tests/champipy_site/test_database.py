@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
+import psycopg2
 import pytest
+from django.core.management import call_command
 from django.db import connection
+from django.db.models.signals import pre_migrate
 from rest_framework.test import APIClient
 
 
@@ -74,3 +77,47 @@ def test_status_names_the_model_in_production(nobody: APIClient, production) -> 
         "version": production.version,
         "stage": "Production",
     }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ended_query_is_told_from_an_unavailable_database(alice: APIClient) -> None:
+    """Another connection holds the table, so that the query waits until PostgreSQL ends it."""
+    parameters = connection.get_connection_params() | {"cursor_factory": None}
+    blocker = psycopg2.connect(**parameters)
+    try:
+        blocker.cursor().execute("LOCK TABLE predictions_prediction")
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 300")
+        response = alice.get("/api/v1/predictions")
+    finally:
+        blocker.close()
+        with connection.cursor() as cursor:
+            cursor.execute("RESET statement_timeout")
+    assert response.status_code == 503
+    assert response.json()["type"] == "server_error"
+    assert [error["code"] for error in response.json()["errors"]] == ["query_timeout"]
+    assert alice.get("/api/v1/predictions").status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_migrations_have_no_time_limit() -> None:
+    limits = []
+
+    def record(**kwargs) -> None:
+        limits.append(time_limit())
+
+    before = time_limit()
+    pre_migrate.connect(record)
+    try:
+        call_command("migrate", verbosity=0)
+    finally:
+        pre_migrate.disconnect(record)
+    assert set(limits) == {"0"}
+    assert (before, time_limit()) == ("30s", "30s")
+
+
+def time_limit() -> str:
+    """Return how long a statement of this connection may take."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        return cursor.fetchone()[0]

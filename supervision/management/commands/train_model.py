@@ -67,7 +67,7 @@ class Command(BaseCommand):
                 run_cancel(run=run)
             except RunEnded as error:
                 raise CommandError(str(error)) from interrupt
-            raise CommandError(f"Run {run.pk} was cancelled.") from interrupt
+            raise CommandError(f"Run {run.pk} was cancelled.", returncode=130) from interrupt
         run.refresh_from_db()
         if run.status != TrainingRun.Status.SUCCEEDED:
             raise CommandError(

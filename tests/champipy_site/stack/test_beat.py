@@ -56,3 +56,9 @@ def test_standby_sends_nothing_until_the_active_beat_has_stopped(monkeypatch):
     second.tick()
     assert sent == ["first", "second"]
     second.close()
+
+
+def test_beat_that_is_started_without_options_is_single_too():
+    beat = app.Beat()
+    service = beat.Service(app=app, scheduler_cls=beat.scheduler_cls)
+    assert isinstance(service.get_scheduler(lazy=True), SingleScheduler)

@@ -55,8 +55,8 @@ def test_postgresql_of_root_runs_as_the_least_shared_user(tmp_path, monkeypatch)
     data.parent.mkdir()
     (tmp_path / "project").mkdir()
     real = pwd.getpwnam
-    without = {"champipy": None}
-    monkeypatch.setattr(privileges.pwd, "getpwnam", lambda name: found(name, real, without))
+    without: dict[str, pwd.struct_passwd | None] = {"champipy": None}
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: found(name, real, without))
     assert privileges.server_user(data).pw_name == "nobody"
     without["champipy"] = real("daemon")
     assert privileges.server_user(data) == real("daemon")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from champipy_site.stack.environment import PROJECT
+from champipy_site.version import VERSION
 
 VENV = PROJECT / ".venv"
 needs_venv = pytest.mark.skipif(
@@ -57,6 +58,24 @@ def test_usage_needs_no_installation(tmp_path, arguments):
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: ./champipy COMMAND\n")
     assert done.stderr == ""
+
+
+def test_version_is_champipys_and_needs_no_installation(tmp_path):
+    (tmp_path / "champipy_site").mkdir()
+    for name in ("champipy", "champipy_site/version.py"):
+        shutil.copy(PROJECT / name, tmp_path / name)
+    done = call(tmp_path / "champipy", "--version", cwd="/")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"ChampiPy {VERSION}\n", "")
+
+
+@needs_venv
+@pytest.mark.parametrize("command", ["up", "down", "status", "logs", "backup", "restore", "test"])
+def test_help_knows_the_commands_of_the_stack(copy, tmp_path, command):
+    home = tmp_path / "home"
+    done = call(copy / "champipy", "help", command, cwd=tmp_path, CHAMPIPY_HOME=str(home))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.lower().startswith(f"usage: ./champipy {command}")
+    assert not home.exists()
 
 
 def test_missing_python_is_reported(tmp_path):
