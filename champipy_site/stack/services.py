@@ -1,6 +1,7 @@
 """ChampiPy's own processes: web, the workers and beat."""
 
 import http.client
+import secrets
 import socket
 from pathlib import Path
 
@@ -98,6 +99,15 @@ def celery(name: str, environment: dict[str, str], arguments: list[str], nice: i
     )
 
 
+def without_secrets(environment: dict[str, str]) -> dict[str, str]:
+    """Return the environment without the secrets that a worker for strangers' files can do without.
+
+    They are empty instead of missing, so that `.env` does not bring them back; Django wants a key.
+    """
+    unused = {"SECRET_KEY": secrets.token_urlsafe(50), "EMAIL_URL": "", "CHAMPIPY_ALERT_URLS": ""}
+    return {**environment, **unused}
+
+
 def all_services(environment: dict[str, str], host: str, port: int) -> list[Service]:
     """Return ChampiPy's services in the order in which they stop: beat, web, the workers.
 
@@ -120,6 +130,6 @@ def all_services(environment: dict[str, str], host: str, port: int) -> list[Serv
         web(environment, host, port),
         celery("fetch", environment, fetch),
         celery("monitoring", environment, monitoring),
-        celery("inference", environment, inference),
+        celery("inference", without_secrets(environment), inference),
         celery("training", environment, training, nice=10),
     ]

@@ -252,6 +252,33 @@ def test_compose_runs_the_same_celery_processes():
             assert ("nice" in actual) == (service.nice > 0)
 
 
+def test_every_container_is_confined():
+    compose = yaml.safe_load((environment.PROJECT / "docker-compose.yml").read_text())["services"]
+    assert len(compose) == 9
+    for name, service in compose.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["mem_limit"], name
+
+
+def test_inference_gets_no_secret_that_it_can_do_without():
+    given = {"SECRET_KEY": "hush", "EMAIL_URL": "smtp://hush", "CHAMPIPY_ALERT_URLS": "hush"}
+    for service in all_services({"DATABASE_URL": "url", **given}, "127.0.0.1", 8000):
+        has_secrets = given.items() <= service.environment.items()
+        assert has_secrets == (service.name != "inference")
+        assert service.environment["DATABASE_URL"] == "url"
+        if not has_secrets:
+            assert "hush" not in "".join(service.environment.values())
+            assert len(service.environment["SECRET_KEY"]) > 50
+    compose = yaml.safe_load((environment.PROJECT / "docker-compose.yml").read_text())["services"]
+    web, inference = (compose[name]["environment"] for name in ("web", "inference"))
+    assert "SECRET_KEY" in str(web["SECRET_KEY"])
+    assert "${" not in inference["SECRET_KEY"]
+    assert inference == {**web, **{name: inference[name] for name in given}}
+    assert (inference["EMAIL_URL"], inference["CHAMPIPY_ALERT_URLS"]) == ("", "")
+
+
 def test_empty_urls_count_as_missing(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "")
     monkeypatch.setenv("REDIS_URL", "redis://example.org/0")

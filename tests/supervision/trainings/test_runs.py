@@ -1,6 +1,7 @@
 """Training runs in the database: order, fencing, recovery; and the real training worker."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -428,3 +429,24 @@ def test_the_worker_makes_a_version_and_survives_a_kill_and_a_cancel(
     assert shown["dataset_sha256"] == version.card["dataset_hash"]
     assert ModelVersion.objects.count() == 1, "none of the cancelled ones"
     call_command("evaluate_model", "1", stdout=StringIO())
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_an_interrupted_command_cancels_its_run_and_exits_with_130(
+    labelled: None, on_test_database
+) -> None:
+    command = [sys.executable, "manage.py", "train_model"]
+    process = subprocess.Popen(
+        command, cwd=PROJECT, env=on_test_database, stderr=subprocess.PIPE, text=True
+    )
+    running = TrainingRun.objects.filter(status=TrainingRun.Status.RUNNING)
+    assert eventually(running.exists)
+    [run] = running
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.splitlines()[-1]) == (
+        130,
+        f"CommandError: Run {run.pk} was cancelled.",
+    )
+    assert status_of(run.pk) == TrainingRun.Status.CANCELLED
