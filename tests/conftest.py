@@ -20,6 +20,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.services import logins_seed
+from champipy_site.stack.services import INFERENCE_MEMORY_KB
 from mlmodels.models import ModelVersion
 from mlmodels.services import PRETRAINED, version_promote, version_register
 from tests.support.api import client_of
@@ -52,8 +53,9 @@ def static_folder() -> None:
 def fresh_rate_limits() -> None:
     """Reset the rate limits, so that one test's requests do not count in another."""
     client = redis.Redis.from_url(settings.REDIS_URL)
-    for key in client.scan_iter("champipy:throttle_*"):
-        client.delete(key)
+    for pattern in ("champipy:throttle_*", "champipy:quota_*"):
+        for key in client.scan_iter(pattern):
+            client.delete(key)
 
 
 @pytest.fixture
@@ -120,7 +122,10 @@ def workers(
     pools = {
         "fetch": ["-Q", "fetch", "-P", "threads", "-c", "20"],
         "monitoring": ["-Q", "monitoring", "-P", "threads", "-c", "4"],
-        "inference": ["-Q", "inference", "-P", "prefork", "-c", "1"],
+        "inference": [
+            *("-Q", "inference", "-P", "prefork", "-c", "1"),
+            *("--max-memory-per-child", str(INFERENCE_MEMORY_KB)),
+        ],
     }
     processes = {}
     log_folder = Path(settings.CHAMPIPY_HOME) / "log"

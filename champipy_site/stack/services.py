@@ -14,7 +14,10 @@ from champipy_site.stack.process import Service
 FETCH_THREADS = 32
 MONITORING_THREADS = 4
 INFERENCE_PROCESSES = 1
-INFERENCE_MEMORY_KB = 250_000  # a child that grows beyond this after a huge photo is replaced
+INFERENCE_MEMORY_KB = 700_000
+"""A child whose memory ever exceeded this is replaced, which stops scoring for seconds. At rest it
+has 180 MB; the largest photos, of 25 megapixels, take 400 MB more for a moment.
+"""
 WEB_THREADS = 64
 MAX_WAIT_S = 35  # a request waits up to 30 s for its prediction
 

@@ -183,9 +183,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in {"I", "F"}:
         return Image.fromarray(_stretched(np.array(image, dtype=np.float32))).convert("RGB")
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
-        white.paste(rgba, mask=rgba.getchannel("A"))
+        white.paste(rgba, mask=rgba)
         return white
     return image.convert("RGB")
 

@@ -263,6 +263,10 @@ def expensive_files() -> list[tuple[str, bytes]]:
             photo_bytes("TIFF", _float_ramp(5000), compression="tiff_deflate"),
         ),
         ("full_size.webp", photo_bytes("WEBP", Image.new("RGB", (5000, 5000)), lossless=True)),
+        (
+            "full_size_alpha.webp",
+            photo_bytes("WEBP", Image.new("RGBA", (5000, 5000)), lossless=True),
+        ),
         ("full_size.jpg", photo_bytes("JPEG", Image.new("RGB", (5000, 5000)), progressive=True)),
         ("runs.bmp", _bmp_of_runs()),
     ]
