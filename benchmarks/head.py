@@ -15,11 +15,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from mlmodels.ml.backbone import load_backbone
+from mlmodels.ml.dataset import RECENT_PHOTOS
 from mlmodels.ml.features import photo_pixels
 from mlmodels.ml.head import blank_head
 from mlmodels.ml.network import build_network
 from mlmodels.ml.training_types import TrainingParameters
-from supervision.datasets.selectors import RECENT_PHOTOS, training_dataset
+from supervision.datasets.selectors import training_dataset
 
 INVERSE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 

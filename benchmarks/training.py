@@ -26,9 +26,9 @@ PLAIN_PHOTOS = 64
 def main() -> None:
     """Print the seconds of both for PHOTOS photos and EPOCHS epochs, and their ratio."""
     from mlmodels.ml.backbone import load_backbone
-    from mlmodels.ml.dataset import Dataset
+    from mlmodels.ml.dataset import RECENT_PHOTOS, Dataset
     from mlmodels.ml.training_types import TrainingParameters
-    from supervision.datasets.selectors import RECENT_PHOTOS, training_dataset
+    from supervision.datasets.selectors import training_dataset
 
     full = training_dataset(limit=RECENT_PHOTOS, seed=0)
     rng = np.random.default_rng(0)

@@ -1,8 +1,10 @@
 """Sends pending predictions to the workers, and announces a new version in production."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.db import transaction
+from django.utils import timezone
 
 from common.broker import send_task
 from predictions.models import Prediction
@@ -12,9 +14,23 @@ Send = Callable[[Prediction], None]
 FETCH_TASK = "predictions.tasks.fetch_prediction"
 INFER_TASK = "predictions.tasks.infer_prediction"
 LOAD_ENGINE_TASK = "predictions.tasks.load_production_engine"
+FETCH_RESEND_PAUSE_S = 15.0
+"""A fetch without an answer is sent again after this time: its deadline plus time in the queue."""
+INFERENCE_RESEND_PAUSE_S = 5.0
+"""The same for scoring, which takes 0.1 seconds and is killed after 15."""
+MAX_RESEND_PAUSE_S = 60.0
+"""The pause doubles with each send, up to this."""
 EXPIRES_S = 120.0
 """Twice the longest pause between two sends of a prediction. So the queue holds at most three of
 its messages, however long its worker is away."""
+
+
+def schedule_resend(prediction: Prediction) -> None:
+    """Set when to send the prediction again, without saving it: later after each send."""
+    pause = INFERENCE_RESEND_PAUSE_S if prediction.sha256 else FETCH_RESEND_PAUSE_S
+    pause = min(pause * 2 ** min(prediction.sends, 10), MAX_RESEND_PAUSE_S)
+    prediction.sends = min(prediction.sends + 1, 1000)
+    prediction.next_send_at = timezone.now() + timedelta(seconds=pause)
 
 
 def send_to_worker(prediction: Prediction) -> None:

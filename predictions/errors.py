@@ -18,6 +18,14 @@ FAILURES = {
     "image_too_large": Failure(413, "The photo is over 10 MB or 25 megapixels."),
     "image_timeout": Failure(504, "The photo's server took too long."),
     "image_unreachable": Failure(502, "The photo's server could not be reached."),
+    "quota_exceeded": Failure(
+        429, "You have used today's quota of predictions or of new photos. Go on tomorrow."
+    ),
+    "storage_full": Failure(
+        507,
+        "The server has no space left for new photos. Known ones are still answered. Tell an "
+        "administrator, and try again later.",
+    ),
     "no_active_model": Failure(
         503, "No model is in production. An administrator has to promote one."
     ),
@@ -34,3 +42,7 @@ class PredictionRefused(Exception):  # noqa: N818 - an answer, not a fault
         self.code = code if code in FAILURES else "prediction_failed"
         self.detail = detail or FAILURES[self.code].detail
         super().__init__(f"{self.code}: {self.detail}")
+
+
+class NotAccepted(PredictionRefused):
+    """A request can't be accepted now. It leaves no prediction; the same may be accepted later."""

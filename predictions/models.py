@@ -10,7 +10,10 @@ from mlmodels.models import ModelVersion, Species
 
 
 class Photo(models.Model):
-    """A successfully decoded photo. The storage holds its bytes under their SHA-256."""
+    """A successfully decoded photo. The storage holds its bytes under their SHA-256.
+
+    The bytes end with the picture. What was sent after it is not stored (`PhotoSource.sha256`).
+    """
 
     class LabelSource(models.TextChoices):
         NONE = "", "none"
@@ -44,6 +47,14 @@ class Photo(models.Model):
         default=False,
         help_text="An administrator keeps it out of training and of the next evaluation set.",
     )
+    contributed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Whose prediction made it a training photo.",
+    )
     reviewed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -71,14 +82,25 @@ class Photo(models.Model):
 
 
 class PhotoSource(models.Model):
-    """Which photo a URL returned, so that the URL is not fetched again too soon."""
+    """Which photo a URL returned, so that the URL is not fetched again too soon.
+
+    Or which photo some sent bytes held: more bytes than the picture, of which the photo has only
+    those of the picture. Losing a row does no harm: the bytes are fetched, or trimmed, again.
+    """
 
     key = models.CharField(
-        max_length=64, unique=True, help_text="SHA-256 of the URL's canonical form."
+        max_length=64,
+        unique=True,
+        help_text="SHA-256 of the URL's canonical form, or of the sent bytes.",
     )
     photo = models.ForeignKey(Photo, models.CASCADE)
+    sha256 = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text="Of the bytes that were sent or returned. Empty: those of the photo.",
+    )
     is_permanent = models.BooleanField(
-        help_text="A Mushroom Observer id always names the same image."
+        help_text="It always names the same photo: a Mushroom Observer id, or bytes."
     )
     fetched_at = models.DateTimeField()
 
@@ -116,7 +138,8 @@ class Prediction(models.Model):
     """One user's request and its answer. The row is the truth; messages to workers are hints.
 
     While it is pending, `next_send_at` is when it is sent to a worker again unless it has been
-    answered by then. `attempts` counts the workers that started to score it.
+    answered by then; None if it waits until fewer of its user's URLs are being fetched. `attempts`
+    counts the workers that started to score it.
     """
 
     class Status(models.TextChoices):
@@ -154,6 +177,11 @@ class Prediction(models.Model):
             models.Index(fields=["user", "-id"]),
             models.Index(
                 fields=["next_send_at"], condition=Q(status="pending"), name="pending_predictions"
+            ),
+            models.Index(
+                fields=["user", "next_send_at"],
+                condition=Q(status="pending"),
+                name="pending_of_a_user",
             ),
         ]
         constraints = [

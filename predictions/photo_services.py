@@ -6,24 +6,28 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from django.db import IntegrityError, transaction
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from PIL import Image
 
+from accounts.models import User
 from common.files import write_atomically
+from mlmodels.ml.dataset import RECENT_PHOTOS
 from mlmodels.ml.preprocessing import decode_photo, perceptual_hash
 from mlmodels.models import Species
 from predictions.models import Photo
 from predictions.photo_urls import mushroom_observer_image_id
-from predictions.selectors import evaluation_photos_like, photos_resembling
+from predictions.selectors import evaluation_photos_like, photo_with_bytes, photos_resembling
 
 logger = logging.getLogger(__name__)
+
+_KEEPING_LOCK = 0x6B65657069  # "keepi" in ASCII; any number that no other advisory lock has
 
 
 def photo_store(
     *,
     data: bytes,
-    sha256: str,
     image: Image.Image,
     origin: str,
     mushroom_observer_id: int | None = None,
@@ -32,6 +36,7 @@ def photo_store(
 
     The file is complete before its row exists, so a row always has its bytes.
     """
+    sha256 = hashlib.sha256(data).hexdigest()
     photo = Photo.objects.filter(sha256=sha256).first()
     if photo is not None:
         return photo
@@ -55,12 +60,22 @@ def photo_store(
 
 
 def photo_read(*, sha256: str) -> bytes | None:
-    """Return the bytes of the stored photo with this SHA-256, or None."""
-    photo = Photo.objects.filter(sha256=sha256).first()
+    """Return the stored bytes of `photo_with_bytes(sha256)`.
+
+    None if there is no such photo, or if its file is missing or damaged.
+    """
+    photo = photo_with_bytes(sha256)
     if photo is None:
         return None
-    with photo.file.open("rb") as file:
-        return bytes(file.read())
+    try:
+        with photo.file.open("rb") as file:
+            data = bytes(file.read())
+    except FileNotFoundError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != photo.sha256:
+        logger.error("The file of %s is missing or damaged. Restore it from a backup.", photo)
+        return None
+    return data
 
 
 def signed_64(unsigned: int) -> int:
@@ -68,19 +83,31 @@ def signed_64(unsigned: int) -> int:
     return unsigned - (1 << 64) if unsigned >= 1 << 63 else unsigned
 
 
-def photo_keep_for_training(*, photo: Photo, species_name: str) -> bool:
+def photo_keep_for_training(*, photo: Photo, species_name: str, user: User | None = None) -> bool:
     """Make a photo with a high score a training photo; return whether it became one just now.
 
     A photo with a label or a split keeps them, and an excluded photo stays excluded. A photo that
     resembles an evaluation photo, or shows the same observation, is left out: training on it would
-    make the model look better than it is.
+    make the model look better than it is. A photo that looks the same as a training photo teaches
+    nothing new, and `user`, whose photo it is, may fill only a share of a training
+    (CHAMPIPY_USER_SHARE) with photos that nobody reviewed. Call it in a transaction.
     """
     if photo.split or photo.label_source or photo.excluded:
         return False
     label = Species.objects.get(name=species_name)
-    resembling = evaluation_photos_like(photo, label)
+    with connection.cursor() as cursor:  # one photo at a time, so that each sees the one before
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_KEEPING_LOCK])
+    resembling = evaluation_photos_like(photo, label) or photos_resembling(
+        perceptual_hash=photo.perceptual_hash,
+        mushroom_observer_id=None,
+        label=label,
+        split=Photo.Split.TRAINING,
+    )
     if resembling:
         logger.info("%s is not kept for training: it resembles %s", photo, resembling[0])
+        return False
+    if user is not None and _has_full_share(user):
+        logger.info("%s is not kept for training: %s has filled their share", photo, user)
         return False
     return bool(
         Photo.objects.filter(pk=photo.pk, split="", label_source="", excluded=False).update(
@@ -88,8 +115,18 @@ def photo_keep_for_training(*, photo: Photo, species_name: str) -> bool:
             split_at=timezone.now(),
             label=label,
             label_source=Photo.LabelSource.PREDICTED,
+            contributed_by=user,
         )
     )
+
+
+def _has_full_share(user: User) -> bool:
+    unreviewed = Photo.objects.filter(
+        contributed_by=user,
+        split=Photo.Split.TRAINING,
+        label_source=Photo.LabelSource.PREDICTED,
+    )
+    return unreviewed.count() >= settings.CHAMPIPY_USER_SHARE / 100 * RECENT_PHOTOS
 
 
 class ImportOutcome(StrEnum):
@@ -148,7 +185,6 @@ def photo_import(
         return ImportResult(ImportOutcome.RESEMBLES_OTHER_SPLIT, resembles)
     photo = photo_store(
         data=data,
-        sha256=sha256,
         image=image,
         origin=origin,
         mushroom_observer_id=mushroom_observer_id,

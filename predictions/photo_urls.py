@@ -5,6 +5,7 @@ that two programs could understand differently (127.1, 0x7f000001, user@host, ba
 refused, not corrected.
 """
 
+import functools
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -121,9 +122,11 @@ def canonical_photo_key(url: str) -> str:
     return f"mushroomobserver:{int(match[3])}" if match else target.url
 
 
+@functools.lru_cache(maxsize=256)
 def parse_url(url: str) -> PhotoURL:
     """Return the parsed URL. Host and port are not checked.
 
+    The result is kept: each step of a prediction asks for it several times.
     Raises FetchError("url_forbidden") if it can't be parsed.
     """
     if len(url) > MAX_URL_LENGTH:

@@ -33,9 +33,22 @@ def answered_predictions() -> QuerySet[Prediction]:
     )
 
 
+def photo_with_bytes(sha256: str) -> Photo | None:
+    """Return the photo whose bytes, or whose bytes as they were sent, have this SHA-256."""
+    return Photo.objects.filter(pk__in=_photo_ids(sha256)).order_by().first()
+
+
+def _photo_ids(sha256: str) -> QuerySet:
+    photos = Photo.objects.filter(sha256=sha256).order_by().values("pk")
+    return photos.union(PhotoSource.objects.filter(key=sha256).values("photo"), all=True)
+
+
 def stored_inference(*, sha256: str, version: ModelVersion) -> Inference | None:
-    """Return this version's stored inference of the photo with this SHA-256, or None."""
-    inference = Inference.objects.filter(photo__sha256=sha256, model_version=version).first()
+    """Return this version's stored inference of `photo_with_bytes(sha256)`, or None."""
+    if not sha256:
+        return None
+    inferences = Inference.objects.filter(photo__in=_photo_ids(sha256), model_version=version)
+    inference = inferences.order_by().first()
     if inference is not None:
         inference.model_version = version  # already loaded; saves reading its long card
     return inference
@@ -47,19 +60,20 @@ def source_key(url: str) -> str:
 
 
 def remembered_sha256(url: str) -> str | None:
-    """Return the SHA-256 of the photo that this URL returned, or None if it must be fetched.
+    """Return the SHA-256 of the bytes that this URL returned, or None if it must be fetched.
 
     An answer counts for CHAMPIPY_URL_FRESH_MINUTES; that of a Mushroom Observer image never
     expires.
     """
     fresh_since = timezone.now() - timedelta(minutes=settings.CHAMPIPY_URL_FRESH_MINUTES)
-    return (
+    source = (
         PhotoSource.objects.filter(
             Q(is_permanent=True) | Q(fetched_at__gte=fresh_since), key=source_key(url)
         )
-        .values_list("photo__sha256", flat=True)
+        .values_list("sha256", "photo__sha256")
         .first()
     )
+    return source and (source[0] or source[1])
 
 
 def evaluation_photos_like(photo: Photo, label: Species) -> list[Photo]:

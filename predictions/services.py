@@ -3,21 +3,26 @@
 import hashlib
 import logging
 import time
-from datetime import timedelta
 
 from django.conf import settings
 from django.core.files import File
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import User
+from mlmodels.ml.picture_end import picture_length
 from mlmodels.ml.preprocessing import MAX_BYTES, PhotoError, decode_photo
 from mlmodels.models import ModelVersion
 from mlmodels.scoring import load_engine, score_image
 from mlmodels.selectors import production_version
-from predictions.dispatch import Send, send_to_worker
-from predictions.errors import PredictionRefused
+from predictions.dispatch import Send, schedule_resend, send_to_worker
+from predictions.errors import NotAccepted, PredictionRefused
+from predictions.fair_shares import (
+    all_waiting_fetches_send,
+    fetch_or_wait,
+    waiting_fetches_send,
+)
 from predictions.fetching import FetchError, fetch_photo
 from predictions.incoming import (
     incoming_delete,
@@ -28,23 +33,20 @@ from predictions.incoming import (
 from predictions.models import Inference, Photo, PhotoSource, Prediction
 from predictions.photo_services import photo_keep_for_training, photo_read, photo_store
 from predictions.photo_urls import check_url, mushroom_observer_image_id
+from predictions.quotas import quota_take
 from predictions.selectors import (
     answered_predictions,
+    photo_with_bytes,
     remembered_sha256,
     source_key,
     stored_inference,
 )
+from predictions.storage_space import check_space, refuse_when_full
 from predictions.wakeup import MAX_WAKEUP_WAIT_S, announce_answer, wait_for_answer
 
 logger = logging.getLogger(__name__)
 
 FETCH_DEADLINE_S = 10.0
-FETCH_RESEND_PAUSE_S = 15.0
-"""A fetch without an answer is sent again after this time: its deadline plus time in the queue."""
-INFERENCE_RESEND_PAUSE_S = 5.0
-"""The same for scoring, which takes 0.1 seconds and is killed after 15."""
-MAX_RESEND_PAUSE_S = 60.0
-"""The pause doubles with each send, up to this."""
 MAX_ATTEMPTS = 3
 """A photo is given up after this many workers have started to score it without an answer."""
 
@@ -62,10 +64,13 @@ def prediction_create(
     If the photo's inference is stored already, the prediction is answered at once. If the request
     is refused before the photo is decoded, the prediction is stored as failed. `file` is a URL or
     an upload; `version` is the version in production, as the caller has just read it.
+    Raises NotAccepted, and stores nothing, if the user's quota is used up, or if the photo is new
+    and the disk is nearly full.
     """
     is_upload = not isinstance(file, str)
     prediction = Prediction(user=user, nb_preds=nb_preds, is_upload=is_upload)
     prediction.file = _storable(file if isinstance(file, str) else file.name or "upload")
+    inference, error = None, None
     try:
         if version is None:
             raise PredictionRefused("no_active_model")
@@ -76,19 +81,40 @@ def prediction_create(
             sha256 = _upload_sha256(file)
         prediction.sha256 = sha256 or ""
         inference = stored_inference(sha256=prediction.sha256, version=version)
-        if inference is not None:
-            _finish(prediction, inference=inference, reused=True)
-            return prediction
-        with transaction.atomic():
-            _schedule_resend(prediction)
-            prediction.save()
-            if not isinstance(file, str):
-                file.seek(0)
-                incoming_write(prediction.pk, file.chunks())
-            send(prediction)
-    except (PredictionRefused, FetchError) as error:
-        _finish(prediction, error=PredictionRefused(error.code, error.detail))
+    except (PredictionRefused, FetchError) as refused:
+        error = PredictionRefused(refused.code, refused.detail)
+    is_new = inference is None and error is None
+    if is_new:
+        check_space()
+    new_bytes = (file.size or 0) if is_new and not isinstance(file, str) else 0
+    quota_take(user=user, predictions=1, new_bytes=new_bytes)
+    if is_new:
+        _create_pending(prediction, None if isinstance(file, str) else file, send)
+    else:
+        _finish(prediction, inference=inference, reused=inference is not None, error=error)
     return prediction
+
+
+def _create_pending(prediction: Prediction, upload: File | None, send: Send) -> None:
+    """Save the prediction, with the bytes of its upload, and send it to a worker.
+
+    Raises NotAccepted("storage_full"), and leaves nothing, if the disk is full.
+    """
+    try:
+        with transaction.atomic(), refuse_when_full():
+            if not prediction.sha256:
+                fetch_or_wait(prediction, send=send)
+                return
+            schedule_resend(prediction)
+            prediction.save()
+            send(prediction)
+            if upload is not None:
+                upload.seek(0)
+                incoming_write(prediction.pk, upload.chunks())
+    except (NotAccepted, DatabaseError):
+        if prediction.pk is not None:
+            incoming_delete(prediction.pk)
+        raise
 
 
 def _storable(text: str) -> str:
@@ -112,41 +138,44 @@ def _upload_sha256(upload: File) -> str:
     return digest.hexdigest()
 
 
-def _schedule_resend(prediction: Prediction) -> None:
-    pause = INFERENCE_RESEND_PAUSE_S if prediction.sha256 else FETCH_RESEND_PAUSE_S
-    pause = min(pause * 2 ** min(prediction.sends, 10), MAX_RESEND_PAUSE_S)
-    prediction.sends = min(prediction.sends + 1, 1000)
-    prediction.next_send_at = timezone.now() + timedelta(seconds=pause)
-
-
 def prediction_fetch(*, prediction_id: int, send: Send = send_to_worker) -> None:
     """Fetch the photo of a pending prediction's URL, then answer it or send it on to be scored.
 
-    It is answered here if fetching fails or the photo's inference is stored.
+    It is answered here if fetching fails or the photo's inference is stored. Then the next URL of
+    the same user is sent, if any waits.
     """
-    prediction = Prediction.objects.filter(pk=prediction_id).first()
+    prediction = Prediction.objects.select_related("user").filter(pk=prediction_id).first()
     if prediction is None or prediction.status != Prediction.Status.PENDING:
         return
+    _fetch(prediction, send)
+    waiting_fetches_send(user_id=prediction.user_id, send=send)
+
+
+def _fetch(prediction: Prediction, send: Send) -> None:
     try:
         version = _version_in_production()
-        sha256 = remembered_sha256(prediction.file)
+        sha256, data = remembered_sha256(prediction.file), None
         if sha256 is None:
             data = fetch_photo(
                 prediction.file, allow=settings.CHAMPIPY_FETCH_ALLOW, deadline_s=FETCH_DEADLINE_S
             )
             sha256 = hashlib.sha256(data).hexdigest()
-            incoming_write(prediction.pk, [data])
+        inference = stored_inference(sha256=sha256, version=version)
+        if inference is None and data is not None:
+            check_space()
+            quota_take(user=prediction.user, new_bytes=len(data))
+            with refuse_when_full():
+                incoming_write(prediction.pk, [data])
     except (PredictionRefused, FetchError) as error:
         _finish(prediction, error=PredictionRefused(error.code, error.detail))
         return
     prediction.sha256 = sha256
-    inference = stored_inference(sha256=sha256, version=version)
     if inference is not None:
         _remember_source(prediction, inference.photo)
         _finish(prediction, inference=inference, reused=True)
         return
     prediction.sends = 0
-    _schedule_resend(prediction)
+    schedule_resend(prediction)
     with transaction.atomic():
         is_pending = Prediction.objects.filter(
             pk=prediction.pk, status=Prediction.Status.PENDING
@@ -157,18 +186,26 @@ def prediction_fetch(*, prediction_id: int, send: Send = send_to_worker) -> None
         incoming_delete(prediction.pk)
 
 
-def prediction_infer(*, prediction_id: int) -> None:
-    """Score the photo of a pending prediction with the version in production, and answer it."""
+def prediction_infer(*, prediction_id: int, send: Send = send_to_worker) -> None:
+    """Score the photo of a pending prediction with the version in production, and answer it.
+
+    If the photo's file is missing or holds other bytes, a URL is fetched again instead.
+    """
     is_started = Prediction.objects.filter(
         pk=prediction_id, status=Prediction.Status.PENDING, attempts__lt=MAX_ATTEMPTS
     ).update(attempts=F("attempts") + 1)
-    prediction = Prediction.objects.filter(pk=prediction_id).first()
+    prediction = Prediction.objects.select_related("user").filter(pk=prediction_id).first()
     if prediction is None or prediction.status != Prediction.Status.PENDING:
         return
     try:
         if not is_started:  # MAX_ATTEMPTS workers have started before
             raise PredictionRefused("prediction_failed")
-        inference, is_new = _infer(prediction, _version_in_production())
+        data = _bytes_to_score(prediction)
+        if data is None:
+            _fetch_again(prediction, send)
+            return
+        with refuse_when_full():
+            inference, is_new = _infer(prediction, data, _version_in_production())
     except (PredictionRefused, PhotoError) as error:
         _finish(prediction, error=PredictionRefused(error.code, error.detail))
         return
@@ -182,23 +219,47 @@ def production_engine_load() -> None:
         load_engine(version)
 
 
-def _infer(prediction: Prediction, version: ModelVersion) -> tuple[Inference, bool]:
-    """Return this version's inference of the prediction's photo, and whether it is new."""
-    started = time.perf_counter()
+def _bytes_to_score(prediction: Prediction) -> bytes | None:
+    """Return the bytes with the prediction's SHA-256, or None if they have to be fetched again.
+
+    Two runs of a fetch may get different bytes from one URL, and a row that belongs to the bytes of
+    the other run. Raises PredictionRefused if an upload's bytes are gone.
+    """
     data = incoming_read(prediction.pk)
-    if data is None:
+    if data is None or hashlib.sha256(data).hexdigest() != prediction.sha256:
         data = photo_read(sha256=prediction.sha256)
-    if data is None:
+    if data is None and prediction.is_upload:
         raise PredictionRefused(
             "prediction_failed", "The photo's file is no longer stored. Send it again."
         )
+    return data
+
+
+def _fetch_again(prediction: Prediction, send: Send) -> None:
+    logger.warning("%s: its photo's bytes are gone; they are fetched again", prediction)
+    incoming_delete(prediction.pk)
+    expected = prediction.sha256
+    prediction.sha256, prediction.sends = "", 0
+    schedule_resend(prediction)
+    with transaction.atomic():
+        is_pending = Prediction.objects.filter(
+            pk=prediction.pk, status=Prediction.Status.PENDING, sha256=expected
+        ).update(sha256="", sends=prediction.sends, next_send_at=prediction.next_send_at)
+        if is_pending:
+            send(prediction)
+
+
+def _infer(prediction: Prediction, data: bytes, version: ModelVersion) -> tuple[Inference, bool]:
+    """Return this version's inference of the prediction's photo, and whether it is new."""
+    started = time.perf_counter()
+    photo = photo_with_bytes(prediction.sha256)
+    if photo is None:
+        data = data[: picture_length(data)]
     image = decode_photo(data)
-    photo = photo_store(
-        data=data,
-        sha256=prediction.sha256,
-        image=image,
-        origin="" if prediction.is_upload else prediction.file,
-    )
+    if photo is None:
+        photo = photo_store(
+            data=data, image=image, origin="" if prediction.is_upload else prediction.file
+        )
     with transaction.atomic():
         # A worker that scores the same photo at the same time waits here, and finds this inference.
         photo = Photo.objects.select_for_update().get(pk=photo.pk)
@@ -215,19 +276,26 @@ def _infer(prediction: Prediction, version: ModelVersion) -> tuple[Inference, bo
             best = max(scores)
             if best > settings.CHAMPIPY_KEEP_SCORE:
                 photo_keep_for_training(
-                    photo=photo, species_name=version.labels[scores.index(best)]
+                    photo=photo,
+                    species_name=version.labels[scores.index(best)],
+                    user=prediction.user,
                 )
-        if not prediction.is_upload:
-            _remember_source(prediction, photo)
+        _remember_source(prediction, photo)
     return inference, is_new
 
 
 def _remember_source(prediction: Prediction, photo: Photo) -> None:
-    is_permanent = mushroom_observer_image_id(prediction.file) is not None
-    PhotoSource.objects.update_or_create(
-        key=source_key(prediction.file),
-        defaults={"photo": photo, "is_permanent": is_permanent, "fetched_at": timezone.now()},
-    )
+    """Remember which photo the URL returned, and which photo bytes held that are not its own."""
+    source = {"photo": photo, "sha256": prediction.sha256, "fetched_at": timezone.now()}
+    if prediction.sha256 != photo.sha256:
+        PhotoSource.objects.update_or_create(
+            key=prediction.sha256, defaults=source | {"is_permanent": True}
+        )
+    if not prediction.is_upload:
+        is_permanent = mushroom_observer_image_id(prediction.file) is not None
+        PhotoSource.objects.update_or_create(
+            key=source_key(prediction.file), defaults=source | {"is_permanent": is_permanent}
+        )
 
 
 def _finish(
@@ -271,7 +339,9 @@ def prediction_wait(*, prediction: Prediction, timeout_s: float) -> Prediction:
 
 
 def predictions_resend() -> int:
-    """Send overdue pending predictions again, at most 500; return how many were sent.
+    """Send overdue pending predictions again, at most 500; return how many were sent again.
+
+    URLs that wait for their user's turn are sent, too, where places are free.
 
     This recovers what was lost when a worker was killed, the broker lost a message, or a web
     process died between storing and sending. Sending a prediction twice does no harm.
@@ -283,9 +353,10 @@ def predictions_resend() -> int:
             .order_by("next_send_at")[:500]
         )
         for prediction in stalled:
-            _schedule_resend(prediction)
+            schedule_resend(prediction)
             prediction.save(update_fields=["sends", "next_send_at"])
             send_to_worker(prediction)
+    all_waiting_fetches_send(send=send_to_worker)
     return len(stalled)
 
 

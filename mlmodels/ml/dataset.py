@@ -14,6 +14,9 @@ import numpy as np
 
 from mlmodels.ml.preprocessing import NEAR_DUPLICATE_BITS
 
+RECENT_PHOTOS = 1000
+"""Number of training photos that a training uses, the most recent ones."""
+
 
 @dataclass(frozen=True)
 class LabelledPhoto:

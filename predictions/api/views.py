@@ -1,7 +1,5 @@
-import threading
 from typing import Any, cast
 
-from django.conf import settings
 from django.db.models import QuerySet
 from django.urls import reverse
 from drf_spectacular.utils import (
@@ -27,16 +25,19 @@ from predictions.api.serializers import (
     PredictionSerializer,
     PredictionUploadRequest,
 )
-from predictions.errors import FAILURES
+from predictions.api.waiting import WaitingPlaces
+from predictions.errors import FAILURES, NotAccepted
 from predictions.models import Prediction
+from predictions.quotas import seconds_until_tomorrow
 from predictions.selectors import predictions_visible_to
 from predictions.services import prediction_create, prediction_wait
+from predictions.storage_space import refuse_when_full
 
 MAX_BODY_BYTES = 50_000_000
 """A body up to this size is read even if its photo is too large, so that its sender gets the
 error."""
 
-_waiting = threading.BoundedSemaphore(settings.CHAMPIPY_WAITING_REQUESTS)
+_waiting = WaitingPlaces()
 
 
 class PredictionFailed(APIException):
@@ -44,11 +45,22 @@ class PredictionFailed(APIException):
 
     def __init__(self, code: str, detail: str) -> None:
         self.status_code = FAILURES[code].status
+        if code == "quota_exceeded":
+            self.wait = seconds_until_tomorrow()  # becomes the header Retry-After
         super().__init__(detail=detail, code=code)
 
 
+def _data(request: Request) -> Any:
+    """Return the parsed body. Django writes large uploads to the disk while it parses them."""
+    try:
+        with refuse_when_full():
+            return request.data
+    except NotAccepted as refused:
+        raise PredictionFailed(refused.code, refused.detail) from refused
+
+
 def _error_responses() -> dict[int, Any]:
-    codes: dict[int, list[str]] = {}
+    codes: dict[int, list[str]] = {429: ["throttled"]}
     for code, failure in FAILURES.items():
         codes.setdefault(failure.status, []).append(code)
     return {status: error_response(f"Photo{status}", names) for status, names in codes.items()}
@@ -91,19 +103,20 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         version = production_version()
         species_count = len(version.labels) if version else Species.objects.count()
         serializer = PredictionRequestSerializer(
-            data=request.data, context={"species_count": species_count}
+            data=_data(request), context={"species_count": species_count}
         )
         serializer.is_valid(raise_exception=True)
-        prediction = prediction_create(
-            user=cast(User, request.user), version=version, **serializer.validated_data
-        )
+        user = cast(User, request.user)
+        try:
+            prediction = prediction_create(user=user, version=version, **serializer.validated_data)
+        except NotAccepted as refused:
+            raise PredictionFailed(refused.code, refused.detail) from refused
         wait_s = wait_preferred(request.headers.get("Prefer", ""))
-        # If too many requests wait already, answer at once: waiting threads can't serve others.
-        if wait_s and _waiting.acquire(blocking=False):
-            try:
-                prediction = prediction_wait(prediction=prediction, timeout_s=wait_s)
-            finally:
-                _waiting.release()
+        if wait_s and prediction.status == Prediction.Status.PENDING:
+            # If too many requests wait already, answer at once: waiting threads can't serve others.
+            with _waiting.taken_by(user.pk) as may_wait:
+                if may_wait:
+                    prediction = prediction_wait(prediction=prediction, timeout_s=wait_s)
         return self._answer(prediction)
 
     def _answer(self, prediction: Prediction) -> Response:

@@ -18,8 +18,6 @@ from predictions.models import Photo
 from predictions.selectors import SAME_OBSERVATION_IDS
 from supervision.models import EvaluationSet
 
-RECENT_PHOTOS = 1000
-"""Number of training photos that a training uses, the most recent ones."""
 VALIDATION_SHARE = 0.2
 REVIEWED = (Photo.LabelSource.CONFIRMED, Photo.LabelSource.CORRECTED)
 MIN_PHOTOS = 10

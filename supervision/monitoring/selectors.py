@@ -37,14 +37,15 @@ def mean_best_score(last: int) -> tuple[float | None, int]:
 def unanswered_since() -> datetime | None:
     """Return when the oldest unanswered request was made, or None if there is none.
 
-    Only requests after the last newly scored photo count: pending ones, and those that failed with
-    one of SERVICE_FAILURES. An answer from stored scores does not show that the workers run: it
-    needs none.
+    Only requests after the last newly scored photo count: those that were sent to a worker, and
+    those that failed with one of SERVICE_FAILURES. An answer from stored scores does not show that
+    the workers run: it needs none.
     """
     scored = Prediction.objects.filter(status=Prediction.Status.DONE, reused=False)
     last_scored = scored.order_by("-id").values_list("id", flat=True).first() or 0
+    sent = Q(status=Prediction.Status.PENDING, next_send_at__isnull=False)
     waiting = Prediction.objects.filter(
-        Q(status=Prediction.Status.PENDING) | Q(error_code__in=SERVICE_FAILURES), id__gt=last_scored
+        sent | Q(error_code__in=SERVICE_FAILURES), id__gt=last_scored
     )
     return waiting.order_by("id").values_list("created_at", flat=True).first()
 

@@ -24,6 +24,7 @@ from accounts.models import User
 from common.broker import send_task
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.ml.backbone import BackboneUnavailable
+from mlmodels.ml.dataset import RECENT_PHOTOS
 from mlmodels.ml.preprocessing import PhotoError
 from mlmodels.ml.training_types import Progress, TrainingStopped
 from mlmodels.models import ModelVersion, TrainingRun
@@ -39,7 +40,6 @@ from mlmodels.run_services import (
 )
 from mlmodels.selectors import photos_trained_on
 from supervision.datasets.selectors import (
-    RECENT_PHOTOS,
     TooFewPhotos,
     check_enough_photos,
     dataset_manifest,

@@ -59,7 +59,9 @@ def _url_or_upload(photo: str) -> str | File:
 def _process_here(prediction: Prediction) -> None:
     """Do the workers' work in this process, after commit."""
     if prediction.sha256:
-        transaction.on_commit(lambda: prediction_infer(prediction_id=prediction.pk))
+        transaction.on_commit(
+            lambda: prediction_infer(prediction_id=prediction.pk, send=_process_here)
+        )
     else:
         transaction.on_commit(
             lambda: prediction_fetch(prediction_id=prediction.pk, send=_process_here)
