@@ -130,6 +130,10 @@ STORAGES = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # for JSON and form fields; photos have their own limit
 DATA_UPLOAD_MAX_NUMBER_FILES = 4
+FILE_UPLOAD_HANDLERS = [
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "predictions.api.uploads.IncomingUploadHandler",
+]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 50
 
 # --- accounts -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from accounts.models import User
 from predictions.dispatch import Send, schedule_resend
 from predictions.models import Prediction
+from predictions.selectors import WAITS_FOR_ITS_TURN
 
 
 def fetch_or_wait(prediction: Prediction, *, send: Send) -> None:
@@ -45,9 +46,7 @@ def all_waiting_fetches_send(*, send: Send) -> int:
 
 
 def _waiting() -> QuerySet[Prediction]:
-    return Prediction.objects.filter(
-        status=Prediction.Status.PENDING, next_send_at__isnull=True, is_upload=False
-    )
+    return Prediction.objects.filter(WAITS_FOR_ITS_TURN)
 
 
 def _free_places(user_id: int | None) -> int:

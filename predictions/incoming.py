@@ -4,13 +4,17 @@ They are kept apart from the stored photos. So a refused photo leaves nothing be
 photo in the storage has been decoded successfully.
 """
 
+import os
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from django.conf import settings
+from django.core.files import File
+from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
 
-from common.files import write_atomically
+from common.files import sync_folder, write_atomically
 
 
 def incoming_path(prediction_id: int) -> Path:
@@ -21,6 +25,31 @@ def incoming_path(prediction_id: int) -> Path:
 def incoming_write(prediction_id: int, chunks: Iterable[bytes]) -> None:
     """Write a photo's bytes atomically."""
     write_atomically(incoming_path(prediction_id), chunks)
+
+
+class IncomingUpload(TemporaryUploadedFile):
+    """An upload in a temporary file beside the incoming photos, deleted when it is closed.
+
+    `incoming_keep` renames the file, so that its bytes are written only once.
+    """
+
+    def __init__(self, name: str, content_type: str | None, charset: str | None) -> None:
+        folder = incoming_path(0).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        file = tempfile.NamedTemporaryFile(dir=folder, suffix=".upload")  # noqa: SIM115
+        UploadedFile.__init__(self, file, name, content_type, 0, charset)
+
+
+def incoming_keep(prediction_id: int, upload: File) -> None:
+    """Make an upload's bytes the prediction's photo, atomically."""
+    if not isinstance(upload, IncomingUpload):
+        upload.seek(0)
+        incoming_write(prediction_id, upload.chunks())
+        return
+    upload.flush()
+    os.fsync(upload.fileno())
+    Path(upload.temporary_file_path()).replace(incoming_path(prediction_id))
+    sync_folder(incoming_path(0).parent)
 
 
 def incoming_read(prediction_id: int) -> bytes | None:

@@ -18,6 +18,9 @@ SAME_OBSERVATION_IDS = 3
 """Mushroom Observer images of one species whose ids differ by at most this nearly always show the
 same find."""
 
+WAITS_FOR_ITS_TURN = Q(status=Prediction.Status.PENDING, next_send_at__isnull=True, is_upload=False)
+"""Predictions of URLs that were not sent yet: enough others of their users are being fetched."""
+
 
 def predictions_visible_to(user: User) -> QuerySet[Prediction]:
     """Return the user's own predictions, or everybody's for an administrator, newest first."""

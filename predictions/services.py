@@ -26,6 +26,7 @@ from predictions.fair_shares import (
 from predictions.fetching import FetchError, fetch_photo
 from predictions.incoming import (
     incoming_delete,
+    incoming_keep,
     incoming_older_than,
     incoming_read,
     incoming_write,
@@ -109,8 +110,7 @@ def _create_pending(prediction: Prediction, upload: File | None, send: Send) -> 
             prediction.save()
             send(prediction)
             if upload is not None:
-                upload.seek(0)
-                incoming_write(prediction.pk, upload.chunks())
+                incoming_keep(prediction.pk, upload)
     except (NotAccepted, DatabaseError):
         if prediction.pk is not None:
             incoming_delete(prediction.pk)

@@ -7,6 +7,7 @@ from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
 from mlmodels.models import ModelVersion, StageTransition
 from predictions.models import Photo, Prediction
+from predictions.selectors import WAITS_FOR_ITS_TURN
 from supervision.models import Alert
 
 SERVICE_FAILURES = ("no_active_model", "prediction_failed")
@@ -43,7 +44,7 @@ def unanswered_since() -> datetime | None:
     """
     scored = Prediction.objects.filter(status=Prediction.Status.DONE, reused=False)
     last_scored = scored.order_by("-id").values_list("id", flat=True).first() or 0
-    sent = Q(status=Prediction.Status.PENDING, next_send_at__isnull=False)
+    sent = Q(status=Prediction.Status.PENDING) & ~WAITS_FOR_ITS_TURN
     waiting = Prediction.objects.filter(
         sent | Q(error_code__in=SERVICE_FAILURES), id__gt=last_scored
     )

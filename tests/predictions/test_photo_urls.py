@@ -148,3 +148,11 @@ def test_any_text_is_accepted_or_raises_a_fetch_error():
             check_url(url)
         except FetchError as error:
             assert error.code == "url_forbidden"
+
+
+def test_a_url_is_parsed_once():
+    url = "https://example.org/parsed-once.jpg"
+    parsed = parse_url(url)
+    check_url(url)
+    assert canonical_photo_key(url) == url
+    assert parse_url(url) is parsed

@@ -11,6 +11,7 @@ from django.conf import settings as django_settings
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from predictions import services
 from predictions.incoming import incoming_path
 from predictions.models import Photo, Prediction
 from predictions.services import prediction_fetch
@@ -110,6 +111,47 @@ def test_a_full_disk_refuses_an_upload_and_leaves_nothing(alice: APIClient, smal
     assert incoming_files() == []
     (small_disk / "filler").unlink()
     assert post_photo(alice, drawn_photo(82), headers=NO_WAIT).status_code == 202
+
+
+def test_a_disk_that_fills_during_an_upload_refuses_it(alice: APIClient, small_disk) -> None:
+    incoming_path(0).parent.mkdir()
+    fill(small_disk, leave=1_000_000)
+    response = post_photo(alice, drawn_photo(88) + bytes(2_700_000))
+    assert error_of(response) == (507, "storage_full")
+    assert Prediction.objects.count() == 0
+    assert incoming_files() == []
+
+
+def test_a_large_upload_is_written_once(alice: APIClient, monkeypatch) -> None:
+    data = drawn_photo(89) + bytes(3_000_000)
+    inodes = []
+
+    def note_inode(upload) -> None:
+        [file] = incoming_files()
+        inodes.append(file.stat().st_ino)
+
+    monkeypatch.setattr(services, "_upload_sha256", _noting(services._upload_sha256, note_inode))
+    response = post_photo(alice, data, headers=NO_WAIT)
+    assert response.status_code == 202
+    kept = incoming_path(response.json()["id"])
+    assert incoming_files() == [kept]
+    assert [kept.stat().st_ino] == inodes
+    assert kept.read_bytes() == data
+    assert answered(Prediction.objects.get()).status == "done"
+    assert incoming_files() == []
+    # One that is answered from a stored inference leaves nothing either.
+    again = post_photo(alice, data)
+    assert (again.status_code, again.json()["reused"]) == (200, True)
+    assert error_of(post_photo(alice, data + bytes(10_000_000))) == (413, "image_too_large")
+    assert incoming_files() == []
+
+
+def _noting(function, note):
+    def noting(upload):
+        note(upload)
+        return function(upload)
+
+    return noting
 
 
 def test_a_disk_that_fills_before_scoring_fails_the_prediction(small_disk) -> None:

@@ -166,6 +166,17 @@ def unanswered_prediction(seconds_ago: float, **more) -> Prediction:
     return Prediction.objects.create(file="a.jpg", is_upload=True, created_at=at, **more)
 
 
+def test_a_url_that_waits_for_its_users_others_raises_no_alert() -> None:
+    version_row()
+    waiting = unanswered_prediction(660)
+    Prediction.objects.update(is_upload=False)
+    service_watch()
+    assert unresolved() == []
+    Prediction.objects.filter(pk=waiting.pk).update(next_send_at=timezone.now())
+    service_watch()
+    assert unresolved() == [("predictions_unanswered", 11)]
+
+
 SERVICE_FAILURE = {"status": "failed", "error_code": "no_active_model"}
 
 

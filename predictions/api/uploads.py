@@ -1,0 +1,39 @@
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler, TemporaryFileUploadHandler
+
+from mlmodels.ml.preprocessing import MAX_BYTES
+from predictions.incoming import IncomingUpload
+
+
+class IncomingUploadHandler(TemporaryFileUploadHandler):
+    """Writes an upload that is too large for memory straight into `incoming/`.
+
+    Bytes beyond the largest photo allowed are counted, so that it is refused, but not written.
+    """
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        FileUploadHandler.new_file(self, *args, **kwargs)
+        self.file = IncomingUpload(self.file_name or "upload", self.content_type, self.charset)
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        if start <= MAX_BYTES:
+            with self._deleting_on_errors():
+                self.file.write(raw_data)
+
+    def file_complete(self, file_size: int) -> UploadedFile | None:
+        with self._deleting_on_errors():  # the last bytes are written here
+            return super().file_complete(file_size)
+
+    @contextmanager
+    def _deleting_on_errors(self) -> Iterator[None]:
+        """Delete the file at once if it cannot be written, for example on a full disk."""
+        try:
+            yield
+        except OSError:
+            with suppress(OSError):  # closing writes, and then deletes
+                self.file.close()
+            raise
