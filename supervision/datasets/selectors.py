@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from django.db.models import Case, Count, F, Q, QuerySet, Value, When
+from django.db.models import Case, Count, F, Q, QuerySet, Value, When, Window
+from django.db.models.functions import RowNumber
 
 from mlmodels.evaluation import HeldOutPhotos
 from mlmodels.ml.dataset import Dataset, LabelledPhoto, group_photos, split_by_group
@@ -31,11 +32,12 @@ class TooFewPhotos(Exception):  # noqa: N818 - a condition to report, not a faul
 def training_dataset(
     *, limit: int, seed: int, is_seen: Callable[[str], bool] = lambda _: False
 ) -> Dataset:
-    """Return the `limit` most recent training photos, a fifth of them for validation.
+    """Return `limit` training photos, a fifth of them for validation.
 
-    Photos that an administrator confirmed or corrected are taken first, then those that were
-    imported or only predicted; in both cases the most recent first. A species with fewer than
-    MIN_PHOTOS among them gets more of its own photos, the most recent first.
+    Every species gets an equal share of them (100 of 1,000 for ten species), at least MIN_PHOTOS.
+    What species with fewer photos leave is filled up with the other photos of all species. In both
+    steps the photos that an administrator confirmed or corrected come first, then those that were
+    imported or only predicted; in both cases the most recent first.
     Photos of one find (a group) are either all in training or all in validation.
     `is_seen(sha256)` returns whether the parent version was trained on a photo. Validation uses
     only finds without such photos if every species has MIN_PHOTOS of them; otherwise it uses any
@@ -45,13 +47,12 @@ def training_dataset(
     labels = species_names()
     check_enough_photos()
     reviewed_first = Case(When(label_source__in=REVIEWED, then=Value(0)), default=Value(1))
-    recent = _photos(Photo.Split.TRAINING).order_by(reviewed_first, "-split_at", "-pk")
-    chosen = list(recent[:limit])
-    for name in labels:
-        missing = MIN_PHOTOS - sum(photo.species == name for photo in chosen)
-        if missing > 0:
-            chosen_ids = {photo.pk for photo in chosen}
-            chosen += recent.filter(species=name).exclude(pk__in=chosen_ids)[:missing]
+    order = (reviewed_first, F("split_at").desc(), F("pk").desc())
+    place = Window(RowNumber(), partition_by=F("label"), order_by=order)
+    ranked = _photos(Photo.Split.TRAINING).annotate(place=place).order_by(*order)
+    share = max(MIN_PHOTOS, limit // len(labels))
+    chosen = list(ranked.filter(place__lte=share))
+    chosen += ranked.filter(place__gt=share)[: max(0, limit - len(chosen))]
     chosen.sort(key=lambda photo: photo.sha256)
     groups = photo_groups(chosen)
     indices = [labels.index(photo.species) for photo in chosen]

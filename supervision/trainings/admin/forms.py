@@ -51,8 +51,8 @@ class VariablesForm(RunForm):
 class TrainForm(VariablesForm):
     title = "Start a training"
     explanation = (
-        "Trains a new version from ImageNet's weights, on the 1,000 most recent training "
-        f"photos. It takes at most {MINUTES} minutes."
+        "Trains a new version from ImageNet's weights, on the most recent training photos of each "
+        f"species, 1,000 together. It takes at most {MINUTES} minutes."
     )
 
 
@@ -66,8 +66,8 @@ class VersionField(forms.ModelChoiceField):
 class FinetuneForm(VariablesForm):
     title = "Start a fine-tuning"
     explanation = (
-        "Continues to train a version on the 1,000 most recent training photos, the new ones "
-        f"included. It takes at most {MINUTES} minutes."
+        "Continues to train a version on the most recent training photos of each species, 1,000 "
+        f"together, the new ones included. It takes at most {MINUTES} minutes."
     )
     parent = VersionField(
         # Without the long columns: the field shows only names and stages.

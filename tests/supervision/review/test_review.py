@@ -13,7 +13,7 @@ from predictions.photo_services import ImportOutcome, photo_import, photo_keep_f
 from supervision.datasets.selectors import training_dataset
 from supervision.models import LabelDoubt
 from supervision.review.services import photo_exclude, photo_label
-from tests.support.labelled_photos import SPECIES
+from tests.support.labelled_photos import SPECIES, ten_species
 from tests.support.photos import drawn_photo
 from tests.support.rows import photo_rows, version_row
 
@@ -156,13 +156,17 @@ def test_reviewed_photos_are_chosen_before_more_recent_ones(users) -> None:
             perceptual_hash=int(photo.sha256[:15], 16),  # each is a separate find
         )
     oldest = Photo.objects.filter(label=species(FLY_AGARIC)).order_by("split_at")[0]
-    newest = {photo.sha256 for photo in Photo.objects.order_by("-split_at")[:100]}
+    newest = {
+        photo.sha256
+        for each in ten_species()
+        for photo in Photo.objects.filter(label=each).order_by("-split_at")[:10]
+    }
 
     def chosen() -> set[str]:
         dataset = training_dataset(limit=100, seed=0)
         return {photo.sha256 for photo in (*dataset.training, *dataset.validation)}
 
-    assert newest <= chosen()
+    assert newest == chosen()
     assert oldest.sha256 not in chosen()
     photo_label(photo=oldest, species=species(FLY_AGARIC), by=users["bob"])
     assert oldest.sha256 in chosen()
