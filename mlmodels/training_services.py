@@ -19,6 +19,7 @@ from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.ml.export import CALIBRATION_PHOTOS, export_engine, export_float_engine
 from mlmodels.ml.features import calibration_pixels, photo_pixels
 from mlmodels.ml.network import build_network
+from mlmodels.ml.parity import compare_engines
 from mlmodels.ml.search import SEARCH_CUT, Trial, search
 from mlmodels.ml.training import StartingPoint, train
 from mlmodels.ml.training_types import (
@@ -42,10 +43,6 @@ SEARCH_SHARE: Final = 0.45
 """Share of a search's remaining minutes for its trials; the best trial is trained afterwards."""
 TRAINING_PROGRESS: Final = 0.9
 """The displayed progress, 0 to 1, when the training itself is done."""
-MIN_AGREEMENT: Final = 0.99
-"""The int8 engine must give the float network's answer for at least this share of the photos."""
-MAX_ACCURACY_LOSS: Final = 0.005
-"""The int8 engine's accuracy may be this much lower than the float network's."""
 MAX_PARITY_PHOTOS: Final = 300
 """The float network scores at most this many photos, at a quarter of a second each."""
 
@@ -189,18 +186,19 @@ def _export(
     )
     compared = photos[:MAX_PARITY_PHOTOS]
     float_logits = _float_logits(trained, compared, lambda: report_stage("parity", 0.96))
-    answers, float_answers = logits[: len(compared)].argmax(axis=1), float_logits.argmax(axis=1)
-    agreement = float(np.mean(answers == float_answers))
-    accuracy_loss = float(np.mean(float_answers == truth[: len(compared)])) - float(
-        np.mean(answers == truth[: len(compared)])
+    parity = compare_engines(
+        logits[: len(compared)].argmax(axis=1), float_logits.argmax(axis=1), truth[: len(compared)]
     )
     precision = "int8"
-    if agreement < MIN_AGREEMENT or accuracy_loss > MAX_ACCURACY_LOSS:
+    if not parity.holds:
         logger.warning(
-            "int8 agrees with the float network on only %.1f %% of the photos and loses %.1f points"
-            " of accuracy: the engine is written as float16",
-            100 * agreement,
-            100 * accuracy_loss,
+            "int8 agrees with the float network on only %.1f %% of the photos, or is right on fewer"
+            " by more than chance explains (only int8: %d, only float: %d, p = %.3f): the engine is"
+            " written as float16",
+            100 * parity.agreement,
+            parity.only_int8,
+            parity.only_float,
+            parity.p_value,
         )
         precision = "float16"
         export_float_engine(trained.weights, size, path)
@@ -216,9 +214,10 @@ def _export(
         },
         "engine": {
             "precision": precision,
-            "int8_agreement": agreement,
-            "int8_accuracy_loss": accuracy_loss,
-            "n": len(compared),
+            "int8_agreement": parity.agreement,
+            "int8_accuracy_loss": parity.accuracy_loss,
+            "int8_p_value": parity.p_value,
+            "n": parity.n,
         },
     }
     if held_out is not None:

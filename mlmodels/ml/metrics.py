@@ -12,6 +12,8 @@ from mlmodels.ml.calibration import expected_calibration_error, negative_log_lik
 
 Z_95 = 1.959963984540054
 """The normal distribution's 97.5 % quantile."""
+SIGNIFICANCE_LEVEL = 0.05
+"""A difference with a lower p-value counts as real."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,19 @@ def wilson_interval(correct: int, n: int, z: float = Z_95) -> tuple[float, float
     low = 0.0 if correct == 0 else centre - half
     high = 1.0 if correct == n else centre + half
     return low, high
+
+
+def mcnemar_p_value(only_first: int, only_second: int) -> float:
+    """Return the p-value of McNemar's exact test, two-sided, from 0 to 1.
+
+    The arguments are the numbers of photos that only the first, and only the second, of two
+    classifiers named correctly. The p-value is the probability that chance divides these photos at
+    least as unevenly, if both classifiers are equally good.
+    """
+    differing = only_first + only_second
+    fewer = min(only_first, only_second)
+    ways = sum(math.comb(differing, count) for count in range(fewer + 1))
+    return min(1.0, 2 * ways / 2**differing)
 
 
 def confusion_matrix(labels: np.ndarray, answers: np.ndarray, n_labels: int) -> np.ndarray:

@@ -1,16 +1,16 @@
 """Compares two versions photo by photo, on the photos that both were evaluated on."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mlmodels.ml.metrics import SIGNIFICANCE_LEVEL, mcnemar_p_value
 from mlmodels.models import ModelVersion
 from predictions.models import Photo
 from supervision.evaluations.selectors import VersionFigures
 from supervision.models import Evaluation
 
-SIGNIFICANCE_LEVEL = 0.05
-"""Significance level: a difference with a lower p-value counts as real."""
+NOTABLY_SLOWER = 1.5
+"""A version that takes this many times as long per photo is pointed out."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,8 @@ class PairedComparison:
 
     @property
     def p_value(self) -> float:
-        """Return the p-value of McNemar's exact test, two-sided.
-
-        It is the probability that chance divides the photos on which only one version is right at
-        least as unevenly, if both versions are equally good.
-        """
-        differing = self.only_candidate + self.only_current
-        fewer = min(self.only_candidate, self.only_current)
-        ways = sum(math.comb(differing, count) for count in range(fewer + 1))
-        return min(1.0, 2 * ways / 2**differing)
+        """Return the p-value of McNemar's exact test, two-sided."""
+        return mcnemar_p_value(self.only_candidate, self.only_current)
 
     @property
     def is_worse(self) -> bool:
@@ -147,6 +140,17 @@ def species_rows(candidate: VersionFigures, current: VersionFigures | None) -> l
         )
         for row in candidate.metrics["per_species"]
     ]
+
+
+def slowness_in_words(candidate: Evaluation, current: Evaluation) -> str:
+    """Return a sentence if the candidate takes NOTABLY_SLOWER times as long per photo, else ""."""
+    new, old = candidate.ms_per_photo, current.ms_per_photo
+    if not new or not old or new <= NOTABLY_SLOWER * old:
+        return ""
+    return (
+        f"{candidate.model_version} takes {new / old:.1f} times as long as "
+        f"{current.model_version}: {new:.0f} ms per photo against {old:.0f} ms."
+    )
 
 
 def photos_by_sha256(disagreements: Sequence[Disagreement]) -> dict[str, Photo]:

@@ -11,7 +11,12 @@ from django.shortcuts import redirect, render
 from accounts.models import User
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version
-from supervision.evaluations.comparison import compare_answers, photos_by_sha256, species_rows
+from supervision.evaluations.comparison import (
+    compare_answers,
+    photos_by_sha256,
+    slowness_in_words,
+    species_rows,
+)
 from supervision.evaluations.on_demand import evaluations_request
 from supervision.evaluations.promotion import PromotionRefused, promotion_checks, promotion_request
 from supervision.evaluations.selectors import VersionFigures, version_figures
@@ -78,6 +83,7 @@ def _comparison(version: ModelVersion, current: ModelVersion | None) -> dict[str
         photos = photos_by_sha256(disagreements[:SHOWN_DISAGREEMENTS])
         shown |= {
             "paired": paired,
+            "slowness": slowness_in_words(candidate_evaluation, current_evaluation),
             "paired_summary": paired.in_words(version, current),
             "n_disagreements": len(disagreements),
             "disagreements": [
