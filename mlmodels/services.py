@@ -102,7 +102,7 @@ def version_export(*, version: ModelVersion, folder: Path) -> None:
 
 Gate = Callable[[ModelVersion, ModelVersion | None], dict]
 """Takes a candidate and the version in production, and returns the value of StageTransition.gate.
-Raises to refuse the candidate."""
+Checks the candidate's files. Raises to refuse the candidate."""
 
 
 class NoPreviousVersion(Exception):  # noqa: N818 - a state, not a fault
@@ -117,36 +117,46 @@ def version_promote(
     `gate` is called inside that transaction, so that it compares with the version that is really
     replaced. Predictions continue meanwhile. If the version is already in production, nothing
     happens and `gate` is not called.
-    Raises what `gate` raises, and ArtifactError if the version's files are not intact; then nothing
-    changes.
+    Raises what `gate` raises or, without a gate, ArtifactError if the version's files are not
+    intact; then nothing changes.
     """
     with transaction.atomic():
         current = _lock_production()
         if current == version:
             return
-        gate_result = gate(version, current) if gate is not None else {}
+        gate_result = _pass(version, current, gate)
         _replace_production(version, current, by=by, reason=reason, gate=gate_result)
 
 
 def version_rollback(
     *, leaving: ModelVersion, by: User | None, reason: str, gate: Gate | None = None
-) -> None:
+) -> bool:
     """Undo the promotion of `leaving`: restore the version that was in production before it.
 
-    If `leaving` is no longer in production (a button clicked twice), nothing changes.
+    If `leaving` is no longer in production (a button clicked twice), nothing changes. Returns
+    whether the version in production was changed.
     Raises NoPreviousVersion, and what `version_promote` raises.
     """
     with transaction.atomic():
         current = _lock_production()
         if current != leaving:
-            return
+            return False
         version = version_before_production()
         if version is None:
             raise NoPreviousVersion
-        gate_result = gate(version, current) if gate is not None else {}
+        gate_result = _pass(version, current, gate)
         _replace_production(
             version, current, by=by, reason=reason, gate={**gate_result, "rollback": True}
         )
+    return True
+
+
+def _pass(version: ModelVersion, current: ModelVersion | None, gate: Gate | None) -> dict:
+    """Return the gate's record. Without a gate, only the files are checked; they are read once."""
+    if gate is not None:
+        return gate(version, current)
+    version_artifact(version)
+    return {}
 
 
 def _lock_production() -> ModelVersion | None:
@@ -162,7 +172,6 @@ def _replace_production(
     reason: str,
     gate: dict,
 ) -> None:
-    version_artifact(version)
     version.refresh_from_db(fields=["stage"])
     if current is not None:
         _change_stage(current, ModelVersion.Stage.ARCHIVED, by=by, reason=reason, gate={})

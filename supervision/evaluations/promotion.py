@@ -169,11 +169,13 @@ def promotion_request(*, version: ModelVersion, by: User, reason: str, override:
     announce_production_version()
 
 
-def rollback_request(*, leaving: ModelVersion | None, by: User, reason: str = "") -> None:
+def rollback_request(*, leaving: ModelVersion | None, by: User, reason: str = "") -> bool:
     """Put back the version that was in production before `leaving`, if it can answer.
 
-    `leaving` is the version in production. Raises PromotionRefused: `nothing_to_roll_back_to`, or
-    `gate_failed` if the files of the version to put back are damaged.
+    `leaving` is the version in production. If it no longer is, nothing changes. Returns whether a
+    version was put back.
+    Raises PromotionRefused: `nothing_to_roll_back_to`, or `gate_failed` if the files of the version
+    to put back are damaged.
     """
     nothing = PromotionRefused(
         "nothing_to_roll_back_to",
@@ -183,23 +185,36 @@ def rollback_request(*, leaving: ModelVersion | None, by: User, reason: str = ""
         raise nothing
 
     def gate(candidate: ModelVersion, current: ModelVersion | None) -> dict[str, Any]:
-        return _judge(version_checks(candidate), candidate, override=False)
+        return _judge(version_checks(candidate), candidate, override=False, what="put back")
 
     try:
-        version_rollback(
+        is_done = version_rollback(
             leaving=leaving, by=by, reason=reason or f"Rollback of {leaving}", gate=gate
         )
     except NoPreviousVersion as error:
         raise nothing from error
-    announce_production_version()
+    if is_done:
+        announce_production_version()
+    return is_done
 
 
-def _judge(checks: list[GateCheck], version: ModelVersion, override: bool) -> dict[str, Any]:
-    """Return the gate's record, or raise PromotionRefused."""
+def production_changed(current: ModelVersion | None) -> PromotionRefused:
+    """Return the refusal of a rollback whose caller saw another version in production."""
+    return PromotionRefused(
+        "production_changed",
+        f"{current or 'No version'} is in production now, not the version that you saw. Nothing "
+        "was changed. Look at the versions and decide again.",
+    )
+
+
+def _judge(
+    checks: list[GateCheck], version: ModelVersion, override: bool, what: str = "promoted"
+) -> dict[str, Any]:
+    """Return the gate's record, or raise PromotionRefused: `version` was not `what`."""
     failed = [check for check in checks if not check.passed]
     can_be_overridden = all(check.can_be_overridden for check in failed)
     if failed and not (override and can_be_overridden):
         failures = " ".join(f"{check.name}: {check.detail}" for check in failed)
         advice = HOW_TO_OVERRIDE if can_be_overridden else "This cannot be overridden."
-        raise PromotionRefused("gate_failed", f"{version} was not promoted. {failures} {advice}")
+        raise PromotionRefused("gate_failed", f"{version} was not {what}. {failures} {advice}")
     return gate_record(checks, overridden=bool(failed))

@@ -200,15 +200,17 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         leaving = production_version()
-        if leaving is not None and request.POST.get("leaving") != str(leaving.pk):
-            messages.warning(request, f"Nothing was changed: {leaving} is in production now.")
-            return redirect("admin:mlmodels_modelversion_changelist")
+        is_seen = leaving is None or request.POST.get("leaving") == str(leaving.pk)
         try:
-            rollback_request(leaving=leaving, by=cast(User, request.user))
+            is_done = is_seen and rollback_request(leaving=leaving, by=cast(User, request.user))
         except PromotionRefused as refused:
             messages.error(request, refused.detail)
         else:
-            messages.success(request, f"{production_version()} is in production again.")
+            now = production_version()
+            if is_done:
+                messages.success(request, f"{now} is in production again.")
+            else:
+                messages.warning(request, f"Nothing was changed: {now} is in production now.")
         return redirect("admin:mlmodels_modelversion_changelist")
 
 

@@ -12,13 +12,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import User
-from common.api import error_response
+from common.api import WholeNumberField, error_response
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version
-from supervision.evaluations.promotion import PromotionRefused, promotion_request, rollback_request
+from supervision.evaluations.promotion import (
+    PromotionRefused,
+    production_changed,
+    promotion_request,
+    rollback_request,
+)
 from supervision.evaluations.selectors import present_evaluations
 
-REFUSALS = ("being_measured", "gate_failed", "nothing_to_roll_back_to")
+REFUSALS = ("being_measured", "gate_failed", "nothing_to_roll_back_to", "production_changed")
 
 
 class NotPromoted(APIException):
@@ -97,6 +102,12 @@ class PromotionRequestSerializer(serializers.Serializer):
 
 class RollbackRequestSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=2000, default="", allow_blank=True)
+    leaving = WholeNumberField(
+        min_value=1,
+        required=False,
+        help_text="Id of the version that you saw in production. If it is another one, nothing "
+        "changes, so the same request sent twice rolls back once.",
+    )
 
 
 REFUSED = error_response("Promotion", REFUSALS)
@@ -145,7 +156,9 @@ class ModelViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
     @extend_schema(
         summary="Put back the version that was in production before",
         description=(
-            "A second rollback goes further back; none puts back a version that was rolled back."
+            "A second rollback goes further back; none puts back a version that was rolled back. "
+            "With `leaving`, a request that is repeated rolls back only once: the second gets 409 "
+            "`production_changed`."
         ),
         request=RollbackRequestSerializer,
         responses={200: ModelVersionSerializer, 409: REFUSED},
@@ -154,12 +167,17 @@ class ModelViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
     def rollback(self, request: Request) -> Response:
         serializer = RollbackRequestSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
+        current, seen = production_version(), serializer.validated_data.get("leaving")
         try:
-            rollback_request(
-                leaving=production_version(),
+            if seen is not None and (current is None or current.pk != seen):
+                raise production_changed(current)
+            is_done = rollback_request(
+                leaving=current,
                 by=cast(User, request.user),
-                **serializer.validated_data,
+                reason=serializer.validated_data["reason"],
             )
+            if seen is not None and not is_done:  # changed meanwhile
+                raise production_changed(production_version())
         except PromotionRefused as refused:
             raise NotPromoted(refused) from refused
         return Response(self.get_serializer(production_version()).data)

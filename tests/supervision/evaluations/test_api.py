@@ -11,6 +11,7 @@ from mlmodels.ml.preprocessing import decode_photo
 from mlmodels.models import ModelVersion, Species, StageTransition
 from mlmodels.scoring import score_image
 from mlmodels.selectors import production_version
+from mlmodels.services import version_promote
 from predictions.models import Photo
 from predictions.photo_services import photo_import
 from supervision.datasets.services import evaluation_set_freeze
@@ -122,6 +123,30 @@ def test_promotion_and_rollback_return_the_version_in_production(bob, production
     response = bob.post("/api/v1/models/rollback", {}, format="json")
     assert (response.status_code, codes(response)) == (409, ["nothing_to_roll_back_to"])
     assert production_version() == production
+
+
+@pytest.mark.django_db
+def test_a_rollback_that_names_what_it_leaves_rolls_back_once(bob, production) -> None:
+    versions = [production, another_version(temperature=0.5), another_version(temperature=0.4)]
+    for version in versions[1:]:
+        version_promote(version=version, by=None, reason="next")
+    path, body = "/api/v1/models/rollback", {"leaving": versions[2].pk}
+    response = bob.post(path, body, format="json")
+    assert (response.status_code, response.json()["id"]) == (200, versions[1].pk)
+    before = StageTransition.objects.count()
+    for wrong in (versions[2].pk, production.pk, 999_999, 10**30):
+        response = bob.post(path, {"leaving": wrong}, format="json")
+        assert (response.status_code, codes(response)) == (409, ["production_changed"])
+        detail = response.json()["errors"][0]["detail"]
+        assert detail.startswith("VGG16 2 is in production now, not the version that you saw.")
+    for invalid in (0, -1, "x", 1.5, True, None, [1]):
+        response = bob.post(path, {"leaving": invalid}, format="json")
+        assert response.status_code == 400, invalid
+        assert response.json()["errors"][0]["attr"] == "leaving"
+    assert production_version() == versions[1]
+    assert StageTransition.objects.count() == before
+    response = bob.post(path, {}, format="json")
+    assert (response.status_code, response.json()["id"]) == (200, production.pk)
 
 
 @pytest.mark.django_db

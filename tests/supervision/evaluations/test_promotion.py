@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from celery.signals import before_task_publish
 from django.core.files.base import ContentFile
 
+from mlmodels.ml.artifact import Artifact, read_artifact
 from mlmodels.ml.preprocessing import decode_photo
 from mlmodels.models import ModelVersion, Species, StageTransition
 from mlmodels.scoring import score_image
@@ -322,9 +324,25 @@ def test_a_rollback_to_damaged_files_is_refused(production, users) -> None:
     version_promote(version=successor, by=None, reason="next")
     (production.folder / "engine.tflite").unlink()
     before = history()
-    with pytest.raises(PromotionRefused, match="files_intact"):
+    with pytest.raises(PromotionRefused, match=r"VGG16 1 was not put back\. files_intact"):
         rollback_request(leaving=successor, by=users["bob"])
     assert (production_version(), history()) == (successor, before)
+
+
+@pytest.mark.django_db
+def test_a_switch_reads_the_files_once(production, users, monkeypatch) -> None:
+    successor = another_version(temperature=0.5)
+    read: list[Path] = []
+
+    def reads(folder: Path) -> Artifact:
+        read.append(folder)
+        return read_artifact(folder)
+
+    monkeypatch.setattr("mlmodels.selectors.read_artifact", reads)
+    promotion_request(version=successor, by=users["bob"], reason="next", override=False)
+    assert read == [successor.folder]
+    rollback_request(leaving=successor, by=users["bob"])
+    assert read == [successor.folder, production.folder]
 
 
 @pytest.fixture
