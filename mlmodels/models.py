@@ -25,7 +25,7 @@ class TrainingRun(models.Model):
 
     The row is the whole state of a run; the broker only wakes the worker (`run_services`). The
     process that writes the heartbeat holds a running run. `attempt` distinguishes that process from
-    one that has lost the run.
+    one that has lost the run; `holder` names the worker that it belongs to.
     """
 
     class Kind(models.TextChoices):
@@ -66,6 +66,9 @@ class TrainingRun(models.Model):
     )
     lost_workers = models.PositiveSmallIntegerField(
         default=0, help_text="How many of them ended unexpectedly."
+    )
+    holder = models.CharField(
+        max_length=100, blank=True, help_text="The processes that hold it, or held it last."
     )
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

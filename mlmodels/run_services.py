@@ -6,6 +6,9 @@ cancelled, or its process was presumed dead, the next write changes nothing and 
 """
 
 import logging
+import os
+import secrets
+import socket
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -29,6 +32,8 @@ logger = logging.getLogger(__name__)
 Status = TrainingRun.Status
 Result = TypeVar("Result")
 
+PROCESS_FAMILY: Final = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(8)}"
+"""Names this process and those that it forks, such as the children of a worker."""
 LOST_AFTER = timedelta(seconds=60)
 """A run whose heartbeat is older than this, by the database's clock, has lost its process."""
 MAX_LOST_WORKERS: Final = 2
@@ -97,6 +102,7 @@ def run_claim(*, run: TrainingRun | None = None) -> TrainingRun | None:
                 history=[],
                 trials=[],
                 error="",
+                holder=PROCESS_FAMILY,
                 heartbeat_at=Now(),
                 started_at=Now(),
             )
@@ -198,13 +204,15 @@ def runs_recover() -> list[TrainingRun]:
 
 
 def run_release() -> None:
-    """Queue the running run again because its worker is being stopped; no lost worker is counted.
+    """Queue the run of this worker again because it is being stopped; no lost worker is counted.
 
-    Its process notices at the next heartbeat and ends. The run starts again, with its features
-    cached, when a training worker is available.
+    A run that another worker or a command on a terminal holds is left alone. The run's process
+    notices at the next heartbeat and ends. The run starts again, with its features cached, when a
+    training worker is available.
     """
     with transaction.atomic():
-        for run in TrainingRun.objects.select_for_update().filter(status=Status.RUNNING):
+        held = TrainingRun.objects.filter(status=Status.RUNNING, holder=PROCESS_FAMILY)
+        for run in held.select_for_update():
             if not ModelVersion.objects.filter(run=run).exists():
                 _requeue(run, lost_workers=run.lost_workers)
                 logger.info("Run %s is queued again: its worker is being stopped", run.pk)

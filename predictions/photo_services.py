@@ -160,17 +160,13 @@ def photo_import(
     """Import a labelled photo into a split, unless it was imported before; return the outcome.
 
     A photo is never in both splits. A photo that resembles one of the other split, or shows the
-    same observation, is refused unless `allow_resembling`. Raises PhotoError if the photo can't be
-    decoded.
+    same observation, is refused unless `allow_resembling`. A review is never overwritten, not even
+    one that is made meanwhile. Raises PhotoError if the photo can't be decoded.
     """
     sha256 = hashlib.sha256(data).hexdigest()
     photo = Photo.objects.filter(sha256=sha256).first()
-    if photo is not None and photo.excluded:
-        return ImportResult(ImportOutcome.EXCLUDED)
-    if photo is not None and photo.split not in ("", split):
-        return ImportResult(ImportOutcome.OTHER_SPLIT)
-    if photo is not None and photo.label_source not in ("", Photo.LabelSource.PREDICTED):
-        return ImportResult(ImportOutcome.KNOWN)
+    if photo is not None and (outcome := _reason_to_leave(photo, split)) is not None:
+        return ImportResult(outcome)
     image = decode_photo(data)
     other = Photo.Split.TRAINING if split == Photo.Split.EVALUATION else Photo.Split.EVALUATION
     resembles = tuple(
@@ -189,7 +185,21 @@ def photo_import(
         origin=origin,
         mushroom_observer_id=mushroom_observer_id,
     )
-    photo.label, photo.label_source = label, Photo.LabelSource.IMPORTED
-    photo.split, photo.split_at = split, timezone.now()
-    photo.save(update_fields=["label", "label_source", "split", "split_at"])
+    with transaction.atomic():
+        photo = Photo.objects.select_for_update().get(pk=photo.pk)
+        if (outcome := _reason_to_leave(photo, split)) is not None:
+            return ImportResult(outcome)
+        photo.label, photo.label_source = label, Photo.LabelSource.IMPORTED
+        photo.split, photo.split_at = split, timezone.now()
+        photo.save(update_fields=["label", "label_source", "split", "split_at"])
     return ImportResult(ImportOutcome.NEW, resembles)
+
+
+def _reason_to_leave(photo: Photo, split: str) -> ImportOutcome | None:
+    """Return why an import into `split` leaves a stored photo as it is, or None."""
+    if photo.excluded:
+        return ImportOutcome.EXCLUDED
+    if photo.split not in ("", split):
+        return ImportOutcome.OTHER_SPLIT
+    is_labelled = photo.label_source not in ("", Photo.LabelSource.PREDICTED)
+    return ImportOutcome.KNOWN if is_labelled else None

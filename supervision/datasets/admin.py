@@ -64,9 +64,17 @@ class EvaluationSetAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         form = FreezeForm(request.POST)
         if form.is_valid():
-            by = cast(User, request.user)
+            by, before = cast(User, request.user), current_evaluation_set()
             frozen = evaluation_set_freeze(by=by, reason=form.cleaned_data["reason"])
-            messages.success(request, f"Versions are measured on {frozen} from now on.")
+            if frozen is None:
+                messages.warning(request, "Nothing was frozen: there are no evaluation photos.")
+            elif frozen == before:
+                messages.warning(
+                    request,
+                    f"Nothing was frozen: the evaluation photos are still those of {frozen}.",
+                )
+            else:
+                messages.success(request, f"Versions are measured on {frozen} from now on.")
         else:
             messages.error(request, "Nothing was frozen: enter a reason above the button.")
         return redirect("admin:supervision_evaluationset_changelist")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from accounts.models import User
@@ -34,9 +34,10 @@ def evaluation_set_freeze(*, by: User | None, reason: str) -> EvaluationSet | No
     there is none). Model versions are evaluated on the new set when somebody next asks how good
     they are.
     """
-    photos = _evaluation_photos()
     with transaction.atomic():
-        current = EvaluationSet.objects.select_for_update().order_by("-version").first()
+        _lock_sets()
+        current = current_evaluation_set()
+        photos = _evaluation_photos()
         sha256 = set_sha256(photos)
         if not photos or (current is not None and current.sha256 == sha256):
             return current
@@ -48,6 +49,12 @@ def evaluation_set_freeze(*, by: User | None, reason: str) -> EvaluationSet | No
             by=by,
             reason=reason,
         )
+
+
+def _lock_sets() -> None:
+    """Block other freezes until this transaction ends, so that each sees what the last froze."""
+    with connection.cursor() as cursor:
+        cursor.execute(f'LOCK TABLE "{EvaluationSet._meta.db_table}" IN SHARE ROW EXCLUSIVE MODE')
 
 
 def evaluation_set_changes() -> SetChanges:

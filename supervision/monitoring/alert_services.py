@@ -36,12 +36,15 @@ def alert_raise(
     measurement = {"value": value, "threshold": threshold, "detail": detail}
     with transaction.atomic():
         unresolved = Alert.objects.exclude(status=Alert.Status.RESOLVED)
-        alert, is_new = unresolved.get_or_create(
-            kind=kind,
-            model_version=version,
-            defaults={**measurement, "since": since or timezone.now()},
-        )
-        alert = Alert.objects.select_for_update().get(pk=alert.pk)
+        locked: Alert | None = None
+        while locked is None:  # again if it is resolved before it is locked
+            found, is_new = unresolved.get_or_create(
+                kind=kind,
+                model_version=version,
+                defaults={**measurement, "since": since or timezone.now()},
+            )
+            locked = unresolved.select_for_update().filter(pk=found.pk).first()
+        alert = locked
         if is_new:
             messages_create(alert=alert)
             logger.warning("Alert: %s, %s (threshold %s)", alert, value, threshold)

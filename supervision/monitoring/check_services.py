@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -145,9 +145,18 @@ def _retrain_once(alert: Alert) -> None:
     if has_run:
         return
     try:
-        alert.run = run_request(kind=TrainingRun.Kind.TRAIN, parameters={}, requested_by=None)
+        with transaction.atomic():
+            alert.run = run_request(kind=TrainingRun.Kind.TRAIN, parameters={}, requested_by=None)
     except TooFewPhotos as error:
         alert.detail = f"No retraining was started. {error}"
+    except (OperationalError, InterfaceError):
+        raise  # the whole check waits for the database
+    except Exception as error:  # the alert is raised in any case
+        logger.exception("No retraining was started")
+        alert.detail = (
+            f"No retraining was started. {type(error).__name__}: {error}. Start one in the admin, "
+            "at Training runs."
+        )
     alert.save(update_fields=["run", "detail"])
 
 

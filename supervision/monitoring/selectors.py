@@ -12,6 +12,8 @@ from supervision.models import Alert
 
 SERVICE_FAILURES = ("no_active_model", "prediction_failed")
 """Error codes of predictions that failed because of the service, not because of the photo."""
+ALERT_ORDER = ("rank", "-id")
+"""The order of `alerts_listed`."""
 
 
 def stage_since(version: ModelVersion) -> datetime:
@@ -55,10 +57,12 @@ def alerts_listed() -> QuerySet[Alert]:
     """Return all alerts: open ones first, then acknowledged, then resolved; each newest first."""
     statuses = (Alert.Status.OPEN, Alert.Status.ACKNOWLEDGED)
     ranks = [When(status=status, then=Value(rank)) for rank, status in enumerate(statuses)]
+    rank = Case(*ranks, default=Value(len(statuses)), output_field=IntegerField())
     return (
         Alert.objects.select_related("model_version", "acknowledged_by")
         .defer("model_version__card", "model_version__metrics", "model_version__files")
-        .order_by(Case(*ranks, default=Value(len(statuses)), output_field=IntegerField()), "-id")
+        .annotate(rank=rank)
+        .order_by(*ALERT_ORDER)
     )
 
 

@@ -1,6 +1,8 @@
+import re
 import sys
 from argparse import ArgumentParser
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,20 @@ from mlmodels.ml.preprocessing import MAX_BYTES, NEAR_DUPLICATE_BITS, PhotoError
 from mlmodels.models import Species
 from predictions.models import Photo
 from predictions.photo_services import ImportOutcome, ImportResult, photo_import
-from supervision.datasets.selectors import current_evaluation_set
+from supervision.datasets.selectors import current_evaluation_set, species_names
 from supervision.datasets.services import evaluation_set_freeze
+
+MUSHROOM_OBSERVER_ID = re.compile("[0-9]{1,12}")
+"""A longer number, such as a time in nanoseconds, is no id."""
+LINE_EVERY = 100
+"""Photos after which a line tells the progress where there is no terminal."""
 
 
 class Command(BaseCommand):
     help = (
         "Imports labelled photos from a folder with one subfolder per species (Amanita_muscaria). "
         "Safe to repeat. If a file's name is a number, it is the id of a Mushroom Observer image. "
+        "Exits with 1 if a folder is not named after a known species: the others are imported. "
         "The first import of evaluation photos freezes them as evaluation set 1."
     )
 
@@ -48,10 +56,10 @@ class Command(BaseCommand):
             raise CommandError(
                 "--new-version is for evaluation photos only: use --split evaluation."
             )
-        files = self._labelled_files(options["folder"])
+        files, unknown = self._labelled_files(options["folder"])
         outcomes: Counter[str] = Counter()
         notes: dict[str, list[str]] = defaultdict(list)
-        for path, label in tqdm(files, unit="photo", file=sys.stderr, disable=None):
+        for path, label in self._shown(files):
             try:
                 photo = _import(path, label, split, options["allow_resembling"])
             except (PhotoError, OSError) as error:
@@ -78,6 +86,25 @@ class Command(BaseCommand):
             )
         if is_evaluation:
             self._freeze(reason or f"The first import: {options['folder'].resolve().name}")
+        if unknown:
+            raise CommandError(
+                f"Not imported: {', '.join(str(folder) for folder in unknown)}. No species has "
+                "this name. Rename the folder after a species "
+                f"({', '.join(species_names())}), and import again."
+            )
+
+    def _shown(self, files: list[tuple[Path, Species]]) -> Iterator[tuple[Path, Species]]:
+        """Yield the files and show how many are done: a bar, or lines where there is no terminal.
+
+        The lines go to the log of whoever started the import.
+        """
+        if sys.stderr.isatty():
+            yield from tqdm(files, unit="photo", file=sys.stderr)
+            return
+        for done, file in enumerate(files):
+            if done and done % LINE_EVERY == 0:
+                self.stderr.write(f"{done} of {len(files)} photos")
+            yield file
 
     def _check_not_frozen(self, reason: str) -> None:
         """Raise CommandError if a set is frozen and there is no reason for a new version."""
@@ -100,22 +127,25 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"Frozen as {frozen}, {frozen.sha256[:12]}.")
 
-    def _labelled_files(self, folder: Path) -> list[tuple[Path, Species]]:
+    def _labelled_files(self, folder: Path) -> tuple[list[tuple[Path, Species]], list[Path]]:
+        """Return the files with their species, and the folders that have no species' name."""
         species = {each.name: each for each in Species.objects.all()}
         if not folder.is_dir():
             raise CommandError(f"{folder} is not a folder.")
-        files = []
+        files: list[tuple[Path, Species]] = []
+        unknown = []
         for subfolder in sorted(path for path in folder.iterdir() if path.is_dir()):
             label = species.get(subfolder.name.replace("_", " "))
             if label is None:
                 self.stderr.write(f"{subfolder} is not a known species, skipped.")
+                unknown.append(subfolder)
                 continue
             files += [(path, label) for path in sorted(subfolder.iterdir()) if path.is_file()]
         if not files:
             raise CommandError(
                 f"{folder} has no photos in folders named after a species: {', '.join(species)}."
             )
-        return files
+        return files, unknown
 
 
 def _import(path: Path, label: Species, split: str, allow_resembling: bool) -> ImportResult:
@@ -126,7 +156,7 @@ def _import(path: Path, label: Species, split: str, allow_resembling: bool) -> I
         label=label,
         split=split,
         origin=path.name,
-        mushroom_observer_id=int(path.stem) if path.stem.isdecimal() else None,
+        mushroom_observer_id=int(path.stem) if MUSHROOM_OBSERVER_ID.fullmatch(path.stem) else None,
         allow_resembling=allow_resembling,
     )
 

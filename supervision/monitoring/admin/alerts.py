@@ -15,7 +15,7 @@ from supervision.models import Alert, AlertMessage, Check
 from supervision.monitoring.alert_services import alert_acknowledge
 from supervision.monitoring.alert_texts import alert_advice, alert_summary
 from supervision.monitoring.check_services import check_request
-from supervision.monitoring.selectors import alerts_listed, channels_configured
+from supervision.monitoring.selectors import ALERT_ORDER, alerts_listed, channels_configured
 
 
 class MessageInline(admin.TabularInline):
@@ -58,8 +58,8 @@ class AlertAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alert]:
         return alerts_listed()
 
-    def get_ordering(self, request: HttpRequest) -> tuple[()]:
-        return ()  # the order of `alerts_listed`: open ones first
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        return ALERT_ORDER  # Django puts the model's own order in place of none
 
     @admin.display(description="what happened")
     def summary(self, alert: Alert) -> str:
@@ -94,15 +94,18 @@ class AlertAdmin(ReadOnlyAdmin):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         self._check_may_see(request)
-        if all(check_request(kind=kind) for kind in Check.Kind):
+        unsent = [kind for kind in Check.Kind if not check_request(kind=kind)]
+        if len(unsent) < len(Check.Kind):
             messages.success(
                 request,
                 "A worker checks now. Reload this page to see the result; if the model has to be "
                 "measured first, that takes half a minute.",
             )
-        else:
+        for kind in unsent:
             messages.error(
-                request, "Nothing was checked: the broker does not answer. Run ./champipy status."
+                request,
+                f"The check of {kind.label} was not sent: the broker does not answer. "
+                "Run ./champipy status.",
             )
         return redirect("admin:supervision_alert_changelist")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 from django.utils import timezone
@@ -21,6 +21,7 @@ from supervision.datasets.services import evaluation_set_changes, evaluation_set
 from supervision.models import EvaluationSet
 from supervision.review.services import photo_exclude, photo_label
 from tests.support.labelled_photos import ten_species
+from tests.support.locks import start_blocked
 from tests.support.photos import drawn_photo
 from tests.support.rows import photo_rows
 
@@ -188,3 +189,26 @@ def test_an_upgrade_freezes_the_present_evaluation_photos() -> None:
     frozen = EvaluationSet.objects.get()
     assert (frozen.version, frozen.n) == (1, 3)
     assert evaluation_set_freeze(by=None, reason="the same") == frozen, "the same hash"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_freeze_that_waits_for_another_sees_what_it_froze(users) -> None:
+    frozen_rows()
+    with transaction.atomic():
+        photo_exclude(photo=Photo.objects.first(), by=users["bob"])
+        second = evaluation_set_freeze(by=users["bob"], reason="one is bad")
+        waiting = start_blocked(lambda: evaluation_set_freeze(by=None, reason="at the same time"))
+    assert waiting.result(30) == second
+    assert list(EvaluationSet.objects.values_list("version", "n")) == [(2, 9), (1, 10)]
+
+
+def test_a_freeze_without_changes_says_so_in_the_admin(users) -> None:
+    client = Client()
+    client.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
+    page = client.post(f"{LIST}freeze/", {"reason": "none"}, follow=True).content.decode()
+    assert "Nothing was frozen: there are no evaluation photos." in page
+    frozen = frozen_rows()
+    page = client.post(f"{LIST}freeze/", {"reason": "again"}, follow=True).content.decode()
+    assert "Nothing was frozen: the evaluation photos are still those of evaluation set 1" in page
+    assert "from now on" not in page
+    assert list(EvaluationSet.objects.all()) == [frozen]

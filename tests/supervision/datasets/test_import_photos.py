@@ -1,12 +1,19 @@
 """import_photos: imports labelled photos from folders, and refuses some."""
 
+import hashlib
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 
+from mlmodels.ml.preprocessing import decode_photo
 from predictions.models import Photo
+from predictions.photo_services import ImportOutcome, photo_import, photo_store
+from supervision.review.services import photo_exclude, photo_label
+from tests.support.labelled_photos import ten_species
+from tests.support.locks import start_blocked
 from tests.support.photos import drawn_photo
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("production")]
@@ -28,8 +35,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run_import(folder: Path, split: str = "training", *options: str) -> tuple[str, str]:
+    """Import, and return the output and the errors; the folder of an unknown species is refused."""
     out, err = StringIO(), StringIO()
-    call_command("import_photos", str(folder), "--split", split, *options, stdout=out, stderr=err)
+    arguments = (str(folder), "--split", split, *options)
+    if (folder / "Boletus_edulis").is_dir():
+        with pytest.raises(
+            CommandError, match=r"Boletus_edulis\. No species has this name"
+        ) as error:
+            call_command("import_photos", *arguments, stdout=out, stderr=err)
+        assert error.value.returncode == 1
+    else:
+        call_command("import_photos", *arguments, stdout=out, stderr=err)
     return out.getvalue(), err.getvalue()
 
 
@@ -84,3 +100,49 @@ def test_a_folder_without_photos_is_refused_with_advice(tmp_path: Path, content)
         tmp_path /= "missing"
     with pytest.raises(CommandError, match=r"is not a folder|named after a species"):
         run_import(tmp_path)
+
+
+def test_a_name_of_digits_that_is_no_id_of_mushroom_observer_is_only_a_name(folder: Path) -> None:
+    for number, name in enumerate((2**63, 10**30, 10**12, "٣")):
+        (folder / "Coprinus_comatus" / f"{name}.jpg").write_bytes(drawn_photo(150 + number))
+    out, _ = run_import(folder)
+    assert out.startswith("8 imported, 1 already there, 1 broken.")
+    photo = Photo.objects.get(origin=f"{2**63}.jpg")
+    assert (photo.mushroom_observer_id, photo.label.name) == (None, "Coprinus comatus")
+    assert Photo.objects.filter(mushroom_observer_id=None).count() == 4
+
+
+def test_progress_is_shown_in_lines_where_there_is_no_terminal(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("supervision.management.commands.import_photos.LINE_EVERY", 2)
+    (tmp_path / "Amanita_muscaria").mkdir()
+    for number in range(5):
+        (tmp_path / "Amanita_muscaria" / f"{number}.jpg").write_bytes(b"not a photo")
+    _, err = run_import(tmp_path)
+    assert err.startswith("2 of 5 photos\n4 of 5 photos\nbroken, skipped:")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("review", ["label", "exclude"])
+def test_an_import_does_not_overwrite_a_review_that_is_made_meanwhile(users, review: str) -> None:
+    data, muscaria, comatus = drawn_photo(160), *ten_species()[1:3]
+    photo = photo_store(
+        data=data, sha256=hashlib.sha256(data).hexdigest(), image=decode_photo(data), origin="a.jpg"
+    )
+    with transaction.atomic():
+        if review == "label":
+            photo_label(photo=photo, species=comatus, by=users["bob"])
+        else:
+            photo_exclude(photo=photo, by=users["bob"])
+        reviewed = Photo.objects.filter(pk=photo.pk).values().get()
+        waiting = start_blocked(
+            lambda: photo_import(
+                data=data,
+                label=muscaria,
+                split=Photo.Split.TRAINING,
+                origin="b.jpg",
+                mushroom_observer_id=None,
+            )
+        )
+    outcome = ImportOutcome.KNOWN if review == "label" else ImportOutcome.EXCLUDED
+    assert waiting.result(30).outcome == outcome
+    assert Photo.objects.filter(pk=photo.pk).values().get() == reviewed

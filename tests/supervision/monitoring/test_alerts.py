@@ -4,8 +4,10 @@ from datetime import timedelta
 from threading import Thread
 
 import pytest
+from celery import current_app
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from supervision.models import Alert, AlertMessage
 from supervision.monitoring.alert_delivery import messages_deliver
@@ -15,6 +17,7 @@ from supervision.monitoring.alert_services import (
     alerts_resolve,
     alerts_resolve_of_other_versions,
 )
+from tests.support.locks import start_blocked
 from tests.support.rows import version_row
 
 pytestmark = pytest.mark.django_db
@@ -278,3 +281,45 @@ def test_several_alerts_are_acknowledged_at_once_in_the_admin(client, users) -> 
     )
     open_ones = Alert.objects.filter(status="open").values_list("pk", flat=True)
     assert list(open_ones) == [alerts[2].pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_alert_that_is_resolved_meanwhile_is_not_updated_but_opened_anew() -> None:
+    version = version_row()
+    first = low_accuracy(version)
+    with transaction.atomic():
+        alerts_resolve(kind=LOW, version=version)
+        resolved = Alert.objects.filter(pk=first.pk).values().get()
+        waiting = start_blocked(lambda: low_accuracy(version, 50))
+    again = waiting.result(30)
+    assert again.pk != first.pk
+    assert (again.status, again.value) == ("open", 50)
+    assert Alert.objects.filter(pk=first.pk).values().get() == resolved
+
+
+def test_the_admin_lists_open_alerts_first(client, users) -> None:
+    versions = [version_row(number, "Staging") for number in range(1, 5)]
+    for version in versions:
+        low_accuracy(version)
+    alerts_resolve(kind=LOW, version=versions[3])
+    alert_acknowledge(alert=Alert.objects.get(model_version=versions[2]), by=users["bob"])
+    client.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
+    page = client.get("/admin/supervision/alert/")
+    listed = [alert.model_version.version for alert in page.context["cl"].result_list]
+    assert listed == [2, 1, 3, 4]
+
+
+def test_each_check_is_sent_although_another_could_not_be(client, users, monkeypatch) -> None:
+    sent: list[str] = []
+
+    def send(name: str, arguments: tuple[str], **_: object) -> None:
+        if arguments == ("accuracy",):
+            raise OperationalError("the broker is restarting")
+        sent.extend(arguments)
+
+    monkeypatch.setattr(current_app, "send_task", send)
+    client.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
+    page = client.post("/admin/supervision/alert/check/", follow=True).content.decode()
+    assert sent == ["new_photos"]
+    assert "The check of accuracy was not sent" in page
+    assert "A worker checks now." in page

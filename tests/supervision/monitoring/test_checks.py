@@ -336,3 +336,22 @@ def test_misplaced_evaluation_photos_raise_the_alert(
     print(check.result)
     assert unresolved() == []
     assert (Alert.objects.count(), Evaluation.objects.count(), len(mail.received)) == (1, 2, 1)
+
+
+def test_new_photos_raise_the_alert_although_the_retraining_cannot_be_queued(settings) -> None:
+    settings.CHAMPIPY_RETRAIN, settings.CHAMPIPY_NEW_PHOTOS = True, 100
+    version = version_row()
+    in_production_since(version, timezone.now())
+    photo_rows(10)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE mlmodels_trainingrun ADD CONSTRAINT no_more CHECK (id < 0) NOT VALID"
+        )
+    check = check_run(kind="new_photos")
+    assert check.error == ""
+    assert unresolved() == [("new_photos", 100)]
+    alert = Alert.objects.get()
+    assert alert.run is None
+    assert alert.detail.startswith("No retraining was started. IntegrityError: ")
+    assert alert.detail.endswith("Start one in the admin, at Training runs.")
+    assert TrainingRun.objects.count() == 0

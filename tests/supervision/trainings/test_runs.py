@@ -24,6 +24,7 @@ from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import (
     LOST_AFTER,
     MAX_LOST_WORKERS,
+    PROCESS_FAMILY,
     RunLost,
     retry_database,
     run_cancel,
@@ -168,6 +169,30 @@ def test_a_run_is_queued_again_each_time_its_worker_is_stopped() -> None:
         assert row(run)["status"] == "queued"
         with pytest.raises(RunLost):
             run_heartbeat(run=run)
+
+
+@pytest.mark.django_db
+def test_a_stopped_worker_leaves_the_run_of_another_process_alone() -> None:
+    queued_run()
+    run = run_claim()
+    assert TrainingRun.objects.get(pk=run.pk).holder == PROCESS_FAMILY
+    TrainingRun.objects.update(holder=PROCESS_FAMILY.replace(f":{os.getpid()}:", ":1:"))
+    before = row(run)
+    release_run_on_shutdown(sender="training@host")
+    assert row(run) == before
+    run_heartbeat(run=run)
+
+
+def test_a_forked_process_belongs_to_the_family_of_its_parent_and_a_new_one_does_not() -> None:
+    code = (
+        "from mlmodels import run_services as r; import os; "
+        "os.fork() and os.wait(); print(r.PROCESS_FAMILY, flush=True)"
+    )
+    command = [sys.executable, "-c", f"import django; django.setup(); {code}"]
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "champipy_site.settings"}
+    output = subprocess.check_output(command, cwd=PROJECT, env=environment, text=True)
+    child, parent = output.split()
+    assert child == parent != PROCESS_FAMILY
 
 
 @pytest.mark.django_db
@@ -412,6 +437,8 @@ def test_the_worker_makes_a_version_and_survives_a_kill_and_a_cancel(
     lose(TrainingRun.objects.get(pk=killed))
     assert eventually(lambda: status_of(killed) == "succeeded", 900)
     assert eventually(is_computing(waiting), 600), "and the one after it"
+    training_worker.terminate()
+    assert eventually(lambda: TrainingRun.objects.get(pk=waiting).status == "queued", 30)
     assert bob.post(f"/api/v1/runs/{waiting}/cancel").status_code == 200
 
     shown = bob.get(f"/api/v1/runs/{killed}").json()
