@@ -54,6 +54,10 @@ class TrainingRun(models.Model):
         null=True, blank=True, help_text="SHA-256, label and split of every photo, once it began."
     )
     dataset_sha256 = models.CharField(max_length=64, blank=True)
+    validation_is_new = models.BooleanField(
+        null=True,
+        help_text="False: the parent was trained on the validation photos. None: not known.",
+    )
     packages = models.JSONField(
         default=dict, help_text="Versions of the packages that the result depends on."
     )

@@ -4,7 +4,8 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from mlmodels.ml.features import calibration_pixels, photo_pixels
 from mlmodels.ml.network import build_network
 from mlmodels.ml.parity import compare_engines
 from mlmodels.ml.search import SEARCH_CUT, Trial, search
+from mlmodels.ml.time_left import FinalStages
 from mlmodels.ml.training import StartingPoint, train
 from mlmodels.ml.training_types import (
     Progress,
@@ -43,10 +45,27 @@ SEARCH_SHARE: Final = 0.45
 """Share of a search's remaining minutes for its trials; the best trial is trained afterwards."""
 TRAINING_PROGRESS: Final = 0.9
 """The displayed progress, 0 to 1, when the training itself is done."""
+FINAL_PROGRESS: Final = {
+    "export": (TRAINING_PROGRESS, 0.94),
+    "evaluation": (0.94, 0.96),
+    "parity": (0.96, 0.99),
+    "registration": (0.99, 1.0),
+}
+"""The displayed progress at the begin and the end of each stage after the training."""
 MAX_PARITY_PHOTOS: Final = 300
 """The float network scores at most this many photos, at a quarter of a second each."""
 
 Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class TrainedVersion:
+    """A version that was just registered, with its answers to the held-out photos."""
+
+    version: ModelVersion
+    logits: np.ndarray | None
+    """Of its engine, float32 [photos, labels], in the order of the held-out photos; None where
+    there are none."""
 
 
 def version_train(
@@ -56,8 +75,8 @@ def version_train(
     held_out: HeldOutPhotos | None,
     report: Report,
     should_stop: Callable[[], bool],
-) -> ModelVersion:
-    """Train the version that `run` requests on `dataset`, and register and return it in Staging.
+) -> TrainedVersion:
+    """Train the version that `run` requests on `dataset`, register it in Staging and return it.
 
     The time budget is `run.parameters["minutes"]`, counted from now; the card records what did not
     fit. This process must hold `run` (`run_services`), whose packages and trials are written.
@@ -77,15 +96,24 @@ def version_train(
     def minutes_left() -> float:
         return max(0.01, minutes - export_minutes - (time.monotonic() - started) / 60)
 
-    def report_stage(stage: str, fraction: float) -> None:
+    evaluated = held_out.photos if held_out else dataset.validation
+    final_stages = FinalStages(
+        evaluated=len(evaluated),
+        compared=min(len(evaluated), MAX_PARITY_PHOTOS),
+        clock=time.monotonic,
+    )
+
+    def report_stage(stage: str, done: float = 0.0) -> None:
         if should_stop():
             raise TrainingStopped(f"The run was stopped in stage {stage!r}.")
-        elapsed = time.monotonic() - started
-        report(Progress(stage, fraction, eta_seconds=elapsed * (1 - fraction) / fraction))
+        begin, end = FINAL_PROGRESS[stage]
+        seconds_left = final_stages.seconds_left(stage, done)
+        report(Progress(stage, begin + (end - begin) * done, eta_seconds=seconds_left))
 
     parameters = _parameters(run)
     shared: dict[str, Any] = {
         "backbone": backbone, "cache_dir": cache / "features", "should_stop": should_stop,
+        "max_cache_bytes": 1_000_000 * settings.CHAMPIPY_FEATURE_CACHE_MB,
     }  # fmt: skip
     search_progress, cut = 0.0, None
     if run.kind == TrainingRun.Kind.SEARCH:
@@ -100,7 +128,7 @@ def version_train(
             dataset,
             replace(parameters, minutes=SEARCH_SHARE * minutes_left()),
             trials=run.parameters["trials"],
-            progress=_report_between(report, 0.0, search_progress),
+            progress=_report_between(report, 0.0, search_progress, final_stages.total_s),
             on_trial=record_trial,
             **shared,
         )
@@ -109,13 +137,13 @@ def version_train(
         replace(parameters, minutes=minutes_left()),
         start=_starting_point(run),
         cut=cut,
-        progress=_report_between(report, search_progress, TRAINING_PROGRESS),
+        progress=_report_between(report, search_progress, TRAINING_PROGRESS, final_stages.total_s),
         **shared,
     )
     with tempfile.TemporaryDirectory() as scratch:
-        report_stage("export", TRAINING_PROGRESS)
-        engine, metrics = _export(trained, dataset, held_out, Path(scratch), report_stage)
-        report_stage("registration", 0.99)
+        report_stage("export")
+        engine, metrics, logits = _export(trained, dataset, held_out, Path(scratch), report_stage)
+        report_stage("registration")
         write_artifact(
             Path(scratch) / "version",
             name=MODEL_NAME,
@@ -134,7 +162,7 @@ def version_train(
         version, _ = retry_database(
             lambda: version_register(folder=Path(scratch) / "version", run=run, parent=run.parent)
         )
-    return version
+    return TrainedVersion(version, logits if held_out else None)
 
 
 def _parameters(run: TrainingRun) -> TrainingParameters:
@@ -149,14 +177,16 @@ def _starting_point(run: TrainingRun) -> StartingPoint | None:
     return StartingPoint(version_artifact(run.parent).load_weights(), run.parent.temperature)
 
 
-def _report_between(report: Report, begin: float, end: float) -> Report:
-    """Return a report for a part of the run that spans `begin` to `end` of the whole (0 to 1)."""
+def _report_between(report: Report, begin: float, end: float, later_s: float) -> Report:
+    """Return a report for a part of the run that spans `begin` to `end` of the whole (0 to 1).
+
+    `later_s` are the seconds that the run is expected to take after this part.
+    """
 
     def report_part(progress: Progress) -> None:
         eta = progress.eta_seconds
         fraction = begin + (end - begin) * progress.fraction
-        if eta is not None and progress.fraction < 1:
-            eta *= (1 - fraction) / ((1 - progress.fraction) * (end - begin))
+        eta = None if eta is None else eta + later_s
         report(replace(progress, fraction=fraction, eta_seconds=eta))
 
     return report_part
@@ -168,8 +198,8 @@ def _export(
     held_out: HeldOutPhotos | None,
     folder: Path,
     report_stage: Callable[[str, float], None],
-) -> tuple[Path, dict[str, Any]]:
-    """Write the engine and return its path and its metrics.
+) -> tuple[Path, dict[str, Any], np.ndarray]:
+    """Write the engine and return its path, its metrics, and its logits of the evaluated photos.
 
     It is int8 if its answers match the float network's, else float16.
     """
@@ -180,12 +210,10 @@ def _export(
     pixels = calibration_pixels(dataset.training, size, CALIBRATION_PHOTOS)
     export_engine(trained.weights, pixels, size, path)
 
-    report_stage("evaluation", 0.94)
-    logits = engine_logits(
-        LiteRTEngine.load(path, trained.weights), photos, lambda: report_stage("evaluation", 0.94)
-    )
+    logits = _logits(trained, path, photos, report_stage)
     compared = photos[:MAX_PARITY_PHOTOS]
-    float_logits = _float_logits(trained, compared, lambda: report_stage("parity", 0.96))
+    report_stage("parity", 0)
+    float_logits = _float_logits(trained, compared, lambda done: report_stage("parity", done))
     parity = compare_engines(
         logits[: len(compared)].argmax(axis=1), float_logits.argmax(axis=1), truth[: len(compared)]
     )
@@ -202,11 +230,7 @@ def _export(
         )
         precision = "float16"
         export_float_engine(trained.weights, size, path)
-        logits = engine_logits(
-            LiteRTEngine.load(path, trained.weights),
-            photos,
-            lambda: report_stage("evaluation", 0.98),
-        )
+        logits = _logits(trained, path, photos, report_stage)
     metrics: dict[str, Any] = {
         "validation": {
             **trained.validation.as_dict(),
@@ -224,18 +248,35 @@ def _export(
         metrics["evaluation"] = held_out_metrics(
             logits, held_out, trained.labels, trained.temperature
         )
-    return path, metrics
+    return path, metrics, logits
+
+
+def _logits(
+    trained: TrainedNetwork,
+    path: Path,
+    photos: Sequence[LabelledPhoto],
+    report_stage: Callable[[str, float], None],
+) -> np.ndarray:
+    """Return the logits of the engine at `path`, float32 [photos, labels]."""
+    report_stage("evaluation", 0)
+    done = count(1)
+    return engine_logits(
+        LiteRTEngine.load(path, trained.weights),
+        photos,
+        lambda: report_stage("evaluation", next(done) / len(photos)),
+    )
 
 
 def _float_logits(
-    trained: TrainedNetwork, photos: Sequence[LabelledPhoto], on_batch: Callable[[], None]
+    trained: TrainedNetwork, photos: Sequence[LabelledPhoto], on_batch: Callable[[float], None]
 ) -> np.ndarray:
+    """Return the float network's logits; call `on_batch` with the completed share, 0 to 1."""
     network = build_network(trained.weights, trained.parameters.input_size)
     rows = []
     for start in range(0, len(photos), 8):
         pixels = [photo_pixels(p, trained.parameters.input_size) for p in photos[start : start + 8]]
         rows.append(np.asarray(network(np.stack(pixels))["logits"]))
-        on_batch()
+        on_batch(min(1.0, (start + 8) / len(photos)))
     return np.concatenate(rows)
 
 

@@ -16,4 +16,14 @@ class Migration(migrations.Migration):
             ),
             preserve_default=False,
         ),
+        migrations.AddField(
+            model_name="trainingrun",
+            name="validation_is_new",
+            field=models.BooleanField(
+                help_text=(
+                    "False: the parent was trained on the validation photos. None: not known."
+                ),
+                null=True,
+            ),
+        ),
     ]

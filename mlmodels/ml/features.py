@@ -16,7 +16,7 @@ import io
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from mlmodels.ml.preprocessing import decode_photo, to_input
 
 STEM_CALIBRATION_PHOTOS = 32
 """Photos from which the stem's quantisation ranges are measured."""
-CACHE_BYTES = 8_000_000_000
+CACHE_BYTES = 6_000_000_000
 """Size to which `prune_cache` reduces the features."""
 
 
@@ -166,10 +166,16 @@ def extract_features(
     return done
 
 
-def prune_cache(root: Path, keep: FeatureCache, max_bytes: int = CACHE_BYTES) -> None:
-    """Remove the least recently used features until at most `max_bytes` are left.
+def prune_cache(
+    root: Path,
+    keep: FeatureCache,
+    photos: Collection[LabelledPhoto],
+    max_bytes: int = CACHE_BYTES,
+) -> None:
+    """Remove features until at most `max_bytes` are left, but never those of `photos` in `keep`.
 
-    The features of `keep` are never removed.
+    The features of other stems go first, those of the least recently used stem before others. Then
+    go the features in `keep` of photos that are not among `photos`, the oldest first.
     """
     folders = [folder for folder in (root / "features").glob("*") if folder != keep.folder]
     sizes = {
@@ -182,6 +188,21 @@ def prune_cache(root: Path, keep: FeatureCache, max_bytes: int = CACHE_BYTES) ->
             return
         shutil.rmtree(folder)
         del sizes[folder]
+    if keep.folder not in sizes:
+        return
+    present = {photo.sha256 for photo in photos}
+    others = [
+        (file.stat(), file)
+        for file in keep.folder.glob("*-*.npy")
+        if file.name.rpartition("-")[0] not in present
+    ]
+    others.sort(key=lambda pair: (pair[0].st_mtime, pair[1].name))
+    excess = sizes[keep.folder] - max_bytes
+    for record, file in others:
+        if excess <= 0:
+            return
+        file.unlink()
+        excess -= record.st_size
 
 
 class _Stem:

@@ -20,6 +20,7 @@ import numpy as np
 import optuna
 
 from mlmodels.ml.dataset import Dataset, LabelledPhoto
+from mlmodels.ml.features import CACHE_BYTES, prune_cache
 from mlmodels.ml.layers import frozen_convolutions
 from mlmodels.ml.network import set_weights
 from mlmodels.ml.training import prepare
@@ -70,6 +71,7 @@ def search(
     cache_dir: Path,
     progress: Callable[[Progress], None],
     on_trial: Callable[[Trial], None],
+    max_cache_bytes: int = CACHE_BYTES,
     should_stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
 ) -> TrainingParameters:
@@ -82,6 +84,7 @@ def search(
     `clock` are as for `train`; the stage is "search", and the epoch is the number of the trial,
     from 1. Raises the same errors as `train`.
     """
+    needed = dataset.photos  # the training that follows uses them all
     dataset = _with_half_the_training_photos(dataset, parameters.seed)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -120,6 +123,7 @@ def search(
         state = "pruned"
         try:
             setup = prepare(session, backbone, cache_dir, SEARCH_CUT)
+            prune_cache(cache_dir, setup.cache, needed, max_cache_bytes)
             if not first_head:  # it does not depend on the searched parameters
                 embeddings = session.embeddings(setup.tail, setup.cache, setup.views)
                 first_head.update(session.fit_head(embeddings))

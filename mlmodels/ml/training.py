@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from mlmodels.ml.calibration import fit_temperature
 from mlmodels.ml.dataset import Dataset
-from mlmodels.ml.features import FeatureCache, open_cache, prune_cache
+from mlmodels.ml.features import CACHE_BYTES, FeatureCache, open_cache, prune_cache
 from mlmodels.ml.head import blank_head
 from mlmodels.ml.layers import CONVOLUTIONS, HEAD, frozen_convolutions, trained_layers
 from mlmodels.ml.metrics import evaluate
@@ -67,6 +67,7 @@ def train(
     cache_dir: Path,
     start: StartingPoint | None = None,
     cut: int | None = None,
+    max_cache_bytes: int = CACHE_BYTES,
     progress: Callable[[Progress], None],
     should_stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
@@ -74,7 +75,8 @@ def train(
     """Train the last `parameters.variables` layers on `dataset` and return the network.
 
     `backbone`: ImageNet's tensors (`backbone.load_backbone`); those in `start` replace them.
-    Features are cached under `cache_dir` and take some gigabytes. `cut` is the number of
+    Features are cached under `cache_dir`, which is reduced to `max_cache_bytes` where this dataset
+    does not need more. `cut` is the number of
     convolutions that compute them: by default all frozen ones. Pass a lower number to reuse
     features that were cached at that cut.
 
@@ -92,6 +94,7 @@ def train(
     initial = start.weights if start else {}
     weights = {**backbone, **initial}
     setup = prepare(session, weights, cache_dir, cut)
+    prune_cache(cache_dir, setup.cache, dataset.photos, max_cache_bytes)
     head, ratio = {}, 1.0
     if not initial:
         embeddings = session.embeddings(setup.tail, setup.cache, setup.views)
@@ -167,7 +170,6 @@ def prepare(
         cache_dir, weights, dataset.training, cut=cut, input_size=parameters.input_size
     )
     views = session.extract(cache, cut)
-    prune_cache(cache_dir, cache)
     in_bfloat16 = supports_bfloat16()
     tail = build_tail(
         cut,

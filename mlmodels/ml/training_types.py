@@ -60,7 +60,8 @@ class Progress:
     """The progress of a training."""
 
     stage: str
-    """"features", "head", "layers", "refit", "calibration" or "search"."""
+    """"features", "head", "layers", "refit", "calibration" or "search"; of a run also "export",
+    "evaluation", "parity" and "registration"."""
     fraction: float
     """Completed share of the whole training, 0 to 1."""
     epoch: int = 0

@@ -1,8 +1,8 @@
 """Has a worker evaluate versions, one at a time and each once, and reports the progress.
 
 The stored Evaluation is the truth. Until it exists, a lock in Valkey keeps other workers away, and
-another key holds the number of photos scored. Both expire if their worker dies; the next request
-starts the evaluation again.
+others hold the number of photos scored and that the worker was asked. All expire if the worker
+dies; the next request starts the evaluation again.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from common.broker import send_task
 from common.valkey import valkey_client
 from mlmodels.models import ModelVersion
 from supervision.datasets.selectors import evaluation_set, evaluation_set_sha256
+from supervision.evaluations.selectors import stored_evaluation
 from supervision.evaluations.services import version_evaluate
 from supervision.models import Evaluation
 
@@ -67,12 +68,17 @@ def evaluations_request(*, versions: Sequence[ModelVersion]) -> EvaluationProgre
             if error := valkey.get(_failure_key(version)):
                 return EvaluationProgress(done, total, str(error))
         done += sum(int(str(valkey.get(_progress_key(version)) or 0)) for version in missing)
-        is_under_way = bool(valkey.exists(LOCK_KEY))
+        # Each is sent once: a message that no worker takes has expired when the key expires.
+        is_under_way = bool(valkey.exists(LOCK_KEY)) or not valkey.set(
+            _request_key(missing[0]), 1, nx=True, ex=LOCK_EXPIRES_S
+        )
     except redis.RedisError as error:
         logger.warning("Cannot request the evaluation of %s: %s", missing[0], error)
         is_sent = False
     else:
         is_sent = is_under_way or send_task(EVALUATE_TASK, missing[0].pk, expires_s=LOCK_EXPIRES_S)
+        if not is_sent:
+            _delete_quietly(_request_key(missing[0]))
     if not is_sent:
         return EvaluationProgress(
             done,
@@ -104,11 +110,12 @@ def evaluation_run(*, version_id: int) -> None:
     `evaluations_request` for a minute. If Valkey becomes unreachable, the evaluation continues.
     """
     version = ModelVersion.objects.filter(pk=version_id).first()
-    if version is None:
+    if version is None or _is_evaluated(version):
         return
     valkey = valkey_client()
     lock = valkey.lock(LOCK_KEY, timeout=LOCK_EXPIRES_S)
     if not lock.acquire(blocking=False):
+        _delete_quietly(_request_key(version))  # to be sent again when the other one has ended
         return
     done = 0
 
@@ -130,8 +137,24 @@ def evaluation_run(*, version_id: int) -> None:
         raise
     finally:
         with contextlib.suppress(redis.RedisError):
-            valkey.delete(_progress_key(version))
-            lock.release()  # fails if it has expired: another worker may hold it now
+            if lock.owned():  # else it has expired, and another worker may be at it now
+                valkey.delete(_progress_key(version), _request_key(version))
+                lock.release()
+
+
+def _is_evaluated(version: ModelVersion) -> bool:
+    """Return whether there is nothing to evaluate: it is done, or there are no photos."""
+    current_set = evaluation_set_sha256(version.labels)
+    return current_set is None or stored_evaluation(version, current_set[0]) is not None
+
+
+def _delete_quietly(key: str) -> None:
+    with contextlib.suppress(redis.RedisError):
+        valkey_client().delete(key)
+
+
+def _request_key(version: ModelVersion) -> str:
+    return f"{LOCK_KEY}:request:{version.pk}"
 
 
 def _progress_key(version: ModelVersion) -> str:

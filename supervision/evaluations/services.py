@@ -36,6 +36,24 @@ def version_evaluate(
         return stored
     engine = version_artifact(version).load_engine(settings.CHAMPIPY_INFERENCE_THREADS or 1)
     logits = engine_logits(engine, held_out.photos, on_photo)
+    return _store(version, held_out, logits, engine)
+
+
+def evaluation_store(
+    *, version: ModelVersion, held_out: HeldOutPhotos, logits: np.ndarray
+) -> Evaluation:
+    """Store what a version's engine answered to the held-out photos when it was trained.
+
+    `logits` are float [photos, labels]. Only the time for a photo is measured here. A stored
+    evaluation is returned unchanged. Raises ArtifactError if the version's files are not intact.
+    """
+    engine = version_artifact(version).load_engine(settings.CHAMPIPY_INFERENCE_THREADS or 1)
+    return _store(version, held_out, logits, engine)
+
+
+def _store(
+    version: ModelVersion, held_out: HeldOutPhotos, logits: np.ndarray, engine: LiteRTEngine
+) -> Evaluation:
     metrics = held_out_metrics(logits, held_out, tuple(version.labels), version.temperature)
     evaluation, _ = Evaluation.objects.get_or_create(
         model_version=version,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from supervision.pictures.svg import BLUE, GREEN, INK, VERMILION, render_svg
@@ -41,39 +42,53 @@ class VersionChange:
     version: str
 
 
-def learning_curves_svg(history: Sequence[Mapping[str, Any]]) -> SafeString:
+def learning_curves_svg(
+    history: Sequence[Mapping[str, Any]], *, validation_is_new: bool = True
+) -> SafeString:
     """Return a chart of loss, accuracy and negative log-likelihood, epoch by epoch.
 
     `history` is TrainingRun.history; accuracy and likelihood are those of the validation photos.
+    `validation_is_new` False says that the version was trained on these before.
     """
+    kind = "validation" if validation_is_new else "seen photos:"
     description = "No epoch has ended yet."
     if history:
         last = history[-1]
-        description = f"After epoch {last['epoch']}: validation accuracy {last['accuracy']:.1%}, "
+        description = f"After epoch {last['epoch']}: {kind} accuracy {last['accuracy']:.1%}, "
         description += f"negative log-likelihood {last['nll']:.3f}"
         description += f", training loss {last['loss']:.3f}." if last["loss"] is not None else "."
+        if not validation_is_new:
+            description += " The version was trained on these photos before."
     epochs = tuple(
         (entry["epoch"], entry["loss"], entry["accuracy"], entry["nll"]) for entry in history
     )
     return render_svg(
-        _draw_curves, (epochs,), size=(9.6, 2.7), title="Learning curves", description=description
+        _draw_curves,
+        (epochs, kind),
+        size=(9.6, 2.7),
+        title="Learning curves",
+        description=description,
     )
 
 
-def _draw_curves(figure: Figure, epochs: Sequence[tuple]) -> None:
+def _draw_curves(figure: Figure, epochs: Sequence[tuple], kind: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     panels = (
         ("training loss (nats)", BLUE, "o-", 1),
-        ("validation accuracy (%)", GREEN, "s-", 100),
-        ("validation negative log-likelihood (nats)", VERMILION, "^--", 1),
+        (f"{kind} accuracy (%)", GREEN, "s-", 100),
+        (f"{kind} negative log-likelihood (nats)", VERMILION, "^--", 1),
     )
     all_axes = figure.subplots(1, len(panels), sharex=True)
     for place, (axes, (title, colour, style, factor)) in enumerate(
         zip(all_axes, panels, strict=True), start=1
     ):
         known = [(entry[0], factor * entry[place]) for entry in epochs if entry[place] is not None]
-        axes.plot([x for x, _ in known], [y for _, y in known], style, color=colour)
+        # Not clipped: a marker at 100 % stays whole.
+        axes.plot([x for x, _ in known], [y for _, y in known], style, color=colour, clip_on=False)
+        if factor == 100:
+            low, high = axes.get_ylim()
+            axes.set_ylim(max(0, low), min(100, high))
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -184,15 +199,16 @@ def accuracy_over_time_svg(
     """Return a chart of the accuracy in production over time, with its 95 % interval.
 
     `points` has at least one point, oldest first; each holds until the next, the last to `until`.
-    `target` is from 0 to 1.
+    `target` is from 0 to 1. Times are shown in TIME_ZONE.
     """
     description = f"Target {target:.0%}. " + "; ".join(
-        f"from {point.at:%Y-%m-%d} {point.accuracy:.1%} ({point.low:.1%} to {point.high:.1%})"
+        f"from {timezone.localtime(point.at):%Y-%m-%d} {point.accuracy:.1%} "
+        f"({point.low:.1%} to {point.high:.1%})"
         for point in points
     )
     return render_svg(
         _draw_accuracy,
-        (tuple(points), tuple(changes), target, until),
+        (tuple(points), tuple(changes), target, (until, timezone.get_current_timezone())),
         size=(6.4, 2.6),
         title="Accuracy in production",
         description=f"{description}.",
@@ -204,10 +220,11 @@ def _draw_accuracy(
     points: Sequence[AccuracyPoint],
     changes: Sequence[VersionChange],
     target: float,
-    until: datetime,
+    right_edge: tuple[datetime, tzinfo],
 ) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
+    until, zone = right_edge
     axes = figure.subplots()
     times: list[Any] = [*(point.at for point in points), until]
     held = [*points, points[-1]]
@@ -225,11 +242,11 @@ def _draw_accuracy(
         axes.axvline(at, color=INK, linewidth=1, linestyle=":", alpha=0.6)
         if end - change.at >= wide_enough:  # else the next one would overwrite it
             _note(axes, at, 100, change.version, above=False)
-    axes.set_ylim(max(0, min(100 * target, *low) - 8), 101)
+    axes.set_ylim(max(0, min(100 * target, *low) - 8), 100)
     axes.set_ylabel("accuracy (%)")
-    locator = AutoDateLocator(minticks=3, maxticks=8)
+    locator = AutoDateLocator(minticks=3, maxticks=8, tz=zone)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))
 
 
 def _note(axes: Axes, x: Any, y: float, text: str, *, above: bool) -> None:

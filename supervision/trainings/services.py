@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from django.conf import settings
 from django.db import (
     InterfaceError,
@@ -22,6 +23,7 @@ from django.db import (
 
 from accounts.models import User
 from common.broker import send_task
+from mlmodels.evaluation import HeldOutPhotos
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.ml.backbone import BackboneUnavailable
 from mlmodels.ml.dataset import RECENT_PHOTOS
@@ -48,6 +50,7 @@ from supervision.datasets.selectors import (
     species_names,
     training_dataset,
 )
+from supervision.evaluations.services import evaluation_store
 from supervision.trainings.heartbeat import RunHeartbeat
 
 logger = logging.getLogger(__name__)
@@ -204,7 +207,12 @@ def _train(run: TrainingRun, heartbeat: RunHeartbeat, report: Callable[[Progress
     held_out = retry_database(lambda: evaluation_set(dataset.labels))
     manifest = dataset_manifest(dataset)
     retry_database(
-        lambda: run_update(run=run, dataset=manifest, dataset_sha256=manifest_sha256(manifest))
+        lambda: run_update(
+            run=run,
+            dataset=manifest,
+            dataset_sha256=manifest_sha256(manifest),
+            validation_is_new=dataset.validation_is_new,
+        )
     )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from mlmodels.training_services import version_train  # loads TensorFlow
@@ -215,13 +223,26 @@ def _train(run: TrainingRun, heartbeat: RunHeartbeat, report: Callable[[Progress
         writer.write(progress)
         report(progress)
 
-    version_train(
+    trained = version_train(
         run=run,
         dataset=dataset,
         held_out=held_out,
         report=report_progress,
         should_stop=heartbeat.is_over,
     )
+    if held_out is not None and trained.logits is not None:
+        _keep_answers(trained.version, held_out, trained.logits)
+
+
+def _keep_answers(version: ModelVersion, held_out: HeldOutPhotos, logits: np.ndarray) -> None:
+    """Store the answers measured at the training, so that a promotion need not measure again.
+
+    A failure is only logged: the version is registered, and can be measured later.
+    """
+    try:
+        retry_database(lambda: evaluation_store(version=version, held_out=held_out, logits=logits))
+    except Exception:
+        logger.exception("The evaluation of %s was not stored", version)
 
 
 def _seen_by(parent: ModelVersion | None) -> Callable[[str], bool]:

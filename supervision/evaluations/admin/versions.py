@@ -136,7 +136,8 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
         if version.run is None or not version.run.history:
             return "It was not trained here."
-        picture = learning_curves_svg(version.run.history)
+        is_new = version.metrics.get("validation", {}).get("is_new", True)
+        picture = learning_curves_svg(version.run.history, validation_is_new=is_new)
         return format_html('<div class="chart-box curves">{}</div>', picture)
 
     @admin.display(description="species")

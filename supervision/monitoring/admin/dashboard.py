@@ -1,7 +1,6 @@
 """The dashboard at the top of the admin's index page, filled by the template tag `dashboard`."""
 
 import shutil
-from datetime import time
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +25,7 @@ from supervision.trainings.admin.progress import recent_runs
 
 LAST_PREDICTIONS = 100
 DAYS = 30
+REDRAW_MINUTES = 10
 
 # Not named admin/index.html: the index pages of single apps extend the template of that name.
 admin.site.index_template = "admin/supervision/dashboard.html"
@@ -74,7 +74,7 @@ def _measured(current: ProductionPeriod | None) -> dict[str, Any] | None:
 def _accuracy_picture(periods: list[ProductionPeriod]) -> str:
     """Return a chart of the accuracy over time; an empty string if none was measured.
 
-    Its time axis ends with today's last moment, so that it is not drawn again before tomorrow.
+    Its time axis ends now, a few minutes ago at most: until then the same picture is shown again.
     """
     points = [
         AccuracyPoint(at=one.at, accuracy=one.accuracy, low=one.low, high=one.high)
@@ -84,12 +84,14 @@ def _accuracy_picture(periods: list[ProductionPeriod]) -> str:
     changes = [VersionChange(at=period.began, version=str(period.version)) for period in periods]
     if not points:
         return ""
-    today = timezone.localtime().combine(timezone.localdate(), time.max)
+    now = timezone.now()
+    lately = now.replace(minute=now.minute - now.minute % REDRAW_MINUTES, second=0, microsecond=0)
+    last = max(points[-1].at, changes[-1].at)
     return accuracy_over_time_svg(
         points,
         changes,
         target=settings.CHAMPIPY_TARGET_ACCURACY / 100,
-        until=timezone.make_aware(today),
+        until=lately if lately > last else now,
     )
 
 

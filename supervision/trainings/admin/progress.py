@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from common.wording import format_duration
-from mlmodels.models import TrainingRun
+from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.selectors import training_runs
 from supervision.pictures.charts import learning_curves_svg, trials_svg
 
@@ -59,8 +59,10 @@ def recent_runs() -> dict[str, Any]:
 def _learning_context(run: TrainingRun) -> dict[str, Any]:
     if not run.history:
         return {}
+    validation_is_new = is_validation_new(run)
     return {
-        "curves": learning_curves_svg(run.history),
+        "curves": learning_curves_svg(run.history, validation_is_new=validation_is_new),
+        "validation_is_new": validation_is_new,
         "epochs": [
             {
                 "epoch": entry["epoch"],
@@ -72,6 +74,17 @@ def _learning_context(run: TrainingRun) -> dict[str, Any]:
             for entry in reversed(run.history)
         ],
     }
+
+
+def is_validation_new(run: TrainingRun) -> bool:
+    """Return False if the parent version was trained on the validation photos.
+
+    Of a run before this was recorded, the card of its version says it.
+    """
+    if run.validation_is_new is not None:
+        return run.validation_is_new
+    version: ModelVersion | None = getattr(run, "model_version", None)
+    return version is None or version.metrics.get("validation", {}).get("is_new", True)
 
 
 def run_parameters_text(run: TrainingRun) -> str:

@@ -104,6 +104,7 @@ class RunSerializer(serializers.ModelSerializer):
             "model_version",
             "error",
             "dataset_sha256",
+            "validation_is_new",
             "requested_by",
             "created_at",
             "started_at",

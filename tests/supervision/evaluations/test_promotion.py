@@ -1,6 +1,5 @@
 """The comparison of two versions, the gate, promotion and rollback."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,16 +9,14 @@ from django.core.files.base import ContentFile
 
 from mlmodels.ml.artifact import Artifact, read_artifact
 from mlmodels.ml.preprocessing import decode_photo
-from mlmodels.models import ModelVersion, Species, StageTransition
+from mlmodels.models import ModelVersion, StageTransition
 from mlmodels.scoring import score_image
 from mlmodels.selectors import production_version
 from mlmodels.services import version_promote
-from predictions.models import Photo, Prediction
-from predictions.photo_services import photo_import
+from predictions.models import Prediction
 from predictions.services import prediction_create, prediction_infer
 from predictions.tasks import load_production_engine
 from supervision.datasets.selectors import evaluation_set, evaluation_set_sha256
-from supervision.datasets.services import evaluation_set_freeze
 from supervision.evaluations.comparison import PairedComparison, compare_answers
 from supervision.evaluations.on_demand import evaluation_run, evaluations_request
 from supervision.evaluations.promotion import (
@@ -33,29 +30,6 @@ from supervision.evaluations.services import version_evaluate
 from supervision.models import Evaluation
 from tests.support.photos import drawn_photo
 from tests.support.versions import another_version
-
-PHOTOS = 8
-
-
-@pytest.fixture
-def evaluation_photos(production: ModelVersion) -> list[Photo]:
-    """Store drawn photos, each labelled as the production version answers, and return them."""
-    photos = []
-    for seed in range(700, 700 + PHOTOS):
-        data = drawn_photo(seed)
-        scores = score_image(production, decode_photo(data))
-        photo_import(
-            data=data,
-            label=Species.objects.get_or_create(name=production.labels[scores.index(max(scores))])[
-                0
-            ],
-            split=Photo.Split.EVALUATION,
-            origin=f"{seed}.jpg",
-            mushroom_observer_id=None,
-        )
-        photos.append(Photo.objects.get(sha256=hashlib.sha256(data).hexdigest()))
-    evaluation_set_freeze(by=None, reason="test")
-    return photos
 
 
 def evaluate(version: ModelVersion) -> Evaluation:
@@ -124,11 +98,16 @@ def test_an_evaluation_keeps_every_answer_and_the_speed(production, evaluation_p
     evaluation = evaluate(production)
     assert evaluation.answers.keys() == {photo.sha256 for photo in evaluation_photos}
     right = sum(truth == answer for truth, answer, _ in evaluation.answers.values())
-    assert right == evaluation.metrics["correct"] == PHOTOS
+    assert right == evaluation.metrics["correct"] == len(evaluation_photos)
     scores = [score for _, _, score in evaluation.answers.values()]
-    assert sum(scores) / PHOTOS == pytest.approx(100 * evaluation.metrics["mean_score"], abs=0.01)
+    assert sum(scores) / len(evaluation_photos) == pytest.approx(
+        100 * evaluation.metrics["mean_score"], abs=0.01
+    )
     assert (evaluation.ms_per_photo or 0) > 0
-    assert evaluation_set_sha256(production.labels) == (evaluation.evaluation_set, PHOTOS)
+    assert evaluation_set_sha256(production.labels) == (
+        evaluation.evaluation_set,
+        len(evaluation_photos),
+    )
 
 
 @pytest.mark.django_db
@@ -143,7 +122,7 @@ def test_a_worker_evaluates_missing_versions_and_none_twice(production, evaluati
     with pytest.raises(FileNotFoundError):
         evaluation_run(version_id=other.pk)
     progress = evaluations_request(versions=[other, production])
-    assert (progress.done, progress.total) == (PHOTOS, 2 * PHOTOS)
+    assert (progress.done, progress.total) == (len(evaluation_photos), 2 * len(evaluation_photos))
     assert f"The evaluation of {other} failed" in progress.error
 
 

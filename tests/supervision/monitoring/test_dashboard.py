@@ -6,12 +6,16 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from accounts.models import User
 from mlmodels.models import ModelVersion, StageTransition, TrainingRun
 from predictions.models import Inference, Photo, Prediction
 from supervision.models import Alert, Evaluation
+from supervision.monitoring.admin import dashboard
 from supervision.monitoring.dashboard import predictions_by_day, production_periods
+from supervision.pictures.charts import accuracy_over_time_svg
+from tests.support.rows import version_row
 
 pytestmark = pytest.mark.django_db
 
@@ -208,3 +212,26 @@ def test_predictions_by_day_includes_days_without_predictions(production) -> Non
         (today - timedelta(days=1), 0, 0),
         (today, 1, 0),
     ]
+
+
+@pytest.mark.parametrize("age", [timedelta(seconds=5), timedelta(days=9)])
+def test_the_accuracy_is_not_drawn_into_the_future(bobs, monkeypatch, age) -> None:
+    version = version_row()
+    moved = StageTransition.objects.create(
+        model_version=version, from_stage="Staging", to_stage="Production", reason="test"
+    )
+    began = timezone.now() - age
+    StageTransition.objects.filter(pk=moved.pk).update(created_at=began)
+    ends = []
+
+    def draws(*data: object, until, **more: object) -> SafeString:
+        ends.append(until)
+        return accuracy_over_time_svg(*data, until=until, **more)
+
+    monkeypatch.setattr(dashboard, "accuracy_over_time_svg", draws)
+    ModelVersion.objects.update(
+        metrics={"evaluation": {"accuracy": 0.9, "ci95": [0.8, 0.95], "n": 10}}
+    )
+    assert "Accuracy in production" in bobs.get(INDEX).content.decode()
+    [end] = ends
+    assert began < end <= timezone.now()

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from xml.etree import ElementTree
 
 import pytest
+from django.utils import timezone
 
 from supervision.pictures.charts import (
     AccuracyPoint,
@@ -135,6 +136,56 @@ def test_learning_curves_describe_the_last_epoch() -> None:
         "training loss 0.731."
     )
     assert "training loss" not in title_and_description(CHARTS["epoch 0 alone"]())[1]
+
+
+def ticks_of_the_accuracy(svg: str) -> list[int]:
+    """Return the numbers beside the axis of the accuracy of the learning curves."""
+    [panel] = [
+        element
+        for element in ElementTree.fromstring(svg).iter(f"{SVG}g")
+        if any("accuracy (%)" in (text.text or "") for text in element.findall(f"{SVG}g/{SVG}text"))
+    ]
+    texts = [element.text or "" for element in panel.iter(f"{SVG}text")]
+    return [int(float(text)) for text in texts if re.fullmatch(r"[0-9.]+", text)]
+
+
+def test_an_accuracy_axis_ends_at_100_percent() -> None:
+    perfect = [dict(entry, accuracy=1.0) for entry in HISTORY]  # type: ignore[call-overload]
+    assert max(ticks_of_the_accuracy(learning_curves_svg(perfect))) == 100
+    assert max(ticks_of_the_accuracy(CHARTS["curves"]())) < 100
+    high = [AccuracyPoint(DAY, 1.0, 0.97, 1.0)]
+    svg = accuracy_over_time_svg(high, CHANGES, target=0.7, until=DAY + timedelta(days=12))
+    assert max(int(text) for text in text_of(svg) if re.fullmatch("[0-9]{2,3}", text)) == 100
+
+
+def test_learning_curves_say_that_the_photos_were_trained_on() -> None:
+    svg = learning_curves_svg(HISTORY, validation_is_new=False)
+    assert "seen photos: accuracy (%)" in text_of(svg)
+    assert not any("validation" in text for text in text_of(svg))
+    assert title_and_description(svg)[1] == (
+        "After epoch 1: seen photos: accuracy 62.5%, negative log-likelihood 1.125, "
+        "training loss 0.731. The version was trained on these photos before."
+    )
+
+
+def test_times_are_those_of_the_time_zone() -> None:
+    evening = datetime(2026, 11, 1, 20, tzinfo=UTC)
+    points = [AccuracyPoint(evening, 0.8, 0.7, 0.9)]
+
+    def chart() -> str:
+        return accuracy_over_time_svg(
+            points, [], target=0.7, until=datetime(2026, 11, 2, 2, tzinfo=UTC)
+        )
+
+    in_utc = chart()
+    assert "from 2026-11-01 80.0%" in title_and_description(in_utc)[1]
+    with timezone.override("Asia/Tokyo"):
+        in_tokyo = chart()
+    assert "from 2026-11-02 80.0%" in title_and_description(in_tokyo)[1]
+    assert {"20:00", "21:00"} & set(text_of(in_utc))
+    assert not {"20:00", "21:00"} & set(text_of(in_tokyo))
+    assert {"05:00", "06:00"} & set(text_of(in_tokyo))
+    assert chart() == in_utc
 
 
 def test_accuracy_over_time_shows_target_and_versions() -> None:

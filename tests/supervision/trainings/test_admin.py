@@ -129,6 +129,22 @@ def test_page_of_a_running_run_shows_its_progress(bobs, run) -> None:
     assert "<td>2</td><td>0</td>" in html.replace("\n", ""), "photos of Amanita muscaria"
 
 
+def test_photos_that_the_version_was_trained_on_are_not_called_validation(bobs, run) -> None:
+    TrainingRun.objects.filter(pk=run.pk).update(validation_is_new=False)
+    for html in (
+        bobs.get(page("change", run.pk)).content.decode(),
+        bobs.get(page("progress", run.pk)).json()["html"],
+    ):
+        assert "was trained on the validation photos" in html
+        assert "accuracy on photos trained on</th>" in html
+        assert "seen photos: accuracy (%)" in html
+        assert "validation accuracy (%)" not in html
+    TrainingRun.objects.filter(pk=run.pk).update(validation_is_new=True)
+    html = bobs.get(page("change", run.pk)).content.decode()
+    assert "validation accuracy (%)" in html
+    assert "trained on the validation photos" not in html
+
+
 def test_progress_is_json_and_follows_the_row(bobs, run) -> None:
     answer = bobs.get(page("progress", run.pk)).json()
     assert answer["status"] == "running"

@@ -75,6 +75,7 @@ def test_train_is_queued_and_answered_in_the_specified_format(bob, photos) -> No
         "model_version": None,
         "error": None,
         "dataset_sha256": "",
+        "validation_is_new": None,
         "requested_by": "bob",
         "started_at": None,
         "finished_at": None,

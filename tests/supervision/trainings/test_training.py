@@ -19,6 +19,8 @@ from supervision.datasets.selectors import (
     evaluation_set,
     training_dataset,
 )
+from supervision.evaluations.on_demand import evaluations_request
+from supervision.evaluations.services import version_evaluate
 from supervision.models import Evaluation
 from tests.support.labelled_photos import PHOTOS_EACH, draw_labelled, import_all
 
@@ -95,6 +97,16 @@ def test_train_evaluate_export_register_promote(labelled, tmp_path: Path) -> Non
     assert version.metrics["evaluation"]["accuracy"] > 0.5, "five times chance"
     assert version.metrics["engine"]["int8_agreement"] >= 0.9
     assert "accuracy" in out.getvalue()
+
+    at_training = Evaluation.objects.get()
+    held_out = evaluation_set(version.labels)
+    assert at_training.answers.keys() == {photo.sha256 for photo in held_out.photos}
+    assert evaluations_request(versions=[version]) is None, "a promotion measures nothing again"
+    at_training.delete()
+    again = version_evaluate(version=version, held_out=held_out)
+    assert (again.metrics, again.answers) == (at_training.metrics, at_training.answers)
+    assert (at_training.ms_per_photo or 0) > 0
+    assert run.validation_is_new is True
 
     call_command("evaluate_model", "1", stdout=out)
     assert Evaluation.objects.get().accuracy == version.metrics["evaluation"]["accuracy"]
