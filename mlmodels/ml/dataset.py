@@ -6,7 +6,7 @@ validation would measure memorisation. So whole groups are assigned, never singl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,6 +16,8 @@ from mlmodels.ml.preprocessing import NEAR_DUPLICATE_BITS
 
 RECENT_PHOTOS = 1000
 """Number of training photos that a training uses, the most recent ones."""
+MAX_COMPARED = 64
+"""Hashes that are compared with all others of their bucket at once; more take more memory."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,7 @@ def group_photos(
 
     Two photos are in one group when they have the same label and Mushroom Observer ids at most
     `id_distance` apart, or, whatever their labels, 64-bit perceptual hashes that differ in at most
-    `hash_distance` bits. The relation is transitive. None stands for an unknown id or hash. All
-    pairs of hashes are compared: suitable for thousands of photos, not for millions.
+    `hash_distance` bits. The relation is transitive. None stands for an unknown id or hash.
     """
     parent = list(range(len(labels)))
 
@@ -104,14 +105,44 @@ def group_photos(
         if label == next_label and next_observation - observation <= id_distance:
             parent[root(next_index)] = root(index)
 
-    hashed = [index for index, value in enumerate(perceptual_hashes) if value is not None]
-    values = np.array([perceptual_hashes[index] for index in hashed], dtype=np.uint64)
-    for position, index in enumerate(hashed):
-        distances = np.bitwise_count(values[position + 1 :] ^ values[position])
-        for offset in np.flatnonzero(distances <= hash_distance):
-            parent[root(hashed[position + 1 + int(offset)])] = root(index)
+    same_hash: dict[int, list[int]] = {}
+    for index, value in enumerate(perceptual_hashes):
+        if value is not None:
+            same_hash.setdefault(value, []).append(index)
+    values = list(same_hash)  # in the order of their first photos
+    near: dict[int, list[int]] = {position: [position] for position in range(len(values))}
+    for first, second in near_hashes(np.array(values, dtype=np.uint64), hash_distance):
+        near[first].append(second)
+    for position, positions in near.items():
+        index = same_hash[values[position]][0]
+        for other in sorted(photo for each in positions for photo in same_hash[values[each]]):
+            parent[root(other)] = root(index)
 
     return [str(root(index)) for index in range(len(labels))]
+
+
+def near_hashes(values: np.ndarray, max_distance: int) -> Iterator[tuple[int, int]]:
+    """Yield each pair of positions (the lower one first) whose hashes differ in few bits.
+
+    `values` is uint64 [n], all different; few is at most `max_distance`. The bits are cut into
+    `max_distance` + 1 bands. Two near hashes differ in fewer bits than there are bands, so at least
+    one band is the same in both: only hashes that share a band are compared.
+    """
+    bounds = np.linspace(0, 64, max_distance + 2).round().astype(int).tolist()
+    pairs: set[tuple[int, int]] = set()
+    for low, high in pairwise(bounds):
+        bands = (values >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+        order = np.argsort(bands, kind="stable")
+        ends = np.flatnonzero(np.diff(bands[order])) + 1
+        for bucket in np.split(order, ends):
+            for start in range(0, len(bucket), MAX_COMPARED):
+                rows = bucket[start : start + MAX_COMPARED]
+                distances = np.bitwise_count(values[rows][:, None] ^ values[bucket[start:]])
+                first, second = np.nonzero(distances <= max_distance)
+                is_pair = first < second
+                found = (rows[first[is_pair]], bucket[start:][second[is_pair]])
+                pairs.update(zip(*(side.tolist() for side in found), strict=True))
+    yield from sorted(pairs)
 
 
 def split_by_group(

@@ -1,8 +1,17 @@
+import random
 from collections import Counter
+from itertools import combinations
 
+import numpy as np
 import pytest
 
-from mlmodels.ml.dataset import Dataset, LabelledPhoto, group_photos, split_by_group
+from mlmodels.ml.dataset import (
+    Dataset,
+    LabelledPhoto,
+    group_photos,
+    near_hashes,
+    split_by_group,
+)
 from mlmodels.ml.preprocessing import NEAR_DUPLICATE_BITS
 
 
@@ -26,6 +35,58 @@ def test_near_duplicates_are_one_group_whatever_their_labels():
     groups = group_photos([0, 1, 0, 0], [None] * 4, [0, near, near << 30 | 1, opposite])
     assert groups[0] == groups[1]
     assert len(set(groups)) == 3
+
+
+def groups_by_all_pairs(labels, ids, hashes):
+    """Return what `group_photos` must return, by comparing each photo with each."""
+    groups = list(range(len(labels)))
+    for i, j in combinations(range(len(labels)), 2):
+        is_same_find = (
+            None not in (ids[i], ids[j]) and labels[i] == labels[j] and abs(ids[i] - ids[j]) <= 3
+        )
+        looks_the_same = (
+            None not in (hashes[i], hashes[j])
+            and (hashes[i] ^ hashes[j]).bit_count() <= NEAR_DUPLICATE_BITS
+        )
+        if is_same_find or looks_the_same:
+            groups = [groups[i] if group == groups[j] else group for group in groups]
+    return groups
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_groups_are_those_of_comparing_all_pairs(seed):
+    generator = random.Random(seed)
+    originals = [generator.getrandbits(64) for _ in range(15)]
+
+    def copied() -> int | None:
+        """Return one of few hashes with some bits flipped, so that many are about as near."""
+        bits = generator.sample(range(64), generator.choice([0, 0, 4, 7, 8, 9, 10]))
+        flipped = generator.choice(originals) ^ sum(1 << bit for bit in bits)
+        return generator.choice([flipped, flipped, flipped, None])
+
+    hashes = [copied() for _ in range(150)]
+    ids = [generator.choice([None, generator.randrange(2000)]) for _ in hashes]
+    labels = [generator.randrange(3) for _ in hashes]
+    expected = groups_by_all_pairs(labels, ids, hashes)
+    found = group_photos(labels, ids, hashes)
+    assert 1 < len(set(expected)) < 140
+    assert len(set(found)) == len(set(expected)) == len(set(zip(found, expected, strict=True)))
+
+
+@pytest.mark.parametrize("distance", [0, 1, NEAR_DUPLICATE_BITS])
+def test_near_hashes_are_found_whichever_bits_differ(distance):
+    generator = np.random.default_rng(distance)
+    values = generator.integers(0, 1 << 64, 50, dtype=np.uint64)
+    for start in range(64 - distance):
+        flipped = np.uint64(((1 << distance) - 1) << start)
+        both = np.unique(np.concatenate([values, values ^ flipped]))
+        pairs = set(near_hashes(both, distance))
+        wanted = {
+            (i, j) for i, j in combinations(range(len(both)), 2)
+            if int(both[i] ^ both[j]).bit_count() <= distance
+        }  # fmt: skip
+        assert pairs == wanted
+        assert len(pairs) == (50 if distance else 0)
 
 
 def test_photos_without_id_and_hash_are_in_separate_groups():
