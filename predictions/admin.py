@@ -1,26 +1,61 @@
 """Admin page of predictions. Photos have theirs in `supervision`, where they are reviewed."""
 
+import re
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from common.admin import ReadOnlyAdmin
+from common.paging import MAX_COUNTED, CappedPaginator
+from predictions.errors import FAILURES
 from predictions.models import Prediction
+from predictions.selectors import answered_predictions
+
+
+class ErrorFilter(admin.SimpleListFilter):
+    """Filters by error code. Django's own filter would read the codes from the whole table."""
+
+    title = "error code"
+    parameter_name = "error_code"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(code, code) for code in FAILURES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(error_code=self.value()) if self.value() else queryset
 
 
 @admin.register(Prediction)
 class PredictionAdmin(ReadOnlyAdmin):
     list_display = ("id", "user", "file", "status", "error_code", "best", "reused", "created_at")
-    list_filter = ("status", "error_code", "reused")
-    search_fields = ("file", "sha256")
+    list_filter = ("status", ErrorFilter, "reused")
+    search_fields = ("sha256",)
+    search_help_text = (
+        "The photo's SHA-256, or its first characters. "
+        f"Of more than {MAX_COUNTED:,} predictions the newest {MAX_COUNTED:,} are listed."
+    )
+    sortable_by = ()
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
-        related = ("user", "inference__model_version")
-        return super().get_queryset(request).select_related(*related)
+        return answered_predictions().select_related("user").order_by("-id")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        """Search by the beginning of the SHA-256, which has an index."""
+        term = search_term.strip().lower()
+        if not term:
+            return queryset, False
+        if not re.fullmatch("[0-9a-f]{1,64}", term):
+            return queryset.none(), False
+        return queryset.filter(sha256__startswith=term), False
 
     @admin.display(description="answer")
     def best(self, prediction: Prediction) -> str:
-        if prediction.inference is None:
-            return ""
-        species, score = prediction.inference.best(1)[0]
-        return f"{species} {score:.2f} %"
+        inference = prediction.inference
+        return f"{inference.best_species} {inference.best_score:.2f} %" if inference else ""

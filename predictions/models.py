@@ -8,6 +8,9 @@ from django.utils import timezone
 
 from mlmodels.models import ModelVersion, Species
 
+SERVICE_FAILURES = ("no_active_model", "prediction_failed")
+"""Error codes of predictions that failed because of the service, not because of the photo."""
+
 
 class Photo(models.Model):
     """A successfully decoded photo. The storage holds its bytes under their SHA-256.
@@ -28,7 +31,11 @@ class Photo(models.Model):
         EVALUATION = "evaluation", "evaluation"
 
     sha256 = models.CharField(max_length=64, unique=True)
-    file = models.FileField(max_length=200)
+    file = models.FileField(
+        max_length=200,
+        blank=True,
+        help_text="Empty: its bytes were deleted; the row stays for the answers that name it.",
+    )
     bytes = models.PositiveIntegerField()
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
@@ -104,6 +111,9 @@ class PhotoSource(models.Model):
     )
     fetched_at = models.DateTimeField()
 
+    class Meta:
+        indexes = [models.Index(fields=["fetched_at"], name="sources_by_time")]
+
     def __str__(self) -> str:
         return f"{self.key[:12]} → {self.photo}"
 
@@ -114,11 +124,19 @@ class Inference(models.Model):
     photo = models.ForeignKey(Photo, models.PROTECT)
     model_version = models.ForeignKey(ModelVersion, models.PROTECT)
     scores = models.JSONField(help_text="Percentages in the order of the version's labels.")
+    best_score = models.FloatField(help_text="The highest of the scores.")
+    best_species = models.CharField(
+        max_length=100, help_text="Name of the species with that score."
+    )
     duration_ms = models.FloatField(help_text="Decoding and scoring.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["best_score"], name="inferences_by_best_score"),
+            models.Index(fields=["best_species"], name="inferences_by_best_species"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["photo", "model_version"], name="one_inference_per_photo_and_version"
@@ -175,6 +193,19 @@ class Prediction(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["user", "-id"]),
+            models.Index(fields=["created_at"], include=["status"], name="predictions_by_time"),
+            # By its first characters, too.
+            models.Index(
+                fields=["sha256"], opclasses=["varchar_pattern_ops"], name="predictions_by_sha256"
+            ),
+            models.Index(
+                fields=["id"], condition=Q(status="done", reused=False), name="scored_predictions"
+            ),
+            models.Index(
+                fields=["id"],
+                condition=Q(status="pending") | Q(error_code__in=SERVICE_FAILURES),
+                name="unanswered_predictions",
+            ),
             models.Index(
                 fields=["next_send_at"], condition=Q(status="pending"), name="pending_predictions"
             ),

@@ -3,10 +3,12 @@
 import hashlib
 import logging
 import time
+from contextlib import suppress
+from copy import copy
 
 from django.conf import settings
 from django.core.files import File
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -89,10 +91,15 @@ def prediction_create(
         check_space()
     new_bytes = (file.size or 0) if is_new and not isinstance(file, str) else 0
     quota_take(user=user, predictions=1, new_bytes=new_bytes)
-    if is_new:
-        _create_pending(prediction, None if isinstance(file, str) else file, send)
+    if inference is not None:
+        answered = copy(prediction)
+        with suppress(IntegrityError):  # retention has just deleted the inference
+            _finish(answered, inference=inference, reused=True)
+            return answered
+    if error is not None:
+        _finish(prediction, error=error)
     else:
-        _finish(prediction, inference=inference, reused=inference is not None, error=error)
+        _create_pending(prediction, None if isinstance(file, str) else file, send)
     return prediction
 
 
@@ -267,18 +274,19 @@ def _infer(prediction: Prediction, data: bytes, version: ModelVersion) -> tuple[
         is_new = inference is None
         if inference is None:
             scores = score_image(version, image)
+            best = max(scores)
+            species = version.labels[scores.index(best)]
             inference = Inference.objects.create(
                 photo=photo,
                 model_version=version,
                 scores=scores,
+                best_score=best,
+                best_species=species,
                 duration_ms=round((time.perf_counter() - started) * 1000, 1),
             )
-            best = max(scores)
             if best > settings.CHAMPIPY_KEEP_SCORE:
                 photo_keep_for_training(
-                    photo=photo,
-                    species_name=version.labels[scores.index(best)],
-                    user=prediction.user,
+                    photo=photo, species_name=species, user=prediction.user
                 )
         _remember_source(prediction, photo)
     return inference, is_new

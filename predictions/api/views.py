@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from accounts.api.throttling import PredictionThrottle
 from accounts.models import User
 from common.api import error_response
+from common.paging import CappedPagination
 from common.prefer import PREFER, wait_preferred
 from mlmodels.models import Species
 from mlmodels.selectors import production_version
@@ -75,6 +76,7 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     parser_classes = [JSONParser, MultiPartParser, FormParser]
     lookup_value_regex = "[0-9]{1,18}"
     queryset = Prediction.objects.none()
+    pagination_class = CappedPagination
 
     def get_queryset(self) -> QuerySet[Prediction]:
         return predictions_visible_to(cast(User, self.request.user))

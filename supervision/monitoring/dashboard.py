@@ -5,15 +5,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 from django.conf import settings
-from django.db.models import Count, Q, Sum
+from django.core.cache import cache
+from django.db.models import Count, Min, Q, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from mlmodels.models import ModelVersion, StageTransition
 from predictions.models import Photo, Prediction
 from supervision.models import Evaluation
+
+STORAGE_USE_S = 60
+"""How long the bytes in use are remembered: counting them reads all photos' rows and folders."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +117,51 @@ def predictions_by_day(days: int) -> list[tuple[date, int, int]]:
     return [(day, *counts.get(day, (0, 0))) for day in all_days]
 
 
-def home_bytes() -> dict[str, int]:
-    """Return the bytes that photos, models and the cache use in CHAMPIPY_HOME."""
+@dataclass(frozen=True)
+class StorageUse:
+    """Bytes in use in CHAMPIPY_HOME."""
+
+    photos: int
+    models: int
+    cache: int
+    by_user: tuple[tuple[str, int], ...]
+    """(name, bytes of the photos that this user asked for first), the largest first. Imported
+    photos, and those whose first prediction is gone, are nobody's."""
+
+    @property
+    def total(self) -> int:
+        return self.photos + self.models + self.cache
+
+
+def storage_use() -> StorageUse:
+    """Return the bytes in use, as read at most STORAGE_USE_S seconds ago by this process."""
+    use = cache.get_or_set("storage_use", _read_storage_use, STORAGE_USE_S)
+    return cast(StorageUse, use)
+
+
+def _read_storage_use() -> StorageUse:
     home = Path(settings.CHAMPIPY_HOME)
-    return {
-        "photos": Photo.objects.aggregate(total=Sum("bytes"))["total"] or 0,
-        "models": _folder_bytes(home / "models"),
-        "cache": _folder_bytes(home / "cache"),
-    }
+    stored = Photo.objects.exclude(file="")
+    return StorageUse(
+        photos=stored.aggregate(total=Sum("bytes"))["total"] or 0,
+        models=_folder_bytes(home / "models"),
+        cache=_folder_bytes(home / "cache"),
+        by_user=_bytes_by_user(),
+    )
+
+
+def _bytes_by_user() -> tuple[tuple[str, int], ...]:
+    """Return StorageUse.by_user. The first prediction of a photo is one that was not reused."""
+    scored = Prediction.objects.filter(status=Prediction.Status.DONE, reused=False).order_by()
+    first = scored.values("inference__photo").annotate(first=Min("pk")).values("first")
+    users = (
+        Prediction.objects.filter(pk__in=first, user__isnull=False)
+        .exclude(inference__photo__file="")
+        .order_by()
+        .values("user__username")
+        .annotate(total=Sum("inference__photo__bytes"))
+    )
+    return tuple(users.order_by("-total", "user__username").values_list("user__username", "total"))
 
 
 def _folder_bytes(folder: Path) -> int:

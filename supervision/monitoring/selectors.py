@@ -6,14 +6,13 @@ from django.conf import settings
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
 from mlmodels.models import ModelVersion, StageTransition
-from predictions.models import Photo, Prediction
+from predictions.models import SERVICE_FAILURES, Photo, Prediction
 from predictions.selectors import WAITS_FOR_ITS_TURN
 from supervision.models import Alert
 
-SERVICE_FAILURES = ("no_active_model", "prediction_failed")
-"""Error codes of predictions that failed because of the service, not because of the photo."""
 ALERT_ORDER = ("rank", "-id")
 """The order of `alerts_listed`."""
+MIN_FREE_SHARE = 0.05
 
 
 def stage_since(version: ModelVersion) -> datetime:
@@ -33,7 +32,7 @@ def mean_best_score(last: int) -> tuple[float | None, int]:
     Returns (None, 0) if none has been answered yet.
     """
     answered = Prediction.objects.filter(status=Prediction.Status.DONE).order_by("-id")
-    best = [max(scores) for scores in answered.values_list("inference__scores", flat=True)[:last]]
+    best = list(answered.values_list("inference__best_score", flat=True)[:last])
     return (round(sum(best) / len(best), 2) if best else None), len(best)
 
 
@@ -51,6 +50,15 @@ def unanswered_since() -> datetime | None:
         sent | Q(error_code__in=SERVICE_FAILURES), id__gt=last_scored
     )
     return waiting.order_by("id").values_list("created_at", flat=True).first()
+
+
+def disk_bytes_needed(total: int) -> int:
+    """Return how many bytes of a disk of `total` bytes must be free, else an alert is raised.
+
+    Twice the reserve, below which new photos are refused, or MIN_FREE_SHARE of a larger disk.
+    """
+    reserve = settings.CHAMPIPY_DISK_RESERVE_MB * 10**6
+    return max(2 * reserve, round(MIN_FREE_SHARE * total))
 
 
 def alerts_listed() -> QuerySet[Alert]:

@@ -1,18 +1,7 @@
 """Reads for the review: photos with their believed species, and those that are doubtful."""
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import (
-    Count,
-    Exists,
-    F,
-    FloatField,
-    Func,
-    OuterRef,
-    Prefetch,
-    QuerySet,
-    Subquery,
-    TextField,
-)
+from django.db.models import Exists, F, Max, Min, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from predictions.models import Inference, Photo, Prediction
@@ -20,33 +9,13 @@ from predictions.models import Inference, Photo, Prediction
 SHOWN_USERS = 3
 
 
-class BestScore(Func):
-    """The highest of an inference's scores, in percent."""
-
-    template = "(SELECT max(s::float) FROM jsonb_array_elements_text(%(expressions)s) AS s)"
-    output_field = FloatField()
-
-
-class BestSpecies(Func):
-    """The label with the highest score; takes labels and scores, in this order."""
-
-    template = (
-        "(SELECT s.label FROM ROWS FROM (jsonb_array_elements_text(%(expressions)s)) "
-        "AS s(label, score) ORDER BY s.score::float DESC LIMIT 1)"
-    )
-    arg_joiner = "), jsonb_array_elements_text("
-    output_field = TextField()
-
-
 def photos_for_review() -> QuerySet[Photo]:
-    """Return all photos with what a review card shows.
+    """Return all photos that can be seen, with what a review card shows.
 
-    This includes `best_score` (percent, of the newest inference; None if never scored), `believed`
-    (the label's name, else the newest answer), `inferences` (newest first) and `asked_by` (the
-    names of at most SHOWN_USERS users).
+    This includes `believed` (the label's name, else the newest answer), `inferences` (newest
+    first) and `asked_by` (the names of at most SHOWN_USERS users).
     """
     newest = Inference.objects.filter(photo=OuterRef("pk")).order_by("-id")
-    best_species = BestSpecies(F("model_version__labels"), F("scores"))
     users = Prediction.objects.filter(inference__photo=OuterRef("pk"), user__isnull=False)
     version = "model_version"
     inferences = (
@@ -55,15 +24,11 @@ def photos_for_review() -> QuerySet[Photo]:
         .order_by("-id")
     )
     return (
-        Photo.objects.select_related("label", "reviewed_by", "doubt__likelier")
+        Photo.objects.exclude(file="")
+        .select_related("label", "reviewed_by", "doubt__likelier")
         .prefetch_related(Prefetch("inference_set", inferences, to_attr="inferences"))
         .annotate(
-            best_score=Subquery(newest.values(best=BestScore(F("scores")))[:1]),
-            believed=Coalesce(
-                "label__name",
-                Subquery(newest.values(best=best_species)[:1]),
-                output_field=TextField(),
-            ),
+            believed=Coalesce("label__name", Subquery(newest.values("best_species")[:1])),
             asked_by=ArraySubquery(
                 users.order_by("user__username").values("user__username").distinct()[:SHOWN_USERS]
             ),
@@ -71,16 +36,31 @@ def photos_for_review() -> QuerySet[Photo]:
     )
 
 
+def filter_low_scores(photos: QuerySet[Photo], limit: float) -> QuerySet[Photo]:
+    """Return those of `photos` whose newest answer scored at most `limit` percent.
+
+    They can be ordered by `inference__best_score`, which is then the score of that answer.
+    """
+    newer = Inference.objects.filter(photo=OuterRef("pk"), id__gt=OuterRef("inference__id"))
+    return photos.filter(Q(inference__best_score__lte=limit) & ~Exists(newer))
+
+
+def filter_believed(photos: QuerySet[Photo], species: str) -> QuerySet[Photo]:
+    """Return those of `photos` with this label or, without a label, with this newest answer."""
+    newer = Inference.objects.filter(photo=OuterRef("photo"), id__gt=OuterRef("id"))
+    answered = Inference.objects.filter(~Exists(newer), best_species=species, photo__label=None)
+    return photos.filter(Q(label__name=species) | Q(pk__in=answered.order_by().values("photo")))
+
+
 def filter_disagreements(photos: QuerySet[Photo]) -> QuerySet[Photo]:
     """Return those of `photos` for which two versions answered different species."""
     answers = (
-        Inference.objects.filter(photo=OuterRef("pk"))
-        .order_by()
+        Inference.objects.order_by()
         .values("photo")
-        .annotate(n=Count(BestSpecies(F("model_version__labels"), F("scores")), distinct=True))
-        .filter(n__gt=1)
+        .annotate(first=Min("best_species"), last=Max("best_species"))
+        .filter(first__lt=F("last"))
     )
-    return photos.filter(Exists(answers))
+    return photos.filter(pk__in=answers.values("photo"))
 
 
 def filter_doubted_labels(photos: QuerySet[Photo]) -> QuerySet[Photo]:

@@ -57,13 +57,16 @@ def believed_species(photo: Photo) -> str | None:
     """Return the name of a photo's label, else the newest answer of a model, else None."""
     if photo.label is not None:
         return photo.label.name
-    newest = Inference.objects.filter(photo=photo).select_related("model_version").first()
-    return newest.best(1)[0][0] if newest else None
+    newest = Inference.objects.filter(photo=photo).order_by("-id")
+    return newest.values_list("best_species", flat=True).first()
 
 
 def _choose_split(photo: Photo, label: Species) -> None:
-    """Put a photo into training, unless it resembles an evaluation photo or shows its find."""
-    if evaluation_photos_like(photo, label):
+    """Put a photo into training, unless its bytes are gone or it is near an evaluation photo.
+
+    Near means that it resembles one, or shows the same find.
+    """
+    if not photo.file or evaluation_photos_like(photo, label):
         photo.split, photo.split_at = Photo.Split.NONE, None
     elif not photo.split:
         photo.split, photo.split_at = Photo.Split.TRAINING, timezone.now()

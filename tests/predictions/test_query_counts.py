@@ -4,6 +4,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
+from common import paging
 from predictions.models import Prediction
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, upload
@@ -31,3 +32,27 @@ def test_a_list_takes_three_queries_for_any_number_of_rows(
     assert Prediction.objects.count() == 8
     with django_assert_num_queries(3):  # the token with its user, the count, the page
         assert len(bob.get("/api/v1/predictions").json()["results"]) == 8
+
+
+def test_a_long_list_is_counted_up_to_a_limit_and_paged_up_to_it(
+    alice: APIClient, bob: APIClient, monkeypatch, django_assert_num_queries
+) -> None:
+    monkeypatch.setattr(paging, "MAX_COUNTED", 120)
+    answered(upload(drawn_photo(61)))
+    Prediction.objects.bulk_create(
+        Prediction(file=f"{n}.jpg", is_upload=True, status="failed", error_code="not_an_image")
+        for n in range(130)
+    )
+    newest = list(Prediction.objects.order_by("-id").values_list("id", flat=True))
+    with django_assert_num_queries(3) as queries:
+        first = bob.get("/api/v1/predictions").json()
+    assert "LIMIT 120" in queries.captured_queries[1]["sql"]
+    last = bob.get("/api/v1/predictions?page=3").json()
+    assert set(first) == {"count", "next", "previous", "results"}
+    assert first["count"] == last["count"] == 120
+    assert [row["id"] for row in first["results"]] == newest[:50]
+    assert [row["id"] for row in last["results"]] == newest[100:120]
+    assert first["next"].endswith("/api/v1/predictions?page=2")
+    assert last["next"] is None
+    assert bob.get("/api/v1/predictions?page=4").status_code == 404
+    assert alice.get("/api/v1/predictions").json()["count"] == 0

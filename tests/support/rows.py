@@ -74,6 +74,13 @@ def evaluation_rows(version: ModelVersion, *, right: int, n: int = 10) -> Evalua
     )
 
 
+def inference_fields(version: ModelVersion, scores: list[float]) -> dict[str, object]:
+    """Return the fields of an inference with these scores."""
+    best = max(scores)
+    species = version.labels[scores.index(best)]
+    return {"scores": scores, "best_score": best, "best_species": species, "duration_ms": 1}
+
+
 def answered_prediction(score: float, version: ModelVersion, **more) -> Prediction:
     photo, _ = Photo.objects.get_or_create(
         sha256=f"{score:064}",
@@ -82,7 +89,7 @@ def answered_prediction(score: float, version: ModelVersion, **more) -> Predicti
     inference, _ = Inference.objects.get_or_create(
         photo=photo,
         model_version=version,
-        defaults={"scores": [100 - score, score, 0, 0, 0, 0, 0, 0, 0, 0], "duration_ms": 1},
+        defaults=inference_fields(version, [100 - score, score, *[0] * 8]),
     )
     fields = {"file": "a.jpg", "is_upload": True, "status": "done", "inference": inference}
     return Prediction.objects.create(**fields | more)

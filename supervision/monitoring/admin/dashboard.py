@@ -10,9 +10,9 @@ from django.utils import timezone
 from common.wording import format_bytes
 from supervision.monitoring.dashboard import (
     ProductionPeriod,
-    home_bytes,
     predictions_by_day,
     production_periods,
+    storage_use,
 )
 from supervision.monitoring.selectors import mean_best_score, new_photo_count
 from supervision.pictures.charts import (
@@ -26,6 +26,8 @@ from supervision.trainings.admin.progress import recent_runs
 LAST_PREDICTIONS = 100
 DAYS = 30
 REDRAW_MINUTES = 10
+MAX_USERS = 10
+"""Users whose bytes are shown, those with the most."""
 
 # Not named admin/index.html: the index pages of single apps extend the template of that name.
 admin.site.index_template = "admin/supervision/dashboard.html"
@@ -96,10 +98,15 @@ def _accuracy_picture(periods: list[ProductionPeriod]) -> str:
 
 
 def _disk() -> dict[str, Any]:
-    sizes = home_bytes()
+    use = storage_use()
     free = shutil.disk_usage(settings.CHAMPIPY_HOME).free
+    parts = (("photos", use.photos), ("models", use.models), ("cache", use.cache))
+    shown, others = use.by_user[:MAX_USERS], use.by_user[MAX_USERS:]
     return {
-        "total": format_bytes(sum(sizes.values())),
-        "parts": [(name, format_bytes(size)) for name, size in sizes.items()],
+        "total": format_bytes(use.total),
+        "parts": [(name, format_bytes(size)) for name, size in parts],
+        "users": [(name, format_bytes(size)) for name, size in shown],
+        "other_users": len(others),
+        "others_bytes": format_bytes(sum(size for _, size in others)),
         "free": format_bytes(free),
     }

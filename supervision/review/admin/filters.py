@@ -10,7 +10,12 @@ from django.http import HttpRequest
 from mlmodels.models import Species
 from predictions.models import Photo
 from supervision.datasets.selectors import REVIEWED
-from supervision.review.selectors import filter_disagreements, filter_doubted_labels
+from supervision.review.selectors import (
+    filter_believed,
+    filter_disagreements,
+    filter_doubted_labels,
+    filter_low_scores,
+)
 
 
 class ReviewFilter(admin.SimpleListFilter):
@@ -47,7 +52,7 @@ class DoubtFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         if self.value() == "score":
-            return queryset.filter(best_score__lte=settings.CHAMPIPY_KEEP_SCORE)
+            return filter_low_scores(queryset, settings.CHAMPIPY_KEEP_SCORE)
         if self.value() == "versions":
             return filter_disagreements(queryset)
         return filter_doubted_labels(queryset) if self.value() == "label" else queryset
@@ -63,4 +68,5 @@ class SpeciesFilter(admin.SimpleListFilter):
         return [(name, name) for name in Species.objects.values_list("name", flat=True)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(believed=self.value()) if self.value() else queryset
+        species = self.value()
+        return filter_believed(queryset, species) if species else queryset

@@ -66,7 +66,7 @@ def parse_review_form(form: QueryDict) -> ReviewDecision:
     if not chosen:
         raise ValueError("No photo was selected. Select one or more, then press the button again.")
     shown = dict(_parse(value) for value in chosen)
-    photos = Photo.objects.in_bulk(list(shown))
+    photos = Photo.objects.exclude(file="").in_bulk(list(shown))
     if missing := shown.keys() - photos.keys():
         raise ValueError(f"There is no photo {min(missing)}. Reload the page.")
     species = {each.name: each for each in Species.objects.all()}

@@ -47,6 +47,7 @@ class PhotoAdmin(ReadOnlyAdmin):
     search_help_text = "Address, file name or SHA-256"
     list_per_page = PER_PAGE
     list_max_show_all = 0
+    show_full_result_count = False
     actions = None
     fields = (
         *("label", "label_source", "split", "split_at", "excluded", "reviewed_by", "reviewed_at"),
@@ -58,7 +59,7 @@ class PhotoAdmin(ReadOnlyAdmin):
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Sort newest first; by lowest score or greatest doubt where the filter asks for it."""
-        by_doubt = {"score": ("best_score", "-id"), "label": ("-doubt__doubt", "-id")}
+        by_doubt = {"score": ("inference__best_score", "-id"), "label": ("-doubt__doubt", "-id")}
         return by_doubt.get(request.GET.get("doubt", ""), ("-id",))
 
     def changelist_view(
@@ -135,7 +136,7 @@ class PhotoAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise Http404
         try:
-            photo = Photo.objects.get(pk=photo_id)
+            photo = Photo.objects.exclude(file="").get(pk=photo_id)
             data = photo.file.read()
         except (Photo.DoesNotExist, FileNotFoundError) as error:
             raise Http404(f"Photo {photo_id} or its file does not exist.") from error

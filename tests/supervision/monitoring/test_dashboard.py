@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -13,13 +14,22 @@ from mlmodels.models import ModelVersion, StageTransition, TrainingRun
 from predictions.models import Inference, Photo, Prediction
 from supervision.models import Alert, Evaluation
 from supervision.monitoring.admin import dashboard
-from supervision.monitoring.dashboard import predictions_by_day, production_periods
+from supervision.monitoring.dashboard import (
+    predictions_by_day,
+    production_periods,
+    storage_use,
+)
 from supervision.pictures.charts import accuracy_over_time_svg
-from tests.support.rows import version_row
+from tests.support.rows import inference_fields, version_row
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nothing_cached")]
 
 INDEX = "/admin/"
+
+
+@pytest.fixture
+def nothing_cached() -> None:
+    cache.clear()
 
 
 @pytest.fixture
@@ -52,7 +62,7 @@ def answered(version: ModelVersion, score: float, number: int) -> Photo:
         perceptual_hash=number, label_id=1, split=Photo.Split.TRAINING, split_at=timezone.now(),
     )  # fmt: skip
     inference = Inference.objects.create(
-        photo=photo, model_version=version, scores=[1.0, score], duration_ms=1
+        photo=photo, model_version=version, **inference_fields(version, [1.0, score])
     )
     Prediction.objects.create(
         file="x.jpg", is_upload=True, status=Prediction.Status.DONE, inference=inference
@@ -142,7 +152,8 @@ def test_page_query_count_does_not_depend_on_the_amount_of_data(
     bobs, production, django_assert_num_queries, django_assert_max_num_queries
 ) -> None:
     answered(production, 80, 1)
-    with django_assert_max_num_queries(16) as few:
+    bobs.get(INDEX)  # reads the bytes in use, which are then remembered
+    with django_assert_max_num_queries(14) as few:
         bobs.get(INDEX)
     for number in range(2, 12):
         answered(production, 80, number)
@@ -235,3 +246,37 @@ def test_the_accuracy_is_not_drawn_into_the_future(bobs, monkeypatch, age) -> No
     assert "Accuracy in production" in bobs.get(INDEX).content.decode()
     [end] = ends
     assert began < end <= timezone.now()
+
+
+def test_bytes_are_those_of_the_user_who_asked_first(bobs, production, users) -> None:
+    alice, clementine = users["alice"], users["clementine"]
+    first, second, third, gone = (answered(production, 80, number) for number in range(4))
+    for photo, user, reused in (
+        (first, alice, False), (second, clementine, False), (third, alice, False),
+        (gone, clementine, False), (second, alice, True),
+    ):  # fmt: skip
+        Prediction.objects.create(
+            file="a", is_upload=True, status="done", inference=photo.inference_set.get(),
+            user=user, reused=reused,
+        )  # fmt: skip
+    Prediction.objects.filter(user=None).delete()
+    other = second_version(production)  # scores a photo again, for somebody else
+    again = Inference.objects.create(
+        photo=second, model_version=other, **inference_fields(other, [1, 99])
+    )
+    Prediction.objects.create(file="a", is_upload=True, status="done", inference=again, user=alice)
+    Photo.objects.filter(pk=gone.pk).update(file="")
+    use = storage_use()
+    assert use.photos == 6_000_000
+    assert use.by_user == (("alice", 4_000_000), ("clementine", 2_000_000))
+    assert "alice 4 MB, clementine 2 MB" in bobs.get(INDEX).content.decode()
+
+
+def test_bytes_in_use_are_counted_once_a_minute(production, django_assert_num_queries) -> None:
+    answered(production, 80, 1)
+    before = storage_use()
+    answered(production, 80, 2)
+    with django_assert_num_queries(0):
+        assert storage_use() == before
+    cache.clear()
+    assert storage_use().photos == 2 * before.photos

@@ -15,7 +15,7 @@ from supervision.models import LabelDoubt
 from supervision.review.services import photo_exclude, photo_label
 from tests.support.labelled_photos import SPECIES, ten_species
 from tests.support.photos import drawn_photo
-from tests.support.rows import photo_rows, version_row
+from tests.support.rows import inference_fields, photo_rows, version_row
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/predictions/photo/"
@@ -41,7 +41,7 @@ def answered_photo(
         perceptual_hash=0x0F0F_1111_2222_3333 * (number + 1) % (1 << 63), **fields,
     )  # fmt: skip
     Inference.objects.create(
-        photo=photo, model_version=version, scores=scores_for(name, score), duration_ms=1
+        photo=photo, model_version=version, **inference_fields(version, scores_for(name, score))
     )
     return photo
 
@@ -180,10 +180,10 @@ def test_filters_choose_and_order(admin, version, django_assert_max_num_queries)
     lower = answered_photo(13, INK_CAP, 20, version)
     disputed = answered_photo(14, FLY_AGARIC, 90, version)
     Inference.objects.create(
-        photo=disputed, model_version=second, scores=scores_for(INK_CAP, 80), duration_ms=1
+        photo=disputed, model_version=second, **inference_fields(second, scores_for(INK_CAP, 80))
     )
     Inference.objects.create(  # another score, the same species
-        photo=sure, model_version=second, scores=scores_for(FLY_AGARIC, 75), duration_ms=1
+        photo=sure, model_version=second, **inference_fields(second, scores_for(FLY_AGARIC, 75))
     )
     imported = answered_photo(
         15, FLY_AGARIC, 90, version, label=species(FLY_AGARIC), label_source="imported",
@@ -210,6 +210,25 @@ def test_filters_choose_and_order(admin, version, django_assert_max_num_queries)
         lower.pk,
         low.pk,
     ]
+
+
+def test_filters_look_at_the_newest_answer_only(admin, version) -> None:
+    second = version_row(2, "Staging")
+    rose, fell = (answered_photo(n, FLY_AGARIC, s, version) for n, s in ((17, 30), (18, 90)))
+    for photo, score in ((rose, 90), (fell, 30)):
+        Inference.objects.create(
+            photo=photo, model_version=second,
+            **inference_fields(second, scores_for(INK_CAP, score)),
+        )  # fmt: skip
+    never_scored = Photo.objects.create(
+        sha256="f" * 64, file="a", bytes=1, width=9, height=9, perceptual_hash=0
+    )
+    assert listed(admin, "doubt=score") == [fell.pk]
+    assert listed(admin, "species=Amanita+muscaria") == []
+    assert listed(admin, "species=Coprinus+comatus") == [fell.pk, rose.pk]
+    assert listed(admin) == [never_scored.pk, fell.pk, rose.pk]
+    lower = answered_photo(19, FLY_AGARIC, 20, second)
+    assert listed(admin, "doubt=score") == [lower.pk, fell.pk]
 
 
 def test_doubted_labels_are_listed_until_they_are_reviewed(admin, users, version) -> None:
@@ -275,7 +294,7 @@ def test_confirming_confirms_what_the_page_showed(admin, version) -> None:
     photo = answered_photo(70, FLY_AGARIC, 60, version)
     newer = version_row(2, "Staging")
     Inference.objects.create(
-        photo=photo, model_version=newer, scores=scores_for(INK_CAP, 60), duration_ms=1
+        photo=photo, model_version=newer, **inference_fields(newer, scores_for(INK_CAP, 60))
     )
     send(admin, one=f"confirm:{photo.pk}:{FLY_AGARIC}")
     assert state(photo) == (FLY_AGARIC, "corrected", "training", False)
