@@ -12,7 +12,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "champipy_site.settings")
 app = Celery("champipy")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()  # of the installed apps
-app.autodiscover_tasks(f"supervision.{name}" for name in ("evaluations", "trainings", "monitoring"))
+app.autodiscover_tasks(
+    f"supervision.{name}" for name in ("evaluations", "trainings", "retention", "monitoring")
+)
 
 # By default Celery opens a new database connection for each task, which takes a twentieth of the
 # time for scoring a photo. Here tasks keep their connection, as requests do: it is checked before

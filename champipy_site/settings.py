@@ -289,6 +289,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "predictions.tasks.sweep_incoming_photos",
         "schedule": 3600.0,
     },
+    "prune": {
+        "task": "supervision.retention.tasks.prune",
+        "schedule": 24 * 3600.0,
+    },
     "delete-expired-tokens": {
         "task": "accounts.tasks.delete_expired_tokens",
         "schedule": 24 * 3600.0,
@@ -309,6 +313,13 @@ CHAMPIPY_RETRAIN = env.bool("CHAMPIPY_RETRAIN", default=False)
 CHAMPIPY_UNANSWERED_MINUTES = env.int("CHAMPIPY_UNANSWERED_MINUTES", default=10)
 CHAMPIPY_ALERT_URLS = env.str("CHAMPIPY_ALERT_URLS", default="").split()
 CHAMPIPY_KEEP_SCORE = env.float("CHAMPIPY_KEEP_SCORE", default=70)
+CHAMPIPY_DISK_RESERVE_MB = env.int("CHAMPIPY_DISK_RESERVE_MB", default=500)
+# How long things are kept, in days (0: for ever), and the files of how many former versions.
+CHAMPIPY_KEEP_PREDICTIONS_DAYS = env.int("CHAMPIPY_KEEP_PREDICTIONS_DAYS", default=365)
+CHAMPIPY_KEEP_PHOTOS_DAYS = env.int("CHAMPIPY_KEEP_PHOTOS_DAYS", default=90)
+CHAMPIPY_KEEP_SOURCES_DAYS = env.int("CHAMPIPY_KEEP_SOURCES_DAYS", default=30)
+CHAMPIPY_KEEP_LOGINS_DAYS = env.int("CHAMPIPY_KEEP_LOGINS_DAYS", default=30)
+CHAMPIPY_KEEP_VERSIONS = env.int("CHAMPIPY_KEEP_VERSIONS", default=5)
 CHAMPIPY_WAITING_REQUESTS = env.int("CHAMPIPY_WAITING_REQUESTS", default=48)  # of 64 web threads
 CHAMPIPY_USER_WAITING_REQUESTS = env.int("CHAMPIPY_USER_WAITING_REQUESTS", default=12)
 CHAMPIPY_USER_FETCHES = env.int("CHAMPIPY_USER_FETCHES", default=8)  # of 32 fetch threads

@@ -192,3 +192,23 @@ def _change_stage(
     )
     version.stage = stage
     version.save(update_fields=["stage"])
+
+
+def version_files_delete(*, version: ModelVersion, is_unneeded: Callable[[], bool]) -> int:
+    """Delete a version's folder and return its bytes; its row stays, and it answers no more.
+
+    `is_unneeded` is called while no version can change its stage; when it returns False, nothing
+    is deleted. `register_model` with a copy of the folder brings the files back.
+    """
+    doomed = version.folder.with_name(f".{version.folder.name}.deleted")
+    with transaction.atomic():
+        _lock_versions()
+        shutil.rmtree(doomed, ignore_errors=True)  # left by a process that died below
+        if is_unneeded() and version.folder.is_dir():
+            version.folder.rename(doomed)
+    if not doomed.is_dir():
+        return 0
+    size = sum(path.stat().st_size for path in doomed.iterdir())
+    shutil.rmtree(doomed)
+    logger.info("The files of %s were deleted", version)
+    return size

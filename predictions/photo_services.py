@@ -2,12 +2,14 @@
 
 import hashlib
 import logging
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.core.files.storage import default_storage
+from django.db import connection, transaction
 from django.utils import timezone
 from PIL import Image
 
@@ -34,15 +36,61 @@ def photo_store(
 ) -> Photo:
     """Store a decoded photo under its SHA-256 and return it. A stored photo is returned unchanged.
 
-    The file is complete before its row exists, so a row always has its bytes.
+    The file is complete before its row exists or names it, so a row never names a missing file.
     """
     sha256 = hashlib.sha256(data).hexdigest()
     photo = Photo.objects.filter(sha256=sha256).first()
-    if photo is not None:
+    if photo is not None and photo.file:
         return photo
-    photo = Photo(
+    with transaction.atomic():
+        photo_lock(sha256)
+        photo = Photo.objects.filter(sha256=sha256).first()
+        if photo is not None and photo.file:  # another worker has just stored the same bytes
+            return photo
+        is_new = photo is None
+        photo = photo or _new_photo(data, sha256, image, origin, mushroom_observer_id)
+        photo.file = f"photos/{sha256[:2]}/{sha256}"
+        write_atomically(Path(photo.file.path), [data])
+        photo.save(update_fields=None if is_new else ["file"])
+    return photo
+
+
+def photo_lock(sha256: str) -> None:
+    """Keep others from storing or deleting this photo's bytes until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [photo_lock_key(sha256)])
+
+
+def photo_lock_key(sha256: str) -> int:
+    """Return the number by which PostgreSQL knows the lock of a photo's bytes."""
+    return int(sha256[:15], 16)
+
+
+def photo_file_delete(*, name: str) -> int:
+    """Delete a file in the folder of photos unless a row names it; return its bytes, or 0."""
+    path = Path(default_storage.path(name))
+    with transaction.atomic():
+        if re.fullmatch("[0-9a-f]{64}.*", path.name):
+            photo_lock(path.name[:64])
+        if Photo.objects.filter(file=name).exists():
+            return 0
+        try:
+            size = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return 0
+    return size
+
+
+def _new_photo(
+    data: bytes,
+    sha256: str,
+    image: Image.Image,
+    origin: str,
+    mushroom_observer_id: int | None,
+) -> Photo:
+    return Photo(
         sha256=sha256,
-        file=f"photos/{sha256[:2]}/{sha256}",
         bytes=len(data),
         width=image.info["full_size"][0],
         height=image.info["full_size"][1],
@@ -50,13 +98,6 @@ def photo_store(
         origin=origin,
         mushroom_observer_id=mushroom_observer_id or mushroom_observer_image_id(origin),
     )
-    write_atomically(Path(photo.file.path), [data])
-    try:
-        with transaction.atomic():
-            photo.save(force_insert=True)
-    except IntegrityError:  # another worker has just stored the same bytes
-        return Photo.objects.get(sha256=sha256)
-    return photo
 
 
 def photo_read(*, sha256: str) -> bytes | None:
@@ -65,7 +106,7 @@ def photo_read(*, sha256: str) -> bytes | None:
     None if there is no such photo, or if its file is missing or damaged.
     """
     photo = photo_with_bytes(sha256)
-    if photo is None:
+    if photo is None or not photo.file:
         return None
     try:
         with photo.file.open("rb") as file:
@@ -92,7 +133,7 @@ def photo_keep_for_training(*, photo: Photo, species_name: str, user: User | Non
     nothing new, and `user`, whose photo it is, may fill only a share of a training
     (CHAMPIPY_USER_SHARE) with photos that nobody reviewed. Call it in a transaction.
     """
-    if photo.split or photo.label_source or photo.excluded:
+    if photo.split or photo.label_source or photo.excluded or not photo.file:
         return False
     label = Species.objects.get(name=species_name)
     with connection.cursor() as cursor:  # one photo at a time, so that each sees the one before
@@ -179,13 +220,14 @@ def photo_import(
     )
     if resembles and not allow_resembling:
         return ImportResult(ImportOutcome.RESEMBLES_OTHER_SPLIT, resembles)
-    photo = photo_store(
-        data=data,
-        image=image,
-        origin=origin,
-        mushroom_observer_id=mushroom_observer_id,
-    )
     with transaction.atomic():
+        photo_lock(sha256)  # its bytes are not deleted between the next two steps
+        photo = photo_store(
+            data=data,
+            image=image,
+            origin=origin,
+            mushroom_observer_id=mushroom_observer_id,
+        )
         photo = Photo.objects.select_for_update().get(pk=photo.pk)
         if (outcome := _reason_to_leave(photo, split)) is not None:
             return ImportResult(outcome)

@@ -1,0 +1,206 @@
+"""What is kept longer than the CHAMPIPY_KEEP_… settings say, and needed by nothing.
+
+A photo is needed by a training, an evaluation, a review or an audit: it has a label, a split, a
+review or a doubt, or a run's dataset or an evaluation set lists it. Such photos never go. Of
+others the bytes go first; the row with its inferences stays for as long as a prediction names it.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
+
+from mlmodels.ml.card import CARD, read_card
+from mlmodels.models import ModelVersion, TrainingRun
+from mlmodels.selectors import version_before_production
+from mlmodels.services import PRETRAINED
+from predictions.models import Photo, PhotoSource, Prediction
+from supervision.models import EvaluationSet
+
+PORTION = 500
+"""Rows that one transaction deletes, or files that one query asks for."""
+MIN_ORPHAN_AGE_S = 3600
+"""A younger photo file without a row may be one that a worker is about to write the row of."""
+
+
+class Subject(StrEnum):
+    """What is deleted, as people read it."""
+
+    PREDICTIONS = "predictions"
+    PHOTO_FILES = "photos that nobody needs: their files"
+    PHOTOS = "photos that no prediction names: their rows"
+    ORPHANS = "photo files without a row"
+    SOURCES = "remembered URLs"
+    LOGINS = "login attempts"
+    SESSIONS = "expired sessions"
+    VERSIONS = "former versions: their files"
+
+
+def old_predictions(now: datetime) -> QuerySet[Prediction]:
+    """Return the answered predictions older than CHAMPIPY_KEEP_PREDICTIONS_DAYS."""
+    days = settings.CHAMPIPY_KEEP_PREDICTIONS_DAYS
+    if days <= 0:
+        return Prediction.objects.none()
+    old = Prediction.objects.filter(created_at__lt=now - timedelta(days=days))
+    return old.exclude(status=Prediction.Status.PENDING).order_by("created_at")
+
+
+def old_photo_files(now: datetime) -> QuerySet[Photo]:
+    """Return the unneeded photos that are stored, and that nobody has asked for lately.
+
+    Lately: within CHAMPIPY_KEEP_PHOTOS_DAYS. `listed_photos` must be left out as well.
+    """
+    days = settings.CHAMPIPY_KEEP_PHOTOS_DAYS
+    if days <= 0:
+        return Photo.objects.none()
+    since = now - timedelta(days=days)
+    asked = Prediction.objects.filter(inference__photo=OuterRef("pk"), created_at__gte=since)
+    pending = Prediction.objects.filter(status=Prediction.Status.PENDING).values("sha256")
+    old = _unneeded_photos().exclude(file="").filter(~Exists(asked), created_at__lt=since)
+    return old.exclude(sha256__in=pending)
+
+
+def forgotten_photos(now: datetime) -> QuerySet[Photo]:
+    """Return the unneeded photos without bytes that no prediction names any more.
+
+    Those count, too, of which `old_photo_files` and `old_predictions` are about to be deleted.
+    `listed_photos` must be left out as well.
+    """
+    if settings.CHAMPIPY_KEEP_PHOTOS_DAYS <= 0:
+        return Photo.objects.none()
+    names_it = Prediction.objects.filter(inference__photo=OuterRef("pk"))
+    old = old_predictions(now).order_by().filter(pk=OuterRef("pk"))
+    stays = names_it.filter(~Exists(old))
+    without_bytes = Q(file="") | Q(pk__in=old_photo_files(now).order_by().values("pk"))
+    return _unneeded_photos().filter(without_bytes, ~Exists(stays))
+
+
+def _unneeded_photos() -> QuerySet[Photo]:
+    photos = Photo.objects.filter(label=None, label_source="", split="", excluded=False)
+    return photos.filter(reviewed_at=None, doubt=None).order_by("pk")
+
+
+def listed_photos() -> set[str]:
+    """Return the SHA-256 of every photo in an evaluation set or in a run's dataset."""
+    listed: set[str] = set()
+    for manifest in EvaluationSet.objects.values_list("manifest", flat=True).iterator(10):
+        listed |= {sha256 for sha256, _ in manifest}
+    for dataset in TrainingRun.objects.values_list("dataset", flat=True).iterator(10):
+        for split in ("training", "validation"):
+            listed |= {sha256 for sha256, _ in (dataset or {}).get(split, ())}
+    return listed
+
+
+def orphan_files() -> Iterator[Path]:
+    """Yield the files in the folder of photos that no row names: their processes died."""
+    root = Path(settings.MEDIA_ROOT)
+    born_before = time.time() - MIN_ORPHAN_AGE_S
+    for folder in sorted((root / "photos").glob("*")):
+        with os.scandir(folder) as entries:
+            files = iter([Path(entry.path) for entry in entries if entry.is_file()])
+        while names := {str(path.relative_to(root)): path for path in islice(files, PORTION)}:
+            known = Photo.objects.filter(file__in=names).values_list("file", flat=True)
+            for name in sorted(names.keys() - set(known)):
+                with suppress(FileNotFoundError):
+                    if names[name].stat().st_mtime < born_before:
+                        yield names[name]
+
+
+def old_sources(now: datetime) -> QuerySet[PhotoSource]:
+    """Return what is remembered of URLs fetched over CHAMPIPY_KEEP_SOURCES_DAYS ago."""
+    days = settings.CHAMPIPY_KEEP_SOURCES_DAYS
+    if days <= 0:
+        return PhotoSource.objects.none()
+    return PhotoSource.objects.filter(fetched_at__lt=now - timedelta(days=days)).order_by(
+        "fetched_at"
+    )
+
+
+def old_logins(now: datetime) -> list[QuerySet]:
+    """Return axes' attempts and logs over CHAMPIPY_KEEP_LOGINS_DAYS old; and expired sessions."""
+    days = settings.CHAMPIPY_KEEP_LOGINS_DAYS
+    if days <= 0:
+        return []
+    since = now - timedelta(days=days)
+    models = (AccessAttempt, AccessLog, AccessFailureLog)
+    old = [model.objects.filter(attempt_time__lt=since).order_by("pk") for model in models]
+    return [*old, Session.objects.filter(expire_date__lt=now).order_by("expire_date")]
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much of one subject goes, or went."""
+
+    subject: str
+    count: int
+    bytes: int = 0
+    """Of files only: space in the database is used again, but seldom given back to the disk."""
+
+
+def prunable(now: datetime) -> list[Amount]:
+    """Return what `services.prune` would delete now, in its order."""
+    listed = listed_photos()
+    files = old_photo_files(now).values_list("sha256", "bytes").iterator()
+    sizes = [size for sha256, size in files if sha256 not in listed]
+    rows = forgotten_photos(now).values_list("sha256", flat=True).iterator()
+    orphans = [path.stat().st_size for path in orphan_files()]
+    *logins, sessions = [rows.count() for rows in old_logins(now)] or [0]
+    versions = [folder_bytes(version.folder) for version in old_versions()]
+    return [
+        Amount(Subject.PREDICTIONS, old_predictions(now).count()),
+        Amount(Subject.PHOTO_FILES, len(sizes), sum(sizes)),
+        Amount(Subject.PHOTOS, sum(sha256 not in listed for sha256 in rows)),
+        Amount(Subject.ORPHANS, len(orphans), sum(orphans)),
+        Amount(Subject.SOURCES, old_sources(now).count()),
+        Amount(Subject.LOGINS, sum(logins)),
+        Amount(Subject.SESSIONS, sessions),
+        Amount(Subject.VERSIONS, len(versions), sum(versions)),
+    ]
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of the files of a version's folder."""
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def old_versions() -> list[ModelVersion]:
+    """Return the archived versions whose files are stored and not needed.
+
+    Needed are those of the CHAMPIPY_KEEP_VERSIONS that were in production last, of the one that a
+    rollback restores, of the shipped one, and of all parents of runs and of versions that stay.
+    """
+    if settings.CHAMPIPY_KEEP_VERSIONS <= 0:
+        return []
+    promoted = Q(transitions__to_stage=ModelVersion.Stage.PRODUCTION)
+    former = (
+        ModelVersion.objects.filter(stage=ModelVersion.Stage.ARCHIVED)
+        .annotate(promotion=Max("transitions__pk", filter=promoted))
+        .filter(promotion__isnull=False)
+        .order_by(F("promotion").desc())
+        .defer("card", "metrics")
+    )
+    previous = version_before_production()
+    shipped = {name: asdict(file) for name, file in read_card(PRETRAINED / CARD).files.items()}
+    old = {
+        version.pk: version
+        for version in former[settings.CHAMPIPY_KEEP_VERSIONS :]
+        if version != previous and version.files != shipped
+    }
+    parents = dict(ModelVersion.objects.values_list("pk", "parent"))
+    of_runs = set(TrainingRun.objects.values_list("parent", flat=True))
+    for ancestor in [*(parents[pk] for pk in parents.keys() - old.keys()), *of_runs]:
+        needed = ancestor
+        while needed is not None:
+            old.pop(needed, None)
+            needed = parents[needed]
+    return [version for version in old.values() if version.folder.is_dir()]
