@@ -126,6 +126,7 @@ class Alert(models.Model):
         ACCURACY_CHECK_FAILED = "accuracy_check_failed", "the check of the accuracy failed"
         NEW_PHOTOS_CHECK_FAILED = "new_photos_check_failed", "the check of new photos failed"
         UNANSWERED = "predictions_unanswered", "predictions are not answered"
+        DISK_FULL_SOON = "disk_full_soon", "the disk is nearly full"
 
     class Status(models.TextChoices):
         OPEN = "open", "open"
@@ -137,7 +138,7 @@ class Alert(models.Model):
         ModelVersion, models.PROTECT, null=True, blank=True, help_text="None: not about one model."
     )
     status = models.CharField(max_length=20, choices=Status, default=Status.OPEN)
-    value = models.FloatField(help_text="As last measured: percent, photos, failures or requests.")
+    value = models.FloatField(help_text="As last measured: percent, photos, failures, minutes, MB.")
     threshold = models.FloatField(help_text="In the value's unit.")
     detail = models.TextField(blank=True, help_text="The error of a failed check or retraining.")
     run = models.ForeignKey(

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from common.wording import format_bytes
 from supervision.models import Alert
 
 Kind = Alert.Kind
@@ -23,6 +24,11 @@ def alert_summary(alert: Alert) -> str:
         return (
             f"A prediction has been unanswered for {value:.0f} minutes (limit: {threshold:.0f}), "
             "and no new photo has been scored since then."
+        )
+    if alert.kind == Kind.DISK_FULL_SOON:
+        return (
+            f"The disk of CHAMPIPY_HOME has {format_bytes(1e6 * value)} left, less than "
+            f"{format_bytes(1e6 * threshold)}."
         )
     times = "once" if value == 1 else f"{value:.0f} times in a row"
     return f"{alert.get_kind_display().capitalize()} {times}."
@@ -51,6 +57,13 @@ def alert_advice(alert: Alert) -> str:
             "Run ./champipy status to see which process is down, and ./champipy logs inference and "
             "./champipy logs fetch to see why. Check in the admin that a version is in production. "
             "Pending requests are answered when the workers are back."
+        )
+    if alert.kind == Kind.DISK_FULL_SOON:
+        return (
+            "Run ./champipy prune --dry-run to see what is kept longer than the settings "
+            "CHAMPIPY_KEEP_… say, and lower them if that is not enough. The folder cache/ in "
+            "CHAMPIPY_HOME may be emptied while no run is running. The admin's first page shows "
+            "what takes the space, and whose photos. Or give CHAMPIPY_HOME a larger disk."
         )
     return (
         "Fix the cause that the error names. Then check again: run ./champipy check, or press "

@@ -5,6 +5,7 @@ row records whether it has ended; a check that did not end is requested again.
 """
 
 import logging
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -26,7 +27,12 @@ from supervision.monitoring.alert_services import (
     alerts_resolve,
     alerts_resolve_of_other_versions,
 )
-from supervision.monitoring.selectors import new_photo_count, stage_since, unanswered_since
+from supervision.monitoring.selectors import (
+    disk_bytes_needed,
+    new_photo_count,
+    stage_since,
+    unanswered_since,
+)
 from supervision.trainings.services import run_request
 
 logger = logging.getLogger(__name__)
@@ -167,9 +173,10 @@ _CHECKS: dict[Check.Kind, Callable[[], str]] = {
 
 
 def service_watch() -> None:
-    """Look for what cannot wait a week: outdated alerts, unanswered predictions, lost checks."""
+    """Look for what cannot wait a week: outdated alerts, unanswered requests, the disk, checks."""
     alerts_resolve_of_other_versions(version=production_version())
     _watch_predictions()
+    _watch_disk()
     _repeat_checks()
 
 
@@ -185,6 +192,17 @@ def _watch_predictions() -> None:
         )
     else:
         alerts_resolve(kind=Alert.Kind.UNANSWERED)
+
+
+def _watch_disk() -> None:
+    disk = shutil.disk_usage(settings.CHAMPIPY_HOME)
+    needed = disk_bytes_needed(disk.total)
+    if disk.free < needed:
+        alert_raise(
+            kind=Alert.Kind.DISK_FULL_SOON, value=disk.free // 10**6, threshold=needed // 10**6
+        )
+    else:
+        alerts_resolve(kind=Alert.Kind.DISK_FULL_SOON)
 
 
 def _repeat_checks() -> None:
