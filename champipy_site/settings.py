@@ -313,7 +313,6 @@ CHAMPIPY_RETRAIN = env.bool("CHAMPIPY_RETRAIN", default=False)
 CHAMPIPY_UNANSWERED_MINUTES = env.int("CHAMPIPY_UNANSWERED_MINUTES", default=10)
 CHAMPIPY_ALERT_URLS = env.str("CHAMPIPY_ALERT_URLS", default="").split()
 CHAMPIPY_KEEP_SCORE = env.float("CHAMPIPY_KEEP_SCORE", default=70)
-CHAMPIPY_DISK_RESERVE_MB = env.int("CHAMPIPY_DISK_RESERVE_MB", default=500)
 # How long things are kept, in days (0: for ever), and the files of how many former versions.
 CHAMPIPY_KEEP_PREDICTIONS_DAYS = env.int("CHAMPIPY_KEEP_PREDICTIONS_DAYS", default=365)
 CHAMPIPY_KEEP_PHOTOS_DAYS = env.int("CHAMPIPY_KEEP_PHOTOS_DAYS", default=90)

@@ -285,9 +285,7 @@ def _infer(prediction: Prediction, data: bytes, version: ModelVersion) -> tuple[
                 duration_ms=round((time.perf_counter() - started) * 1000, 1),
             )
             if best > settings.CHAMPIPY_KEEP_SCORE:
-                photo_keep_for_training(
-                    photo=photo, species_name=species, user=prediction.user
-                )
+                photo_keep_for_training(photo=photo, species_name=species, user=prediction.user)
         _remember_source(prediction, photo)
     return inference, is_new
 

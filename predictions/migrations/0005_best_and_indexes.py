@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("predictions", "0003_help_texts"),
+        ("predictions", "0004_fair_shares"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-BEFORE = [("predictions", "0003_help_texts")]
+BEFORE = [("predictions", "0004_fair_shares")]
 AFTER = [("predictions", "0005_best_and_indexes")]
 
 
