@@ -242,6 +242,7 @@ CELERY_TASK_ROUTES = {
     "predictions.tasks.fetch_prediction": {"queue": "fetch"},
     "predictions.tasks.infer_prediction": {"queue": "inference"},
     "predictions.tasks.load_production_engine": {"queue": "inference"},
+    "predictions.tasks.make_picture": {"queue": "inference"},
     "supervision.trainings.tasks.work_next_run": {"queue": "training"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -293,6 +294,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "supervision.retention.tasks.prune",
         "schedule": 24 * 3600.0,
     },
+    "prune-pictures": {
+        "task": "predictions.tasks.prune_pictures",
+        "schedule": 3600.0,
+        "options": {"expire_seconds": 3600},
+    },
     "delete-expired-tokens": {
         "task": "accounts.tasks.delete_expired_tokens",
         "schedule": 24 * 3600.0,
@@ -306,6 +312,7 @@ CHAMPIPY_FETCH_ALLOW = frozenset(
 CHAMPIPY_URL_FRESH_MINUTES = env.int("CHAMPIPY_URL_FRESH_MINUTES", default=60)
 CHAMPIPY_VGG16_WEIGHTS = env.str("CHAMPIPY_VGG16_WEIGHTS", default="")
 CHAMPIPY_FEATURE_CACHE_MB = env.int("CHAMPIPY_FEATURE_CACHE_MB", default=6000)
+CHAMPIPY_PICTURE_CACHE_MB = env.int("CHAMPIPY_PICTURE_CACHE_MB", default=500)
 CHAMPIPY_TRAINING_MINUTES = env.int("CHAMPIPY_TRAINING_MINUTES", default=30)
 CHAMPIPY_TARGET_ACCURACY = env.float("CHAMPIPY_TARGET_ACCURACY", default=70)
 CHAMPIPY_NEW_PHOTOS = env.int("CHAMPIPY_NEW_PHOTOS", default=500)

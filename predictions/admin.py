@@ -6,6 +6,8 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
 
 from common.admin import ReadOnlyAdmin
 from common.paging import MAX_COUNTED, CappedPaginator
@@ -36,6 +38,10 @@ class PredictionAdmin(ReadOnlyAdmin):
         "The photo's SHA-256, or its first characters. "
         f"Of more than {MAX_COUNTED:,} predictions the newest {MAX_COUNTED:,} are listed."
     )
+    fields = (
+        *("user", "file", "status", "error_code", "error_detail", "picture", "scores"),
+        *("reused", "sha256", "nb_preds", "attempts", "created_at", "finished_at"),
+    )
     sortable_by = ()
     paginator = CappedPaginator
     show_full_result_count = False
@@ -59,3 +65,28 @@ class PredictionAdmin(ReadOnlyAdmin):
     def best(self, prediction: Prediction) -> str:
         inference = prediction.inference
         return f"{inference.best_species} {inference.best_score:.2f} %" if inference else ""
+
+    @admin.display(description="photo")
+    def picture(self, prediction: Prediction) -> str:
+        if prediction.inference is None:
+            return "No photo was scored."
+        photo_id = prediction.inference.photo_id
+        return format_html(
+            '<a href="{}"><img src="{}" alt="Photo {}"></a>',
+            reverse("admin:predictions_photo_change", args=[photo_id]),
+            reverse("admin:predictions_photo_thumbnail", args=[photo_id]),
+            photo_id,
+        )
+
+    @admin.display(description="scores")
+    def scores(self, prediction: Prediction) -> str:
+        """Return a table of all species with their scores, the highest first."""
+        if prediction.inference is None:
+            return ""
+        version = prediction.inference.model_version
+        rows = prediction.inference.best(len(version.labels))
+        return format_html(
+            "<p>By {}</p><table><tbody>{}</tbody></table>",
+            version,
+            format_html_join("", "<tr><th><i>{}</i></th><td>{} %</td></tr>", rows),
+        )

@@ -264,9 +264,7 @@ def _infer(prediction: Prediction, data: bytes, version: ModelVersion) -> tuple[
         data = data[: picture_length(data)]
     image = decode_photo(data)
     if photo is None:
-        photo = photo_store(
-            data=data, image=image, origin="" if prediction.is_upload else prediction.file
-        )
+        photo = photo_store(data=data, image=image, origin=prediction.file)
     with transaction.atomic():
         # A worker that scores the same photo at the same time waits here, and finds this inference.
         photo = Photo.objects.select_for_update().get(pk=photo.pk)

@@ -8,6 +8,7 @@ import logging
 
 from celery import shared_task
 
+from predictions.pictures import picture_make, pictures_prune
 from predictions.services import (
     incoming_sweep,
     prediction_fetch,
@@ -46,6 +47,18 @@ def resend_stalled_predictions() -> None:
     count = predictions_resend()
     if count:
         logger.warning("%s unanswered predictions were sent again", count)
+
+
+@shared_task(time_limit=15)
+def make_picture(sha256: str, kind: str) -> None:
+    """Make a small copy of a photo for the admin. Runs in worker inference."""
+    picture_make(sha256=sha256, kind=kind)
+
+
+@shared_task
+def prune_pictures() -> None:
+    """Delete the least recently shown pictures beyond the cache's bound. Beat sends this hourly."""
+    pictures_prune()
 
 
 @shared_task

@@ -1,9 +1,104 @@
+"""Admin page of evaluations: their figures, the confusion matrix, and the photos named wrongly."""
+
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
 
 from common.admin import ReadOnlyAdmin
+from predictions.models import Photo
 from supervision.models import Evaluation
+
+MAX_SHOWN = 60
+"""Wrong answers on a page, the surest first."""
 
 
 @admin.register(Evaluation)
 class EvaluationAdmin(ReadOnlyAdmin):
     list_display = ("model_version", "accuracy", "n", "evaluation_set", "evaluated_at")
+    fields = (
+        *("model_version", "accuracy", "n", "species", "confusion", "wrong_answers"),
+        *("ms_per_photo", "evaluation_set", "evaluated_at"),
+    )
+
+    class Media:
+        css = {"all": ["supervision/admin.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Evaluation]:
+        evaluations = super().get_queryset(request).select_related("model_version")
+        return evaluations.defer("model_version__card", "model_version__files")
+
+    @admin.display(description="by species")
+    def species(self, evaluation: Evaluation) -> str:
+        rows = (
+            (
+                row["species"],
+                row["n"],
+                "" if row["accuracy"] is None else f"{row['accuracy']:.1%}",
+            )
+            for row in evaluation.metrics["per_species"]
+        )
+        return format_html(
+            '<table class="numbers"><thead><tr><th>species</th><th>photos</th><th>right</th></tr>'
+            "</thead><tbody>{}</tbody></table>",
+            format_html_join(
+                "", '<tr><th class="species">{}</th><td>{}</td><td>{}</td></tr>', rows
+            ),
+        )
+
+    @admin.display(description="confusion matrix")
+    def confusion(self, evaluation: Evaluation) -> str:
+        from supervision.pictures.charts import confusion_matrix_svg
+
+        if "confusion" not in evaluation.metrics:
+            return ""
+        labels = evaluation.model_version.labels
+        picture = confusion_matrix_svg(evaluation.metrics["confusion"], labels)
+        return format_html('<div class="chart-box matrix">{}</div>', picture)
+
+    @admin.display(description="wrong answers")
+    def wrong_answers(self, evaluation: Evaluation) -> str:
+        """Return a table with the photo, its species, the answer and its score."""
+        labels = evaluation.model_version.labels
+        wrong = [
+            (score, sha256, labels[truth], labels[answer])
+            for sha256, (truth, answer, score) in evaluation.answers.items()
+            if truth != answer
+        ]
+        if not wrong:
+            return "None."
+        wrong.sort(reverse=True)
+        photos = dict(
+            Photo.objects.filter(sha256__in=[row[1] for row in wrong[:MAX_SHOWN]]).values_list(
+                "sha256", "pk"
+            )
+        )
+        rows = (
+            (_photo_link(photos.get(sha256)), truth, answer, f"{score:.1f} %")
+            for score, sha256, truth, answer in wrong[:MAX_SHOWN]
+        )
+        return format_html(
+            "<p>{} of {}, the surest first.</p>"
+            '<table class="numbers"><thead><tr><th>photo</th><th>shows</th><th>answer</th>'
+            "<th>score</th></tr></thead><tbody>{}</tbody></table>",
+            min(len(wrong), MAX_SHOWN),
+            len(wrong),
+            format_html_join(
+                "",
+                '<tr><td>{}</td><td class="species">{}</td><td class="species">{}</td>'
+                "<td>{}</td></tr>",
+                rows,
+            ),
+        )
+
+
+def _photo_link(pk: int | None) -> str:
+    if pk is None:
+        return "no longer stored"
+    return format_html(
+        '<a href="{}"><img src="{}" alt="Photo {}" loading="lazy"></a>',
+        reverse("admin:predictions_photo_change", args=[pk]),
+        reverse("admin:predictions_photo_thumbnail", args=[pk]),
+        pk,
+    )

@@ -3,7 +3,6 @@
 The list works without JavaScript; with it, there are keys, too (supervision/static/…/review.js).
 """
 
-import io
 from typing import Any, cast
 
 from django.contrib import admin, messages
@@ -23,16 +22,16 @@ from django.urls import URLPattern, path, reverse
 
 from accounts.models import User
 from common.admin import ReadOnlyAdmin
-from mlmodels.ml.preprocessing import decode_photo
 from predictions.models import Photo
+from predictions.pictures import picture_wait
 from supervision.datasets.selectors import species_names
 from supervision.review.admin.filters import DoubtFilter, ReviewFilter, SpeciesFilter
 from supervision.review.admin.form import parse_review_form
 from supervision.review.selectors import photos_for_review
 
 CARD = "supervision/photo_card.html"
-THUMBNAIL_SIDE = 320
-PICTURE_SIDE = 1280
+PICTURE_WAIT_S = 5.0
+"""How long a request waits for a worker to make a picture."""
 PER_PAGE = 24
 """Photos on a page: a form with all of them selected stays below Django's limit of fields."""
 
@@ -126,23 +125,26 @@ class PhotoAdmin(ReadOnlyAdmin):
         return super().change_view(request, object_id, form_url, context)
 
     def thumbnail(self, request: HttpRequest, photo_id: int) -> HttpResponse:
-        return self._jpeg(request, photo_id, THUMBNAIL_SIDE)
+        return self._jpeg(request, photo_id, "thumbnail")
 
     def picture(self, request: HttpRequest, photo_id: int) -> HttpResponse:
-        return self._jpeg(request, photo_id, PICTURE_SIDE)
+        return self._jpeg(request, photo_id, "picture")
 
-    def _jpeg(self, request: HttpRequest, photo_id: int, side: int) -> HttpResponse:
-        """Return a JPEG encoded from the pixels: a user's bytes never reach Bob's browser."""
+    def _jpeg(self, request: HttpRequest, photo_id: int, kind: str) -> HttpResponse:
+        """Return a JPEG that a worker made from the pixels: Bob's browser gets no user's bytes."""
         if not self.has_view_permission(request):
             raise Http404
-        try:
-            photo = Photo.objects.exclude(file="").get(pk=photo_id)
-            data = photo.file.read()
-        except (Photo.DoesNotExist, FileNotFoundError) as error:
-            raise Http404(f"Photo {photo_id} or its file does not exist.") from error
-        image = decode_photo(data)
-        image.thumbnail((side, side))
-        jpeg = io.BytesIO()
-        image.save(jpeg, "JPEG", quality=80)
+        photo = Photo.objects.exclude(file="").filter(pk=photo_id).first()
+        if photo is None or not photo.file.storage.exists(str(photo.file.name)):
+            raise Http404(f"Photo {photo_id} or its file does not exist.")
+        data = picture_wait(photo=photo, kind=kind, timeout_s=PICTURE_WAIT_S)
+        if data is None:
+            return HttpResponse(
+                "The picture is not ready: the worker inference does not answer. Reload the page "
+                "later, or see ./champipy status.",
+                status=503,
+                content_type="text/plain",
+                headers={"Retry-After": "10", "Cache-Control": "no-store"},
+            )
         headers = {"Cache-Control": "private, max-age=86400"}
-        return HttpResponse(jpeg.getvalue(), content_type="image/jpeg", headers=headers)
+        return HttpResponse(data, content_type="image/jpeg", headers=headers)

@@ -246,3 +246,23 @@ def test_history_can_be_neither_changed_nor_deleted(production, admin_page) -> N
     for path in (f"{base}/change/", f"{base}/delete/", "/admin/mlmodels/stagetransition/add/"):
         assert post(admin_page, LIST, path, reason="another").status_code == 403
     assert StageTransition.objects.get() == transition
+
+
+def test_the_page_of_an_evaluation_shows_photos_and_tables(
+    production, evaluation_photos, admin_page
+) -> None:
+    worse = another_version(temperature=0.5, shift=1)
+    for version in (production, worse):
+        evaluate(version)
+    path = "/admin/supervision/evaluation/{}/change/"
+    page = admin_page.get(path.format(Evaluation.objects.get(model_version=worse).pk))
+    html = page.content.decode()
+    assert "6 of 6, the surest first." in html
+    for sha256 in evaluation_photos:
+        photo = Photo.objects.get(sha256=sha256)
+        assert reverse("admin:predictions_photo_thumbnail", args=[photo.pk]) in html
+        assert sha256 not in html, "no raw answers"
+    assert "<title>Confusion matrix</title>" in html
+    assert '<tr><th class="species">' in html
+    page = admin_page.get(path.format(Evaluation.objects.get(model_version=production).pk))
+    assert "None." in page.content.decode()

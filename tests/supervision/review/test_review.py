@@ -4,12 +4,14 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.core.files.base import ContentFile
 from django.test import Client
 from django.utils import timezone
 
 from mlmodels.models import ModelVersion, Species
 from predictions.models import Inference, Photo, Prediction
 from predictions.photo_services import ImportOutcome, photo_import, photo_keep_for_training
+from predictions.services import prediction_create, prediction_infer
 from supervision.datasets.selectors import training_dataset
 from supervision.models import LabelDoubt
 from supervision.review.services import photo_exclude, photo_label
@@ -358,3 +360,34 @@ def test_a_decision_needs_a_csrf_token_and_a_post(admin, version) -> None:
     assert admin.post(REVIEW, {"one": f"exclude:{photo.pk}:"}).status_code == 403
     assert admin.get(REVIEW).status_code == 405
     assert state(photo) == (None, "", "", False)
+
+
+def test_an_upload_is_found_by_its_file_name_which_is_no_address(admin, production) -> None:
+    data = drawn_photo(95)
+    prediction = prediction_create(
+        user=None,
+        file=ContentFile(data, name="red cap 1520.jpg"),
+        nb_preds=1,
+        version=production,
+        send=lambda prediction: None,
+    )
+    prediction_infer(prediction_id=prediction.pk)
+    photo = Photo.objects.get(sha256=prediction.sha256)
+    assert (photo.origin, photo.mushroom_observer_id) == ("red cap 1520.jpg", None)
+    assert listed(admin, "q=red+cap") == [photo.pk]
+    assert listed(admin, "q=blue+cap") == []
+
+
+def test_the_page_of_a_prediction_shows_the_photo_and_a_table(admin, users, version) -> None:
+    photo = answered_photo(96, FLY_AGARIC, 61.25, version)
+    done = Prediction.objects.create(
+        user=users["alice"], file="a.jpg", is_upload=True, status="done",
+        inference=photo.inference_set.get(),
+    )  # fmt: skip
+    page = admin.get(f"/admin/predictions/prediction/{done.pk}/change/").content.decode()
+    assert f'src="{LIST}{photo.pk}/thumbnail"' in page
+    assert f"<tr><th><i>{FLY_AGARIC}</i></th><td>61.25 %</td></tr>" in page
+    assert page.count("<tr><th><i>") == len(SPECIES)
+    pending = Prediction.objects.create(file="b.jpg", is_upload=True)
+    page = admin.get(f"/admin/predictions/prediction/{pending.pk}/change/").content.decode()
+    assert "No photo was scored." in page
