@@ -19,7 +19,4 @@ COPY . .
 USER champipy
 VOLUME /var/lib/champipy
 EXPOSE 8000
-CMD ["python", "-m", "gunicorn", "champipy_site.wsgi", "--bind", "0.0.0.0:8000", \
-     "--worker-class", "gthread", "--workers", "1", "--threads", "64", "--timeout", "60", \
-     "--graceful-timeout", "35", "--keep-alive", "15", "--worker-tmp-dir", "/dev/shm", \
-     "--no-control-socket"]
+CMD ["python", "-m", "champipy_site.web", "--host", "0.0.0.0", "--port", "8000"]

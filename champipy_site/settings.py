@@ -47,6 +47,10 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 USE_HTTPS = env.bool("USE_HTTPS", default=False)  # behind a proxy that terminates TLS
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)  # how many proxies set X-Forwarded-For
+# Behind a proxy all connections come from its address, and only all together are limited.
+CHAMPIPY_CONNECTIONS_PER_ADDRESS = env.int(
+    "CHAMPIPY_CONNECTIONS_PER_ADDRESS", default=1000 if TRUSTED_PROXIES else 200
+)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = USE_HTTPS
 SECURE_HSTS_SECONDS = 3600 if USE_HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if USE_HTTPS else None
@@ -347,6 +351,7 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "tensorflow": {"level": "WARNING"},
+        "waitress.queue": {"level": "ERROR"},  # a line for each request that waits for a thread
         "axes": {"level": "ERROR"},  # the admin lists the attempts
     },
 }

