@@ -1,6 +1,5 @@
 """The admin's small copies of photos: made by the inference worker, kept within a bound."""
 
-import hashlib
 import io
 import os
 from pathlib import Path

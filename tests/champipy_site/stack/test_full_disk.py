@@ -107,6 +107,6 @@ def test_stack_survives_a_full_disk(small_disk, monkeypatch):
 def web_was_restarted(supervisor: psutil.Process, former: int) -> bool:
     """Return whether the supervisor runs another web process than the former one."""
     return any(
-        "gunicorn" in " ".join(each.cmdline()) and each.pid != former
+        "champipy_site.web" in " ".join(each.cmdline()) and each.pid != former
         for each in supervisor.children()
     )
