@@ -20,6 +20,7 @@ from mlmodels.models import ModelVersion
 from mlmodels.services import version_files_delete
 from predictions.models import Inference, Photo, PhotoSource
 from predictions.photo_services import photo_file_delete, photo_lock_key
+from predictions.pictures import pictures_delete
 from supervision.retention.selectors import (
     PORTION,
     Amount,
@@ -88,7 +89,9 @@ def photo_files_prune(*, now: datetime, report: Report = lambda _: None) -> Amou
         if not portion:
             return Amount(Subject.PHOTO_FILES, count, size)
         after = portion[-1].pk
-        size += sum([photo_file_delete(name=str(photo.file)) for photo in photos])
+        for photo in photos:
+            pictures_delete(sha256=photo.sha256)
+            size += photo_file_delete(name=str(photo.file))
         count += len(photos)
         report(len(photos))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -20,6 +21,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from common.files import write_atomically
 from mlmodels.models import ModelVersion, Species, TrainingRun
 from predictions import services as prediction_services
 from predictions.models import Inference, Photo, PhotoSource, Prediction
@@ -159,9 +161,13 @@ def test_bytes_go_first_and_the_answer_stays_until_its_prediction_goes(media) ->
     photo = stored(1, media)
     prediction = asked(photo, version, days=95)
     PhotoSource.objects.create(key="k", photo=photo, is_permanent=True, fetched_at=days_ago(1))
+    pictures = Path(settings.CHAMPIPY_HOME) / "cache" / "pictures"
+    thumbnail = pictures / "thumbnail" / photo.sha256[:2] / f"{photo.sha256}.jpg"
+    write_atomically(thumbnail, [b"small"])
     now = timezone.now()
     assert photo_files_prune(now=now) == Amount(Subject.PHOTO_FILES, 1, 7)
     assert photos_prune(now=now).count == 0
+    assert not thumbnail.exists()
     assert files(media) == set()
     photo.refresh_from_db()
     assert photo.file == ""
