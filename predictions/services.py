@@ -260,10 +260,11 @@ def _infer(prediction: Prediction, data: bytes, version: ModelVersion) -> tuple[
     """Return this version's inference of the prediction's photo, and whether it is new."""
     started = time.perf_counter()
     photo = photo_with_bytes(prediction.sha256)
-    if photo is None:
+    is_stored = photo is not None and bool(photo.file)  # retention may have deleted the bytes
+    if not is_stored:
         data = data[: picture_length(data)]
     image = decode_photo(data)
-    if photo is None:
+    if photo is None or not is_stored:
         photo = photo_store(data=data, image=image, origin=prediction.file)
     with transaction.atomic():
         # A worker that scores the same photo at the same time waits here, and finds this inference.
