@@ -2,17 +2,23 @@
 
 import logging
 
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
+from django.views import defaults
 from drf_standardized_errors.handler import ExceptionHandler as StandardizedHandler
 from psycopg2.errors import QueryCanceled
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from champipy_site.health import PublicView
+from common.errors import error_body
 
 logger = logging.getLogger(__name__)
+
+API_PREFIX = "/api/"
 
 
 class DatabaseUnavailable(APIException):
@@ -34,6 +40,21 @@ class QueryTimeout(APIException):
     )
 
 
+class RequestTooLarge(APIException):
+    """The JSON or the form fields of a request are larger than DATA_UPLOAD_MAX_MEMORY_SIZE."""
+
+    status_code = 413
+    default_code = "request_too_large"
+    default_detail = "The request is too large. JSON and form fields may have 1 MB, a photo 10 MB."
+
+
+def refusal_of(error: Exception) -> APIException:
+    """Return what the API answers to a request that Django refuses to read."""
+    if isinstance(error, RequestDataTooBig):
+        return RequestTooLarge()
+    return ParseError(f"The request is malformed: {error}")
+
+
 class ExceptionHandler(StandardizedHandler):
     """Answers 503 if the database is unavailable or too slow, and 500 for errors of ChampiPy."""
 
@@ -44,6 +65,8 @@ class ExceptionHandler(StandardizedHandler):
         if isinstance(exc, OperationalError | InterfaceError):
             logger.error("The database does not answer: %s", exc)
             return DatabaseUnavailable()
+        if isinstance(exc, SuspiciousOperation | MultiPartParserError):
+            return refusal_of(exc)
         return super().convert_known_exceptions(exc)
 
     def report_exception(self, exc: APIException, response: Response) -> None:
@@ -62,3 +85,24 @@ class UnknownPathView(PublicView):
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         raise Http404("There is no such path. /api/v1/docs lists all paths.")
+
+
+def api_error(status: int, code: str, detail: str) -> HttpResponse:
+    """Return an error of the API outside its views."""
+    body = error_body(status, code, detail)
+    return HttpResponse(body, status=status, content_type="application/json")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that Django refused before a view could."""
+    if not request.path_info.startswith(API_PREFIX):
+        return defaults.bad_request(request, exception)
+    error = refusal_of(exception)
+    return api_error(error.status_code, str(error.get_codes()), str(error.detail))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer after an error outside the API's views, such as in a middleware."""
+    if not request.path_info.startswith(API_PREFIX):
+        return defaults.server_error(request)
+    return api_error(500, "error", "Server Error (500)")

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from accounts.admin_login import admin_login
 from champipy_site.errors import UnknownPathView
@@ -15,17 +15,19 @@ api_v1 = [
     path("status", StatusView.as_view(), name="status"),
     path("dbconnex", DbConnexView.as_view(), name="dbconnex"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("", include("accounts.api.urls")),
     path("", include("predictions.api.urls")),
     path("", include("supervision.evaluations.api.urls")),
     path("", include("supervision.trainings.api.urls")),
     path("", include("supervision.monitoring.api.urls")),
 ]
+handler400 = "champipy_site.errors.bad_request"
+handler500 = "champipy_site.errors.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs"), name="home"),
     path("admin/login/", admin_login),  # instead of the one in admin.site.urls
     path("admin/", admin.site.urls),
     path("api/v1/", include(api_v1)),
-    re_path("^api(/.*)?$", UnknownPathView.as_view()),
+    re_path(r"^api(/[\s\S]*)?$", UnknownPathView.as_view()),
 ]

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import io
 import ipaddress
-import json
 import logging
 import os
 import resource
@@ -30,6 +29,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 from waitress.utilities import BadRequest, RequestEntityTooLarge
 
+from common.errors import error_body
 from common.uploads import MAX_BODY_BYTES
 
 logger = logging.getLogger(__name__)
@@ -65,13 +65,6 @@ CODES = {
     431: "request_headers_too_large",
     501: "not_implemented",
 }
-
-
-def error_body(status: int, detail: str) -> bytes:
-    """Return an error in the API's shape, for requests that never reach Django."""
-    kind = "client_error" if status < 500 else "server_error"
-    error = {"code": CODES.get(status, "error"), "detail": detail, "attr": None}
-    return json.dumps({"type": kind, "errors": [error]}).encode()
 
 
 class Discarded(io.BytesIO):
@@ -136,7 +129,7 @@ class JsonErrorTask(ErrorTask):
 
     def execute(self) -> None:
         error = self.request.error
-        body = error_body(error.code, error.body)
+        body = error_body(error.code, CODES.get(error.code, "error"), error.body)
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", "application/json"))
         self.set_close_on_finish()
@@ -194,7 +187,7 @@ class Channel(HTTPChannel):
     def give_up(self) -> None:
         """Close the connection; say so to a client that has sent a part of a request."""
         if self.is_receiving() and not self.is_sending():
-            body = error_body(408, "The request did not arrive in time. Send it again.")
+            body = error_body(408, CODES[408], "The request did not arrive in time. Send it again.")
             head = (
                 "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n"
                 f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -1,11 +1,16 @@
 """Serializer fields and schemas that several endpoints use."""
 
+import io
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from drf_spectacular.utils import OpenApiResponse, inline_serializer
-from rest_framework import serializers
+from rest_framework import pagination, parsers, serializers
+from rest_framework.exceptions import ParseError
+from rest_framework.request import Request
 
 
 class WholeNumberField(serializers.IntegerField):
@@ -41,3 +46,37 @@ def error_response(name: str, codes: Iterable[str]) -> OpenApiResponse:
         },
     )
     return OpenApiResponse(response, description=", ".join(f"`{code}`" for code in codes))
+
+
+class JSONParser(parsers.JSONParser):
+    """Reads JSON up to DATA_UPLOAD_MAX_MEMORY_SIZE; refuses what is nested too deeply."""
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        body = stream.read(limit + 1)
+        if len(body) > limit:
+            raise RequestDataTooBig
+        try:
+            return super().parse(io.BytesIO(body), media_type, parser_context)
+        except RecursionError as error:
+            raise ParseError("JSON parse error - it is nested too deeply") from error
+
+
+class Pages(pagination.PageNumberPagination):
+    """Pages by their number: digits only. Other texts are a 400, a page that is missing a 404."""
+
+    def get_page_number(self, request: Request, paginator: Any) -> str:
+        number = request.query_params.get(self.page_query_param, "1")
+        if not re.fullmatch(r"[0-9]{1,9}", number):
+            message = "A valid integer is required."
+            raise serializers.ValidationError({self.page_query_param: message}, code="invalid")
+        return str(number)
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        [page] = super().get_schema_operation_parameters(view)
+        return [{**page, "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999}}]

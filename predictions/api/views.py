@@ -9,18 +9,18 @@ from drf_spectacular.utils import (
 )
 from rest_framework import mixins, status, viewsets
 from rest_framework.exceptions import APIException
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.throttling import PredictionThrottle
 from accounts.models import User
-from common.api import error_response
+from common.api import JSONParser, error_response
 from common.paging import CappedPagination
 from common.prefer import PREFER, wait_preferred
 from common.uploads import MAX_BODY_BYTES
-from mlmodels.models import Species
 from mlmodels.selectors import production_version
+from predictions.api.schema import species_count
 from predictions.api.serializers import (
     PredictionJsonRequest,
     PredictionRequestSerializer,
@@ -61,6 +61,8 @@ def _error_responses() -> dict[int, Any]:
     codes: dict[int, list[str]] = {429: ["throttled"]}
     for code, failure in FAILURES.items():
         codes.setdefault(failure.status, []).append(code)
+    codes.setdefault(413, []).append("request_too_large")
+    codes.setdefault(503, []).append("database_unavailable")
     return {status: error_response(f"Photo{status}", names) for status, names in codes.items()}
 
 
@@ -100,9 +102,8 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
             raise PredictionFailed("image_too_large", FAILURES["image_too_large"].detail)
         version = production_version()
-        species_count = len(version.labels) if version else Species.objects.count()
         serializer = PredictionRequestSerializer(
-            data=_data(request), context={"species_count": species_count}
+            data=_data(request), context={"species_count": species_count(version)}
         )
         serializer.is_valid(raise_exception=True)
         user = cast(User, request.user)

@@ -64,6 +64,23 @@ def test_schema_has_the_errors_of_a_login(nobody: APIClient) -> None:
 
 
 @pytest.mark.django_db
+def test_schema_tells_errors_and_limits_of_a_prediction(nobody: APIClient, production) -> None:
+    headers = {"Accept": "application/vnd.oai.openapi+json"}
+    schema = nobody.get("/api/v1/schema", headers=headers).data
+    schemas = schema["components"]["schemas"]
+    for name in ("PredictionJsonRequestRequest", "PredictionUploadRequestRequest"):
+        number = schemas[name]["properties"]["nb_preds"]
+        assert (number["minimum"], number["maximum"]) == (1, len(production.labels))
+    responses = schema["paths"]["/api/v1/predictions"]["post"]["responses"]
+    [content] = responses["400"]["content"].values()
+    kinds = schemas[content["schema"]["$ref"].rsplit("/", 1)[1]]["discriminator"]["mapping"]
+    assert set(kinds) == {"validation_error", "client_error"}
+    assert {"401", "413", "415", "503"} <= set(responses)
+    [page] = schema["paths"]["/api/v1/predictions"]["get"]["parameters"]
+    assert page["schema"] == {"type": "integer", "minimum": 1, "maximum": 999_999_999}
+
+
+@pytest.mark.django_db
 def test_swagger_ui_loads_nothing_from_other_sites(nobody: APIClient) -> None:
     page = nobody.get("/api/v1/docs").content.decode()
     assert "swagger-ui" in page

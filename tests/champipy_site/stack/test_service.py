@@ -12,6 +12,7 @@ import psutil
 import pytest
 import requests
 
+from accounts.services import PUBLISHED_PASSWORDS
 from champipy_site.stack.state import read_state
 from mlmodels.services import PRETRAINED
 from tests.support.paths import PROJECT
@@ -91,7 +92,10 @@ def test_slow_hosts_do_not_delay_other_requests(
     running_stack: Stack, photo_server: PhotoServer
 ) -> None:
     client = Client(running_stack)
-    others = [Client(running_stack) for _ in range(16)]
+    # Four of each user: all are fetched at once, and all may wait (CHAMPIPY_USER_FETCHES).
+    others = [
+        Client(running_stack, *login) for login in PUBLISHED_PASSWORDS.items() for _ in range(4)
+    ]
     with ThreadPoolExecutor(16) as pool:
         slow = [
             pool.submit(other.post, photo_server.url(f"drip/drawn.jpg?{number}"))

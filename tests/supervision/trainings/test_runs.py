@@ -465,7 +465,13 @@ def test_an_interrupted_command_cancels_its_run_and_exits_with_130(
 ) -> None:
     command = [sys.executable, "manage.py", "train_model"]
     process = subprocess.Popen(
-        command, cwd=PROJECT, env=on_test_database, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=PROJECT,
+        env=on_test_database,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in the background has them ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     running = TrainingRun.objects.filter(status=TrainingRun.Status.RUNNING)
     assert eventually(running.exists)
