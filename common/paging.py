@@ -5,7 +5,8 @@ from typing import Any, cast
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
-from rest_framework.pagination import PageNumberPagination
+
+from common.api import Pages
 
 MAX_COUNTED = 10_000
 
@@ -28,7 +29,7 @@ class CappedPaginator(Paginator):
         return page
 
 
-class CappedPagination(PageNumberPagination):
+class CappedPagination(Pages):
     """Pages of an API's list, of which `count` is MAX_COUNTED if there are more rows."""
 
     django_paginator_class = CappedPaginator
