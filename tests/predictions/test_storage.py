@@ -4,13 +4,16 @@ import ctypes
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 
 import pytest
 import redis
+from celery import current_app
 from django.conf import settings as django_settings
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from common.valkey import valkey_client
 from predictions import services
 from predictions.incoming import incoming_path
 from predictions.models import Photo, Prediction
@@ -23,6 +26,20 @@ from tests.support.predictions import answered, unsent, upload
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("production")]
 
 NO_WAIT = {"Prefer": "respond-async"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_worker_interferes() -> Iterator[None]:
+    """Keep the workers of other tests away: these tests take each step themselves."""
+    control, queues = current_app.control, ("fetch", "inference")
+    for queue in queues:
+        control.cancel_consumer(queue, reply=True, timeout=2)
+    for path in incoming_files():
+        path.unlink(missing_ok=True)
+    yield
+    valkey_client().delete(*queues)
+    for queue in queues:
+        control.add_consumer(queue, destination=[f"{queue}@test"], reply=True, timeout=2)
 
 
 @pytest.fixture(autouse=True)
