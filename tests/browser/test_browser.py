@@ -150,3 +150,15 @@ def test_run_is_started_shows_progress_and_is_cancelled(
     assert query(stack, "ModelVersion.objects.count()") == 2, (
         "a cancelled run must not leave a version"
     )
+
+
+def test_the_apis_page_lists_the_calls_and_sends_one(browser: Chromium) -> None:
+    """It loads under the Content-Security-Policy; Chromium's complaints would fail the test."""
+    browser.open("/api/v1/docs")
+    browser.click("#operations-status-status_retrieve .opblock-summary-control")
+    browser.click("#operations-status-status_retrieve .try-out__btn")
+    browser.click("#operations-status-status_retrieve .execute")
+    browser.wait(
+        "document.querySelector('#operations-status-status_retrieve .live-responses-table')"
+        '?.innerText.includes(\'"status": "ok"\')'
+    )
