@@ -9,13 +9,8 @@ import logging
 from celery import shared_task
 
 from predictions.pictures import picture_make, pictures_prune
-from predictions.services import (
-    incoming_sweep,
-    prediction_fetch,
-    prediction_infer,
-    predictions_resend,
-    production_engine_load,
-)
+from predictions.recovery_services import incoming_sweep, predictions_resend
+from predictions.worker_services import prediction_fetch, prediction_infer, production_engine_load
 
 logger = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ from common.paging import CappedPagination
 from common.prefer import PREFER, wait_preferred
 from common.uploads import MAX_BODY_BYTES
 from mlmodels.selectors import production_version
+from predictions.answer_services import prediction_wait
 from predictions.api.schema import species_count
 from predictions.api.serializers import (
     PredictionJsonRequest,
@@ -32,7 +33,7 @@ from predictions.errors import FAILURES, NotAccepted
 from predictions.models import Prediction
 from predictions.quotas import seconds_until_tomorrow
 from predictions.selectors import predictions_visible_to
-from predictions.services import prediction_create, prediction_wait
+from predictions.services import prediction_create
 from predictions.storage_space import refuse_when_full
 
 _waiting = WaitingPlaces()

@@ -5,8 +5,8 @@ import threading
 import pytest
 from rest_framework.test import APIClient
 
+from predictions.answer_services import prediction_wait
 from predictions.models import Inference, Photo, Prediction
-from predictions.services import prediction_wait
 from tests.support.api import PREDICTIONS as PATH
 from tests.support.api import assert_nothing_left, client_of, error_of, post_photo, post_url
 from tests.support.photo_server import PhotoServer

@@ -8,13 +8,15 @@ from django.utils import timezone
 
 from accounts.models import User
 from mlmodels.models import ModelVersion
-from predictions import services
+from predictions import recovery_services
 from predictions.api.waiting import WaitingPlaces
 from predictions.dispatch import send_to_worker
 from predictions.fair_shares import waiting_fetches_send
 from predictions.models import Photo, Prediction
 from predictions.photo_services import photo_keep_for_training
-from predictions.services import prediction_create, prediction_fetch, predictions_resend
+from predictions.recovery_services import predictions_resend
+from predictions.services import prediction_create
+from predictions.worker_services import prediction_fetch
 from tests.support.api import PREDICTIONS, client_of, post_url
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
@@ -81,7 +83,7 @@ def test_beat_sends_waiting_urls_that_nobody_sent(
     settings.CHAMPIPY_USER_FETCHES = 1
     sent: list[int] = []
     first, second = (ask_as(users["alice"], f"{path}.jpg", sent) for path in "ab")
-    monkeypatch.setattr(services, "send_to_worker", lambda each: sent.append(each.pk))
+    monkeypatch.setattr(recovery_services, "send_to_worker", lambda each: sent.append(each.pk))
     predictions_resend()
     assert sent == [first.pk]
     Prediction.objects.filter(pk=first.pk).update(

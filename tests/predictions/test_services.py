@@ -8,16 +8,12 @@ from django.core.files.storage import default_storage
 
 from mlmodels.models import ModelVersion, Species
 from mlmodels.services import version_promote
-from predictions import services
+from predictions import recovery_services, worker_services
 from predictions.incoming import incoming_path
 from predictions.models import Inference, Photo, PhotoSource, Prediction
 from predictions.photo_services import photo_keep_for_training
-from predictions.services import (
-    incoming_sweep,
-    prediction_fetch,
-    prediction_infer,
-    predictions_resend,
-)
+from predictions.recovery_services import incoming_sweep, predictions_resend
+from predictions.worker_services import prediction_fetch, prediction_infer
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, ask, unsent, upload
@@ -194,7 +190,7 @@ def test_a_photo_of_an_evaluation_observation_is_not_trained_on(production) -> N
 
 def test_a_photo_that_keeps_killing_its_worker_fails(production) -> None:
     prediction = upload(drawn_photo(12))
-    Prediction.objects.update(attempts=services.MAX_ATTEMPTS)
+    Prediction.objects.update(attempts=worker_services.MAX_ATTEMPTS)
     assert answered(prediction).error_code == "prediction_failed"
     assert incoming_files() == []
 
@@ -202,7 +198,7 @@ def test_a_photo_that_keeps_killing_its_worker_fails(production) -> None:
 def test_an_unanswered_prediction_is_sent_again(production, monkeypatch) -> None:
     sent: list[int] = []
     record: Callable[[Prediction], None] = lambda prediction: sent.append(prediction.pk)  # noqa: E731
-    monkeypatch.setattr(services, "send_to_worker", record)
+    monkeypatch.setattr(recovery_services, "send_to_worker", record)
     prediction = upload(drawn_photo(13))
     assert predictions_resend() == 0, "it is not overdue yet"
     Prediction.objects.update(next_send_at=prediction.created_at)

@@ -17,7 +17,7 @@ from common.valkey import valkey_client
 from predictions import services
 from predictions.incoming import incoming_path
 from predictions.models import Photo, Prediction
-from predictions.services import prediction_fetch
+from predictions.worker_services import prediction_fetch
 from tests.support.api import PREDICTIONS, client_of, error_of, post_photo, post_url
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo

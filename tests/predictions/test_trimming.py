@@ -6,7 +6,7 @@ import pytest
 from django.core.files.storage import default_storage
 
 from predictions.models import Inference, Photo, Prediction
-from predictions.services import prediction_fetch, prediction_infer
+from predictions.worker_services import prediction_fetch, prediction_infer
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, ask, unsent, upload

@@ -9,7 +9,8 @@ from django.db import transaction
 from mlmodels.selectors import production_version
 from predictions.models import Prediction
 from predictions.selectors import answered_predictions
-from predictions.services import prediction_create, prediction_fetch, prediction_infer
+from predictions.services import prediction_create
+from predictions.worker_services import prediction_fetch, prediction_infer
 
 BAR_WIDTH = 40
 

@@ -14,8 +14,9 @@ from mlmodels.scoring import score_image
 from mlmodels.selectors import production_version
 from mlmodels.services import version_promote
 from predictions.models import Prediction
-from predictions.services import prediction_create, prediction_infer
+from predictions.services import prediction_create
 from predictions.tasks import load_production_engine
+from predictions.worker_services import prediction_infer
 from supervision.datasets.selectors import evaluation_set, evaluation_set_sha256
 from supervision.evaluations.comparison import PairedComparison, compare_answers
 from supervision.evaluations.on_demand import evaluation_run, evaluations_request

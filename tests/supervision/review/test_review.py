@@ -11,7 +11,8 @@ from django.utils import timezone
 from mlmodels.models import ModelVersion, Species
 from predictions.models import Inference, Photo, Prediction
 from predictions.photo_services import ImportOutcome, photo_import, photo_keep_for_training
-from predictions.services import prediction_create, prediction_infer
+from predictions.services import prediction_create
+from predictions.worker_services import prediction_infer
 from supervision.datasets.selectors import training_dataset
 from supervision.models import LabelDoubt
 from supervision.review.services import photo_exclude, photo_label
