@@ -17,7 +17,7 @@ INFERENCE_MEMORY_KB = 700_000
 """A child whose memory ever exceeded this is replaced, which stops scoring for seconds. At rest it
 has 180 MB; the largest photos, of 25 megapixels, take 400 MB more for a moment.
 """
-STOP_SECONDS = 35  # of champipy_site/web.py
+STOP_SECONDS = 35  # of champipy_site/web/server.py
 
 # Gossip, mingling and heartbeats inform workers about each other; nothing here uses that.
 WORKER = [

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from champipy_site import web
+from champipy_site.web import channels, server
 from common.uploads import MAX_BODY_BYTES
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
@@ -45,10 +45,10 @@ class Running:
 
     def __init__(self, **limits: int) -> None:
         self.application = Application()
-        listener = web.listen("127.0.0.1", 0)
+        listener = server.listen("127.0.0.1", 0)
         self.address = listener.getsockname()
         limits = {"per_address": 200, "limit": 1000, **limits}
-        self.server = web.Server(self.application, listener, **limits)
+        self.server = server.Server(self.application, listener, **limits)
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
 
@@ -132,9 +132,9 @@ def test_slow_connections_take_no_thread(run, half: bytes) -> None:
 
 @pytest.mark.parametrize("half", HALF_REQUESTS)
 def test_late_request_gets_408(run, monkeypatch, half: bytes) -> None:
-    monkeypatch.setattr(web, "HEADER_SECONDS", 0)
-    monkeypatch.setattr(web, "BODY_SECONDS", 0)
-    monkeypatch.setattr(web, "BODY_BYTES_A_SECOND", 10**9)
+    monkeypatch.setattr(channels, "HEADER_SECONDS", 0)
+    monkeypatch.setattr(channels, "BODY_SECONDS", 0)
+    monkeypatch.setattr(channels, "BODY_BYTES_A_SECOND", 10**9)
     assert_refused(run().connect(half), 408, "request_timeout")
 
 
@@ -166,12 +166,12 @@ def test_idle_connection_is_closed(run, monkeypatch) -> None:
         assert answer_of(connection)[0] == 200
         connection.sendall(GET + b"\r\n")
         assert answer_of(connection)[0] == 200
-        monkeypatch.setattr(web, "IDLE_SECONDS", 0)
+        monkeypatch.setattr(channels, "IDLE_SECONDS", 0)
         assert is_closed(connection)
 
 
 def test_client_that_takes_no_answer_is_closed(run, monkeypatch) -> None:
-    monkeypatch.setattr(web, "MAX_SECONDS", 0)
+    monkeypatch.setattr(channels, "MAX_SECONDS", 0)
     running = run()
     big = b"x" * 30_000_000
     running.server.application = lambda environ, start: (
@@ -222,7 +222,7 @@ def test_connection_beyond_the_limit_is_refused_while_threads_work_for_all(run) 
 
 
 def test_slowest_upload_is_closed_when_all_together_are_too_large(run, monkeypatch) -> None:
-    monkeypatch.setattr(web, "MAX_BUFFERED_BYTES", 150_000)
+    monkeypatch.setattr(server, "MAX_BUFFERED_BYTES", 150_000)
     running = run()
     head = b"POST / HTTP/1.1\r\nContent-Length: 100001\r\n\r\n"
     first = running.connect(head + bytes(100_000))
@@ -334,7 +334,7 @@ def test_stop_finishes_what_has_begun(run) -> None:
 
 
 def test_stop_waits_no_longer_than_its_limit(run, monkeypatch) -> None:
-    monkeypatch.setattr(web, "STOP_SECONDS", 0)
+    monkeypatch.setattr(server, "STOP_SECONDS", 0)
     running = run()
     with running.connect(GET.replace(b" / ", b" /wait ") + b"\r\n"):
         running.application.arrived.acquire()
@@ -347,9 +347,9 @@ def test_threads_are_started_when_they_are_needed(run) -> None:
     running = run()
     busy = [running.connect(GET.replace(b" / ", b" /wait ") + b"\r\n") for _ in range(70)]
     with closing(busy):
-        for _ in range(web.WEB_THREADS):
+        for _ in range(server.WEB_THREADS):
             running.application.arrived.acquire()
-        assert len(running.server.task_dispatcher.threads) == web.WEB_THREADS
+        assert len(running.server.task_dispatcher.threads) == server.WEB_THREADS
         running.application.may_go_on.set()
         assert {answer_of(connection)[0] for connection in busy} == {200}
 
@@ -364,4 +364,4 @@ def test_threads_are_started_when_they_are_needed(run) -> None:
     ],
 )
 def test_whom_an_address_belongs_to(address: str, block: str) -> None:
-    assert web.address_block(address) == block
+    assert channels.address_block(address) == block
