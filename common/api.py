@@ -8,9 +8,8 @@ from typing import IO, Any
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from drf_spectacular.utils import OpenApiResponse, inline_serializer
-from rest_framework import pagination, parsers, serializers
+from rest_framework import parsers, serializers
 from rest_framework.exceptions import ParseError
-from rest_framework.request import Request
 
 
 class WholeNumberField(serializers.IntegerField):
@@ -65,18 +64,3 @@ class JSONParser(parsers.JSONParser):
             return super().parse(io.BytesIO(body), media_type, parser_context)
         except RecursionError as error:
             raise ParseError("JSON parse error - it is nested too deeply") from error
-
-
-class Pages(pagination.PageNumberPagination):
-    """Pages by their number: digits only. Other texts are a 400, a page that is missing a 404."""
-
-    def get_page_number(self, request: Request, paginator: Any) -> str:
-        number = request.query_params.get(self.page_query_param, "1")
-        if not re.fullmatch(r"[0-9]{1,9}", number):
-            message = "A valid integer is required."
-            raise serializers.ValidationError({self.page_query_param: message}, code="invalid")
-        return str(number)
-
-    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        [page] = super().get_schema_operation_parameters(view)
-        return [{**page, "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999}}]

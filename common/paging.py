@@ -1,14 +1,30 @@
-"""Pages of long tables: counting stops at MAX_COUNTED rows, whatever the table holds."""
+"""Pages of lists. Counting stops at MAX_COUNTED rows in those of long tables."""
 
+import re
 from typing import Any, cast
 
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
-
-from common.api import Pages
+from rest_framework import pagination, serializers
+from rest_framework.request import Request
 
 MAX_COUNTED = 10_000
+
+
+class Pages(pagination.PageNumberPagination):
+    """Pages by their number: digits only. Other texts are a 400, a page that is missing a 404."""
+
+    def get_page_number(self, request: Request, paginator: Any) -> str:
+        number = request.query_params.get(self.page_query_param, "1")
+        if not re.fullmatch(r"[0-9]{1,9}", number):
+            message = "A valid integer is required."
+            raise serializers.ValidationError({self.page_query_param: message}, code="invalid")
+        return str(number)
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        [page] = super().get_schema_operation_parameters(view)
+        return [{**page, "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999}}]
 
 
 class CappedPaginator(Paginator):

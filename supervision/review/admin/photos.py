@@ -111,18 +111,13 @@ class PhotoAdmin(ReadOnlyAdmin):
         url = reverse("admin:predictions_photo_changelist")
         return redirect(f"{url}?{query}" if query else url)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+    def object_page(
+        self, request: HttpRequest, object_id: str, context: dict[str, Any]
     ) -> HttpResponse:
         """Show the photo's own page: the photo enlarged, with every version's answer."""
         photo = self.get_object(request, object_id)
-        context = {"photo": photo, "title": f"Photo {object_id}", "species": species_names()}
-        context |= extra_context or {}
-        return super().change_view(request, object_id, form_url, context)
+        own = {"photo": photo, "title": f"Photo {object_id}", "species": species_names()}
+        return super().object_page(request, object_id, own | context)
 
     def thumbnail(self, request: HttpRequest, photo_id: int) -> HttpResponse:
         return self._jpeg(request, photo_id, "thumbnail")

@@ -99,17 +99,13 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         return super().changelist_view(request, {"run_forms": RUN_FORMS} | (extra_context or {}))
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+    def object_page(
+        self, request: HttpRequest, object_id: str, context: dict[str, Any]
     ) -> HttpResponse:
         """Show a run's own page."""
         run = self._run(request, object_id)
         version = version_of(run)
-        context = {
+        own = {
             "title": f"Run {run.pk}: {run.get_kind_display()}",
             "run": run,
             "now": run_now(run),
@@ -120,7 +116,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             "dataset": photos_per_species(run.dataset) if run.dataset else None,
             "trials": trials_table(run) if run.trials else None,
         }
-        return self._page(request, "run", context)
+        return self._page(request, "run", own | context)
 
     def progress(self, request: HttpRequest, pk: int) -> JsonResponse:
         """Return the live part of a run's page; live.js requests it every two seconds."""
