@@ -8,8 +8,14 @@ from django.db.models import QuerySet
 from django.utils.functional import cached_property
 from rest_framework import pagination, serializers
 from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 MAX_COUNTED = 10_000
+PAGE_SIZE = 50
+MAX_PAGE_SIZE = 100
+CURSOR = "cursor"
+MAX_ID = 2**63 - 1
 
 
 class Pages(pagination.PageNumberPagination):
@@ -23,8 +29,9 @@ class Pages(pagination.PageNumberPagination):
         return str(number)
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        [page] = super().get_schema_operation_parameters(view)
-        return [{**page, "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999}}]
+        [page, *others] = super().get_schema_operation_parameters(view)
+        whole = {"type": "integer", "minimum": 1, "maximum": 999_999_999}
+        return [{**page, "schema": whole}, *others]
 
 
 class CappedPaginator(Paginator):
@@ -46,6 +53,89 @@ class CappedPaginator(Paginator):
 
 
 class CappedPagination(Pages):
-    """Pages of an API's list, of which `count` is MAX_COUNTED if there are more rows."""
+    """Pages of an API's list, of which `count` is MAX_COUNTED if there are more rows.
+
+    `?page=` goes as far as `count`. The last of these pages links to the rows beyond them with
+    `?cursor=`, the id of the last row that was seen: the rows must be ordered by descending id.
+    """
 
     django_paginator_class = CappedPaginator
+    page: Page
+    request: Request
+    page_size = PAGE_SIZE
+    page_size_query_param = "page_size"
+    max_page_size = MAX_PAGE_SIZE
+
+    def get_page_size(self, request: Request) -> int:
+        text = request.query_params.get(self.page_size_query_param, str(self.page_size))
+        if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_PAGE_SIZE:
+            message = f"Give a whole number from 1 to {MAX_PAGE_SIZE}."
+            raise serializers.ValidationError({self.page_size_query_param: message}, "invalid")
+        return int(text)
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        self._cursor = _cursor(request)
+        if self._cursor is None:
+            rows = cast(list[Any], super().paginate_queryset(queryset, request, view))
+            self._has_rows_beyond = False
+            if rows and not self.page.has_next() and self.page.paginator.count == MAX_COUNTED:
+                self._has_rows_beyond = queryset.filter(pk__lt=rows[-1].pk).exists()
+        else:
+            if self.page_query_param in request.query_params:
+                message = f"Send either {self.page_query_param} or {CURSOR}, not both."
+                raise serializers.ValidationError({CURSOR: message}, "invalid")
+            self.request, size = request, self.get_page_size(request)
+            self._count = CappedPaginator(queryset, size).count
+            rows = list(queryset.filter(pk__lt=self._cursor)[: size + 1])
+            self._has_rows_beyond = len(rows) > size
+            rows = rows[:size]
+        self._last_id = rows[-1].pk if rows else None
+        return rows
+
+    def get_next_link(self) -> str | None:
+        if self._cursor is None and self.page.has_next():
+            return cast(str, super().get_next_link())
+        if not self._has_rows_beyond:
+            return None
+        url = remove_query_param(self.request.build_absolute_uri(), self.page_query_param)
+        return str(replace_query_param(url, CURSOR, self._last_id))
+
+    def get_paginated_response(self, data: Any) -> Response:
+        if self._cursor is None:
+            return super().get_paginated_response(data)
+        links = {"next": self.get_next_link(), "previous": None}
+        return Response({"count": self._count, **links, "results": data})
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        [page] = [
+            parameter
+            for parameter in super().get_schema_operation_parameters(view)
+            if parameter["name"] == self.page_query_param
+        ]
+        size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE}
+        cursor = {"type": "string", "pattern": "^[0-9]{1,19}$"}
+        return [
+            page,
+            _parameter(self.page_size_query_param, "How many results a page has.", size),
+            _parameter(CURSOR, f"Goes on after {MAX_COUNTED:,} rows; taken from `next`.", cursor),
+        ]
+
+
+def _cursor(request: Request) -> int | None:
+    text = request.query_params.get(CURSOR)
+    if text is None:
+        return None
+    if not re.fullmatch("[0-9]{1,19}", text) or int(text) > MAX_ID:
+        message = "This is no cursor. Take the address in `next` as it is."
+        raise serializers.ValidationError({CURSOR: message}, "invalid")
+    return int(text)
+
+
+def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": schema,
+    }

@@ -21,6 +21,7 @@ from common.prefer import PREFER, wait_preferred
 from common.uploads import MAX_BODY_BYTES
 from mlmodels.selectors import production_version
 from predictions.answer_services import prediction_wait
+from predictions.api.filters import PredictionFilters, filtered
 from predictions.api.schema import species_count
 from predictions.api.serializers import (
     PredictionJsonRequest,
@@ -68,7 +69,10 @@ def _error_responses() -> dict[int, Any]:
 
 
 @extend_schema_view(
-    list=extend_schema(summary="List your predictions (administrators: everybody's), newest first"),
+    list=extend_schema(
+        summary="List your predictions (administrators: everybody's), newest first",
+        parameters=[PredictionFilters],
+    ),
     retrieve=extend_schema(summary="Return a prediction"),
 )
 class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
@@ -79,7 +83,8 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     pagination_class = CappedPagination
 
     def get_queryset(self) -> QuerySet[Prediction]:
-        return predictions_visible_to(cast(User, self.request.user))
+        visible = predictions_visible_to(cast(User, self.request.user))
+        return filtered(visible, self.request.query_params) if self.action == "list" else visible
 
     def get_throttles(self) -> list:
         return [PredictionThrottle()] if self.action == "create" else []

@@ -153,7 +153,12 @@ def test_newline_in_a_path_is_a_404(path: str, as_alice) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "message"),
     [
-        ("GET", f"{PREDICTIONS}?pge=2", "Unknown query parameters: 'pge'. Known here: page."),
+        (
+            "GET",
+            f"{PREDICTIONS}?pge=2",
+            "Unknown query parameters: 'pge'. Known here: created_after, cursor, min_score, page, "
+            "page_size, species, status.",
+        ),
         ("HEAD", f"{PREDICTIONS}?pge=2", ""),
         ("POST", f"{PREDICTIONS}?page=2", "Unknown query parameters: 'page'. Known here: none."),
         ("GET", f"{PREDICTIONS}/1?x", "Unknown query parameters: 'x'. Known here: none."),

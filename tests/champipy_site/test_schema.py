@@ -76,8 +76,10 @@ def test_schema_tells_errors_and_limits_of_a_prediction(nobody: APIClient, produ
     kinds = schemas[content["schema"]["$ref"].rsplit("/", 1)[1]]["discriminator"]["mapping"]
     assert set(kinds) == {"validation_error", "client_error"}
     assert {"401", "413", "415", "503"} <= set(responses)
-    [page] = schema["paths"]["/api/v1/predictions"]["get"]["parameters"]
-    assert page["schema"] == {"type": "integer", "minimum": 1, "maximum": 999_999_999}
+    parameters = schema["paths"]["/api/v1/predictions"]["get"]["parameters"]
+    query = {parameter["name"]: parameter["schema"] for parameter in parameters}
+    assert query["page"] == {"type": "integer", "minimum": 1, "maximum": 999_999_999}
+    assert query["page_size"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}
 
 
 @pytest.mark.django_db

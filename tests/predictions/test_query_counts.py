@@ -47,12 +47,16 @@ def test_a_long_list_is_counted_up_to_a_limit_and_paged_up_to_it(
     with django_assert_num_queries(3) as queries:
         first = bob.get("/api/v1/predictions").json()
     assert "LIMIT 120" in queries.captured_queries[1]["sql"]
-    last = bob.get("/api/v1/predictions?page=3").json()
+    with django_assert_num_queries(4):  # whether there are rows beyond
+        last = bob.get("/api/v1/predictions?page=3").json()
     assert set(first) == {"count", "next", "previous", "results"}
     assert first["count"] == last["count"] == 120
     assert [row["id"] for row in first["results"]] == newest[:50]
     assert [row["id"] for row in last["results"]] == newest[100:120]
     assert first["next"].endswith("/api/v1/predictions?page=2")
-    assert last["next"] is None
+    assert last["next"].endswith(f"/api/v1/predictions?cursor={newest[119]}")
+    beyond = bob.get(last["next"]).json()
+    assert [row["id"] for row in beyond["results"]] == newest[120:]
+    assert (beyond["count"], beyond["next"], beyond["previous"]) == (120, None, None)
     assert bob.get("/api/v1/predictions?page=4").status_code == 404
     assert alice.get("/api/v1/predictions").json()["count"] == 0

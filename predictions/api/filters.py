@@ -1,0 +1,56 @@
+"""The filters of `GET /predictions`."""
+
+import math
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework import serializers
+
+from mlmodels.models import Species
+from predictions.models import Prediction
+
+
+class PredictionFilters(serializers.Serializer):
+    """Query parameters; those that are absent filter nothing."""
+
+    status = serializers.ChoiceField(Prediction.Status.choices, required=False)
+    species = serializers.CharField(
+        required=False, max_length=100, help_text="The species with the highest score."
+    )
+    min_score = serializers.FloatField(
+        required=False, min_value=0, max_value=100, help_text="Of the highest score, in percent."
+    )
+    created_after = serializers.DateTimeField(
+        required=False, help_text="ISO 8601, for example `2026-11-22T15:00:00Z`."
+    )
+
+    def validate_species(self, name: str) -> str:
+        """Return the species' name as it is stored."""
+        species = Species.objects.filter(name__iexact=name).first()
+        if species is None:
+            raise serializers.ValidationError(f"No model knows a species named {name!r}.")
+        return species.name
+
+    def validate_min_score(self, score: float) -> float:
+        if math.isnan(score):  # no bound refuses it
+            self.fields["min_score"].fail("invalid")
+        return score
+
+
+def filtered(predictions: QuerySet[Prediction], query: Any) -> QuerySet[Prediction]:
+    """Return those predictions that the query parameters ask for.
+
+    Raises ValidationError if a parameter's value is malformed.
+    """
+    names = PredictionFilters().fields.keys()
+    filters = PredictionFilters(data={name: query[name] for name in names if name in query})
+    filters.is_valid(raise_exception=True)
+    conditions = {
+        "status": "status",
+        "species": "inference__best_species",
+        "min_score": "inference__best_score__gte",
+        "created_after": "created_at__gt",
+    }
+    return predictions.filter(
+        **{conditions[name]: value for name, value in filters.validated_data.items()}
+    )

@@ -1,0 +1,106 @@
+"""The filters and pages of `GET /predictions`."""
+
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+import pytest
+from rest_framework.test import APIClient
+
+from common import paging
+from mlmodels.models import ModelVersion
+from predictions.models import Prediction
+from tests.support.rows import answered_prediction, version_row
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def rows(users) -> list[Prediction]:
+    """Create alice's predictions: two species with different scores, one failed, one pending."""
+    version: ModelVersion = version_row()
+    hers = {"user": users["alice"]}
+    done = [answered_prediction(score, version, **hers) for score in (95.0, 20.0, 60.0)]
+    failed = Prediction.objects.create(
+        file="b.jpg", is_upload=True, status="failed", error_code="not_an_image", **hers
+    )
+    pending = Prediction.objects.create(file="c.jpg", is_upload=True, sha256="c" * 64, **hers)
+    Prediction.objects.filter(pk=done[0].pk).update(created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    return [*done, failed, pending]
+
+
+def listed(client: APIClient, **query: object) -> list[int]:
+    response = client.get(f"/api/v1/predictions?{urlencode(query)}")
+    assert response.status_code == 200, response.json()
+    return [row["id"] for row in response.json()["results"]]
+
+
+def test_filters_choose_predictions_and_combine(alice: APIClient, rows: list[Prediction]) -> None:
+    high, low, middle, failed, pending = [row.pk for row in rows]
+    second = rows[0].inference.model_version.labels[1]
+    assert listed(alice) == [pending, failed, middle, low, high]
+    assert listed(alice, status="done") == [middle, low, high]
+    assert listed(alice, status="failed") == [failed]
+    assert listed(alice, min_score=80) == [low, high]  # 20 % for one species, 80 % for another
+    assert listed(alice, species=second) == [middle, high]
+    assert listed(alice, species=second.upper(), min_score=90) == [high]
+    assert listed(alice, created_after="2026-01-01T00:00:00Z") == [pending, failed, middle, low]
+    assert listed(alice, created_after="2025-12-31T23:59:59+00:00", status="done") == [
+        *(middle, low, high),
+    ]
+    assert listed(alice, page_size=2) == [pending, failed]
+
+
+def test_filters_show_nobody_elses_predictions(alice: APIClient, bob: APIClient, rows, users):
+    others = Prediction.objects.create(
+        user=users["bob"], file="d.jpg", is_upload=True, status="failed", error_code="x"
+    )
+    assert others.pk not in listed(alice, status="failed")
+    assert others.pk in listed(bob, status="failed")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("status", "finished"),
+        ("status", ""),
+        ("species", "Russula emetica"),
+        ("species", "a\0b"),
+        ("min_score", "high"),
+        ("min_score", "nan"),
+        ("min_score", "101"),
+        ("created_after", "yesterday"),
+        ("created_after", "0001-01-01T00:00:00+14:00"),
+        ("page_size", "0"),
+        ("page_size", "101"),
+        ("page_size", "-1"),
+        ("page_size", "x"),
+        ("cursor", "x"),
+        ("cursor", "-1"),
+        ("cursor", str(2**63)),
+    ],
+)
+def test_a_malformed_filter_is_refused_and_named(alice: APIClient, name: str, value: str) -> None:
+    response = alice.get(f"/api/v1/predictions?{urlencode({name: value})}")
+    assert response.status_code == 400
+    assert [error["attr"] for error in response.json()["errors"]] == [name]
+
+
+def test_page_and_cursor_exclude_each_other(alice: APIClient) -> None:
+    response = alice.get("/api/v1/predictions?page=1&cursor=5")
+    assert response.status_code == 400
+    assert "not both" in response.json()["errors"][0]["detail"]
+
+
+def test_a_cursor_goes_on_beyond_the_counted_rows_and_keeps_the_filters(
+    alice: APIClient, rows: list[Prediction], monkeypatch
+) -> None:
+    monkeypatch.setattr(paging, "MAX_COUNTED", 2)
+    url: str | None = "/api/v1/predictions?status=done&page_size=1"
+    pages = []
+    while url:
+        page = alice.get(url).json()
+        assert page["count"] == 2
+        pages += [[row["id"] for row in page["results"]]]
+        url = page["next"]
+    assert pages == [[row.pk] for row in reversed(rows[:3])]
+    assert listed(alice, cursor=rows[0].pk) == []
