@@ -8,24 +8,6 @@ from mlmodels.ml.metrics import confusion_matrix, evaluate, wilson_interval
 SPECIES = ("Amanita muscaria", "Coprinus comatus", "Trametes versicolor")
 
 
-@pytest.mark.parametrize(
-    ("correct", "n", "low", "high"),
-    [
-        (8, 10, 0.490163, 0.943318),  # the values of R's prop.test(correct=FALSE)
-        (0, 10, 0.0, 0.277533),
-        (10, 10, 0.722467, 1.0),
-    ],
-)
-def test_wilson_interval_against_published_values(correct, n, low, high):
-    assert wilson_interval(correct, n) == pytest.approx((low, high), abs=1e-6)
-
-
-@pytest.mark.parametrize(("correct", "n"), [(1, 0), (-1, 5), (6, 5)])
-def test_wilson_interval_refuses_invalid_counts(correct, n):
-    with pytest.raises(ValueError, match="not a share"):
-        wilson_interval(correct, n)
-
-
 def test_confusion_matrix_has_the_true_labels_in_rows():
     matrix = confusion_matrix(np.array([0, 0, 1]), np.array([0, 2, 2]), 3)
     assert matrix.tolist() == [[1, 0, 1], [0, 0, 1], [0, 0, 0]]

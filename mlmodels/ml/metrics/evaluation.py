@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from mlmodels.ml.calibration import expected_calibration_error, negative_log_likelihood, softmax
-
-Z_95 = 1.959963984540054
-"""The normal distribution's 97.5 % quantile."""
-SIGNIFICANCE_LEVEL = 0.05
-"""A difference with a lower p-value counts as real."""
+from mlmodels.ml.metrics.shares import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -56,36 +51,6 @@ class EvaluationMetrics:
             "per_species": [asdict(species) for species in self.per_species],
             "confusion": [list(row) for row in self.confusion],
         }
-
-
-def wilson_interval(correct: int, n: int, z: float = Z_95) -> tuple[float, float]:
-    """Return Wilson's score interval (Wilson 1927) of the share `correct` / `n`, from 0 to 1.
-
-    `z` is the normal quantile, for a 95 % interval by default. Raises `ValueError` unless
-    0 <= correct <= n and n >= 1.
-    """
-    if not 0 <= correct <= n or n < 1:
-        raise ValueError(f"{correct} of {n} is not a share.")
-    share = correct / n
-    denominator = 1 + z**2 / n
-    centre = (share + z**2 / (2 * n)) / denominator
-    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / denominator
-    low = 0.0 if correct == 0 else centre - half
-    high = 1.0 if correct == n else centre + half
-    return low, high
-
-
-def mcnemar_p_value(only_first: int, only_second: int) -> float:
-    """Return the p-value of McNemar's exact test, two-sided, from 0 to 1.
-
-    The arguments are the numbers of photos that only the first, and only the second, of two
-    classifiers named correctly. The p-value is the probability that chance divides these photos at
-    least as unevenly, if both classifiers are equally good.
-    """
-    differing = only_first + only_second
-    fewer = min(only_first, only_second)
-    ways = sum(math.comb(differing, count) for count in range(fewer + 1))
-    return min(1.0, 2 * ways / 2**differing)
 
 
 def confusion_matrix(labels: np.ndarray, answers: np.ndarray, n_labels: int) -> np.ndarray:
