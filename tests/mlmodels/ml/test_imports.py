@@ -3,7 +3,16 @@ import sys
 
 import pytest
 
-SERVING = ["engine", "artifact", "calibration", "metrics", "preprocessing", "layers", "dataset"]
+SERVING = [
+    "engine",
+    "artifact",
+    "calibration",
+    "metrics",
+    "conformal",
+    "preprocessing",
+    "layers",
+    "dataset",
+]
 
 
 @pytest.mark.parametrize("module", SERVING)
