@@ -11,14 +11,21 @@ from predictions.selectors import answered_predictions
 from predictions.wakeup import MAX_WAKEUP_WAIT_S, announce_answer, wait_for_answer
 
 
+class PredictionDeleted(Exception):  # noqa: N818 - an answer, not a fault
+    """A prediction was deleted while somebody waited for it."""
+
+
 def prediction_finish(
     prediction: Prediction,
     *,
     inference: Inference | None = None,
     reused: bool = False,
     error: PredictionRefused | None = None,
-) -> None:
-    """Write the answer, unless another worker was faster; then wake the waiting request."""
+) -> bool:
+    """Write the answer and wake the waiting request; return whether this answer was written.
+
+    It is not if another worker was faster, or if the prediction was deleted meanwhile.
+    """
     answer = {
         "status": Prediction.Status.FAILED if error else Prediction.Status.DONE,
         "error_code": error.code if error else "",
@@ -33,19 +40,27 @@ def prediction_finish(
         setattr(prediction, field, value)
     if prediction.pk is None:
         prediction.save()
-        return
-    Prediction.objects.filter(pk=prediction.pk, status=Prediction.Status.PENDING).update(**answer)
+        return True
+    pending = Prediction.objects.filter(pk=prediction.pk, status=Prediction.Status.PENDING)
+    is_written = bool(pending.update(**answer))
     incoming_delete(prediction.pk)
     announce_answer(prediction.pk)
+    return is_written
 
 
 def prediction_wait(*, prediction: Prediction, timeout_s: float) -> Prediction:
-    """Wait for the answer for at most `timeout_s` seconds; return the prediction, reread."""
+    """Wait for the answer for at most `timeout_s` seconds; return the prediction, reread.
+
+    Raises PredictionDeleted if its user deletes it meanwhile.
+    """
     deadline = time.monotonic() + timeout_s
     while prediction.status == Prediction.Status.PENDING:
         left = deadline - time.monotonic()
         if left <= 0:
             break
         wait_for_answer(prediction.pk, min(left, MAX_WAKEUP_WAIT_S))
-        prediction = answered_predictions().get(pk=prediction.pk)
+        reread = answered_predictions().filter(pk=prediction.pk).first()
+        if reread is None:
+            raise PredictionDeleted
+        prediction = reread
     return prediction

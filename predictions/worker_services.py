@@ -15,6 +15,7 @@ from mlmodels.models import ModelVersion
 from mlmodels.scoring import load_engine, score_image
 from mlmodels.selectors import production_version
 from predictions.answer_services import prediction_finish
+from predictions.deletion_services import photo_delete_if_unneeded
 from predictions.dispatch import Send, schedule_resend, send_to_worker
 from predictions.errors import PredictionRefused
 from predictions.fair_shares import waiting_fetches_send
@@ -110,7 +111,9 @@ def prediction_infer(*, prediction_id: int, send: Send = send_to_worker) -> None
     except (PredictionRefused, PhotoError) as error:
         prediction_finish(prediction, error=PredictionRefused(error.code, error.detail))
         return
-    prediction_finish(prediction, inference=inference, reused=not is_new)
+    is_written = prediction_finish(prediction, inference=inference, reused=not is_new)
+    if not is_written and not Prediction.objects.filter(pk=prediction.pk).exists():
+        photo_delete_if_unneeded(photo=inference.photo)
 
 
 def production_engine_load() -> None:

@@ -1,7 +1,16 @@
+from django.urls import re_path
 from rest_framework.routers import SimpleRouter
 
+from predictions.api.photos import PredictionPhotoView
 from predictions.api.views import PredictionViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("predictions", PredictionViewSet, basename="prediction")
-urlpatterns = router.urls
+urlpatterns = [
+    *router.urls,
+    re_path(
+        r"^predictions/(?P<id>[0-9]{1,18})/photo\Z",
+        PredictionPhotoView.as_view(),
+        name="prediction-photo",
+    ),
+]

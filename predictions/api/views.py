@@ -8,7 +8,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 from rest_framework import mixins, status, viewsets
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, NotFound
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,7 +20,7 @@ from common.paging import CappedPagination
 from common.prefer import PREFER, wait_preferred
 from common.uploads import MAX_BODY_BYTES
 from mlmodels.selectors import production_version
-from predictions.answer_services import prediction_wait
+from predictions.answer_services import PredictionDeleted, prediction_wait
 from predictions.api.filters import PredictionFilters, filtered
 from predictions.api.schema import species_count
 from predictions.api.serializers import (
@@ -29,15 +29,14 @@ from predictions.api.serializers import (
     PredictionSerializer,
     PredictionUploadRequest,
 )
-from predictions.api.waiting import WaitingPlaces
+from predictions.api.waiting import waiting_places
+from predictions.deletion_services import prediction_delete
 from predictions.errors import FAILURES, NotAccepted
 from predictions.models import Prediction
 from predictions.quotas import seconds_until_tomorrow
 from predictions.selectors import predictions_visible_to
 from predictions.services import prediction_create
 from predictions.storage_space import refuse_when_full
-
-_waiting = WaitingPlaces()
 
 
 class PredictionFailed(APIException):
@@ -74,8 +73,17 @@ def _error_responses() -> dict[int, Any]:
         parameters=[PredictionFilters],
     ),
     retrieve=extend_schema(summary="Return a prediction"),
+    destroy=extend_schema(
+        summary="Delete a prediction, and its photo where nothing else needs it",
+        responses={204: OpenApiResponse(description="The prediction is deleted.")},
+    ),
 )
-class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class PredictionViewSet(
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet,
+):
     serializer_class = PredictionSerializer
     parser_classes = [JSONParser, MultiPartParser, FormParser]
     lookup_value_regex = "[0-9]{1,18}"
@@ -120,10 +128,16 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         wait_s = wait_preferred(request.headers.get("Prefer", ""))
         if wait_s and prediction.status == Prediction.Status.PENDING:
             # If too many requests wait already, answer at once: waiting threads can't serve others.
-            with _waiting.taken_by(user.pk) as may_wait:
+            with waiting_places.taken_by(user.pk) as may_wait:
                 if may_wait:
-                    prediction = prediction_wait(prediction=prediction, timeout_s=wait_s)
+                    try:
+                        prediction = prediction_wait(prediction=prediction, timeout_s=wait_s)
+                    except PredictionDeleted as deleted:
+                        raise NotFound(f"Prediction {prediction.pk} was deleted.") from deleted
         return self._answer(prediction)
+
+    def perform_destroy(self, instance: Prediction) -> None:
+        prediction_delete(prediction=instance)
 
     def _answer(self, prediction: Prediction) -> Response:
         if prediction.status == Prediction.Status.FAILED:

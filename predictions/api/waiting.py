@@ -32,3 +32,7 @@ class WaitingPlaces:
                 with self._lock:
                     self._taken[user_id] -= 1
                     self._taken += Counter()  # forget users without a waiting request
+
+
+waiting_places = WaitingPlaces()
+"""Those of this process."""

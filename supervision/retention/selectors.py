@@ -90,6 +90,18 @@ def _unneeded_photos() -> QuerySet[Photo]:
     return photos.filter(reviewed_at=None, doubt=None).order_by("pk")
 
 
+def is_photo_needed(photo: Photo) -> bool:
+    """Return whether a training, an evaluation, a review or an audit needs a photo."""
+    if not _unneeded_photos().filter(pk=photo.pk).exists():
+        return True
+    entry = [[photo.sha256]]  # JSON's "contains" looks for it within [SHA-256, species], too
+    in_a_run = Q(dataset__training__contains=entry) | Q(dataset__validation__contains=entry)
+    return (
+        EvaluationSet.objects.filter(manifest__contains=entry).exists()
+        or TrainingRun.objects.filter(in_a_run).exists()
+    )
+
+
 def listed_photos() -> set[str]:
     """Return the SHA-256 of every photo in an evaluation set or in a run's dataset."""
     listed: set[str] = set()

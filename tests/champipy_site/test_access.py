@@ -24,6 +24,8 @@ FOR_USERS = {
     ("GET", "/api/v1/user"): 200,
     ("GET", "/api/v1/predictions"): 200,
     ("GET", "/api/v1/predictions/999999"): 404,
+    ("GET", "/api/v1/predictions/999999/photo"): 404,
+    ("DELETE", "/api/v1/predictions/999999"): 404,
     ("POST", "/api/v1/predictions"): 400,
     ("DELETE", "/api/v1/token"): 204,
 }
@@ -113,6 +115,8 @@ def test_alice_sees_only_her_predictions_and_bob_sees_all(alice, bob, users) -> 
         hers.pk,
     ]
     assert alice.get(f"/api/v1/predictions/{other.pk}").status_code == 404
+    assert alice.delete(f"/api/v1/predictions/{other.pk}").status_code == 404
+    assert alice.get(f"/api/v1/predictions/{other.pk}/photo").status_code == 404
     assert bob.get(f"/api/v1/predictions/{other.pk}").status_code == 200
 
 

@@ -1,0 +1,68 @@
+"""The photo of a prediction, as a picture made anew from its pixels."""
+
+from typing import Any, cast
+
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import renderers
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.models import User
+from common.api import error_response
+from common.prefer import PREFER, wait_preferred
+from predictions.api.waiting import waiting_places
+from predictions.pictures import picture_wait
+from predictions.selectors import predictions_visible_to
+
+
+class PictureNotReady(APIException):
+    """The inference worker has not made the picture yet."""
+
+    status_code = 503
+    default_code = "picture_not_ready"
+    default_detail = "The picture is still being made. Ask again in a few seconds."
+    wait = 5  # becomes the header Retry-After
+
+
+class JpegRenderer(renderers.BaseRenderer):
+    """Lets clients ask for image/jpeg. Errors are JSON all the same."""
+
+    media_type = "image/jpeg"
+    format = "jpeg"
+
+
+class PredictionPhotoView(APIView):
+    renderer_classes = [JpegRenderer, renderers.JSONRenderer]
+
+    @extend_schema(
+        summary="Return the photo as JPEG, at most 1,280 pixels wide and high, without metadata",
+        parameters=[PREFER],
+        responses={
+            (200, "image/jpeg"): OpenApiResponse(OpenApiTypes.BINARY, description="The photo."),
+            503: error_response("Picture", ["picture_not_ready", "database_unavailable"]),
+        },
+    )
+    def get(self, request: Request, id: str) -> HttpResponse:
+        user = cast(User, request.user)
+        prediction = predictions_visible_to(user).filter(pk=id).first()
+        if prediction is None:
+            raise NotFound
+        photo = prediction.inference.photo if prediction.inference else None
+        if photo is None or not photo.file:
+            raise NotFound(f"No photo of prediction {id} is stored.")
+        wait_s = wait_preferred(request.headers.get("Prefer", ""))
+        with waiting_places.taken_by(user.pk) as may_wait:
+            data = picture_wait(photo=photo, kind="picture", timeout_s=wait_s if may_wait else 0)
+        if data is None:
+            raise PictureNotReady
+        return HttpResponse(data, content_type="image/jpeg")
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(response, Response):
+            request.accepted_renderer = renderers.JSONRenderer()
+            request.accepted_media_type = "application/json"
+        return super().finalize_response(request, response, *args, **kwargs)
