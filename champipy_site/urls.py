@@ -17,6 +17,7 @@ api_v1 = [
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("", include("accounts.api.urls")),
+    path("", include("mlmodels.api.urls")),
     path("", include("predictions.api.urls")),
     path("", include("supervision.evaluations.api.urls")),
     path("", include("supervision.trainings.api.urls")),

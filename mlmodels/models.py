@@ -1,10 +1,13 @@
-"""Species, model versions, their stage transitions, and the training runs that produce them."""
+"""Species and their names, model versions and their stages, and training runs."""
 
 from pathlib import Path
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+
+from mlmodels.names import InvalidName, parse_name
 
 
 class Species(models.Model):
@@ -18,6 +21,61 @@ class Species(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class SpeciesName(models.Model):
+    """A name under which people know a species; each name belongs to one species.
+
+    A species' own name, which labels and versions have, is found without a row. Its row says
+    whether that name is the accepted one: *Polyporus squamosus* is not.
+    """
+
+    class Kind(models.TextChoices):
+        ACCEPTED = "accepted", "accepted"
+        SYNONYM = "synonym", "synonym"
+        MISSPELLING = "misspelling", "misspelling"
+
+    species = models.ForeignKey(Species, models.CASCADE, related_name="names")
+    name = models.CharField(max_length=100, help_text="Genus and epithet, without author.")
+    key = models.CharField(
+        max_length=100, unique=True, editable=False, help_text="The name in lower case."
+    )
+    kind = models.CharField(max_length=20, choices=Kind)
+    mushroom_observer_id = models.BigIntegerField(
+        null=True, blank=True, unique=True, help_text="Of the name at Mushroom Observer, if known."
+    )
+
+    class Meta:
+        ordering = ["species", "kind", "name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["species"],
+                condition=Q(kind="accepted"),
+                name="one_accepted_name",
+                violation_error_message="The species has an accepted name already. "
+                "Make that one a synonym first.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Set name and key; raise ValidationError unless the name is that of one species only."""
+        try:
+            key = parse_name(self.name).species
+        except InvalidName as error:
+            raise ValidationError({"name": str(error)}) from error
+        if key is None:
+            raise ValidationError({"name": f"{self.name!r} does not name one species."})
+        others = SpeciesName.objects.filter(key=key).exclude(pk=self.pk)
+        species = (
+            Species.objects.filter(name__iexact=key).exclude(pk=self.species_id).first()
+            or Species.objects.filter(names__in=others).first()
+        )
+        if species is not None:
+            raise ValidationError({"name": f"{self.name!r} is already a name of {species}."})
+        self.name, self.key = key.capitalize(), key
 
 
 class TrainingRun(models.Model):

@@ -18,6 +18,7 @@ def test_schema_contains_the_specified_endpoints(nobody: APIClient) -> None:
     assert {(path, verb) for path, verbs in paths.items() for verb in verbs} >= {
         ("/api/v1/status", "get"),
         ("/api/v1/dbconnex", "get"),
+        ("/api/v1/species", "get"),
         ("/api/v1/user", "get"),
         ("/api/v1/token", "post"),
         ("/api/v1/token", "delete"),

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from mlmodels.ml.preprocessing import MAX_BYTES, NEAR_DUPLICATE_BITS, PhotoError
 from mlmodels.models import Species
+from mlmodels.species_selectors import species_called
 from predictions.models import Photo
 from predictions.photo_services import ImportOutcome, ImportResult, photo_import
 from supervision.datasets.selectors import current_evaluation_set, species_names
@@ -24,7 +25,8 @@ LINE_EVERY = 100
 
 class Command(BaseCommand):
     help = (
-        "Imports labelled photos from a folder with one subfolder per species (Amanita_muscaria). "
+        "Imports labelled photos from a folder with one subfolder per species, under any "
+        "of its names (Amanita_muscaria, Cerioporus_squamosus). "
         "Safe to repeat. If a file's name is a number, it is the id of a Mushroom Observer image. "
         "Exits with 1 if a folder is not named after a known species: the others are imported. "
         "The first import of evaluation photos freezes them as evaluation set 1."
@@ -129,13 +131,12 @@ class Command(BaseCommand):
 
     def _labelled_files(self, folder: Path) -> tuple[list[tuple[Path, Species]], list[Path]]:
         """Return the files with their species, and the folders that have no species' name."""
-        species = {each.name: each for each in Species.objects.all()}
         if not folder.is_dir():
             raise CommandError(f"{folder} is not a folder.")
         files: list[tuple[Path, Species]] = []
         unknown = []
         for subfolder in sorted(path for path in folder.iterdir() if path.is_dir()):
-            label = species.get(subfolder.name.replace("_", " "))
+            label = species_called(subfolder.name)
             if label is None:
                 self.stderr.write(f"{subfolder} is not a known species, skipped.")
                 unknown.append(subfolder)
@@ -143,7 +144,8 @@ class Command(BaseCommand):
             files += [(path, label) for path in sorted(subfolder.iterdir()) if path.is_file()]
         if not files:
             raise CommandError(
-                f"{folder} has no photos in folders named after a species: {', '.join(species)}."
+                f"{folder} has no photos in folders named after a species: "
+                f"{', '.join(species_names())}."
             )
         return files, unknown
 

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from mlmodels.models import Species
+from mlmodels.species_selectors import species_called
 from predictions.models import Photo
 from supervision.datasets.selectors import REVIEWED
 from supervision.review.selectors import (
@@ -59,7 +60,10 @@ class DoubtFilter(admin.SimpleListFilter):
 
 
 class SpeciesFilter(admin.SimpleListFilter):
-    """Filters by believed species, which photos without a label have, too."""
+    """Filters by believed species, which photos without a label have, too.
+
+    An address may have any of a species' names.
+    """
 
     title = "species"
     parameter_name = "species"
@@ -70,3 +74,8 @@ class SpeciesFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         species = self.value()
         return filter_believed(queryset, species) if species else queryset
+
+    def value(self) -> str | None:
+        given = super().value()
+        species = species_called(given) if given else None
+        return species.name if species else given

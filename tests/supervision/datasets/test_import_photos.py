@@ -48,6 +48,14 @@ def run_import(folder: Path, split: str = "training", *options: str) -> tuple[st
     return out.getvalue(), err.getvalue()
 
 
+def test_a_folder_may_have_any_name_of_a_species(folder: Path) -> None:
+    for number, name in enumerate(["Cerioporus_squamosus", "polyporus squamosus"]):
+        (folder / name).mkdir()
+        (folder / name / f"{number}.jpg").write_bytes(drawn_photo(150 + number))
+    run_import(folder)
+    assert Photo.objects.filter(label__name="Polyporus squamosus").count() == 2
+
+
 def test_photos_are_imported_and_broken_and_unknown_ones_reported(folder: Path) -> None:
     out, err = run_import(folder)
     assert out.startswith("4 imported, 1 already there, 1 broken. There are 4 training photos now.")

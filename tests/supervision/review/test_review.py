@@ -209,6 +209,9 @@ def test_filters_choose_and_order(admin, version, django_assert_max_num_queries)
     counted = admin.get(f"{LIST}?_facets=True").content.decode()
     assert "versions disagree (1)" in counted
     assert "low score: 70 % or less (2)" in counted
+    assert listed(admin, "species=coprinus_comatus+(O.F.+Müll.)+Pers.") == [
+        *(disputed.pk, lower.pk, low.pk)
+    ]
     assert listed(admin, "species=Coprinus+comatus&doubt=score&review=waiting") == [
         lower.pk,
         low.pk,
