@@ -6,7 +6,8 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework import serializers
 
-from mlmodels.models import Species
+from mlmodels.names import MAX_NAME_LENGTH
+from mlmodels.species_selectors import species_called
 from predictions.models import Prediction
 
 
@@ -15,7 +16,9 @@ class PredictionFilters(serializers.Serializer):
 
     status = serializers.ChoiceField(Prediction.Status.choices, required=False)
     species = serializers.CharField(
-        required=False, max_length=100, help_text="The species with the highest score."
+        required=False,
+        max_length=MAX_NAME_LENGTH,
+        help_text="Any name of the species with the highest score.",
     )
     min_score = serializers.FloatField(
         required=False, min_value=0, max_value=100, help_text="Of the highest score, in percent."
@@ -25,8 +28,8 @@ class PredictionFilters(serializers.Serializer):
     )
 
     def validate_species(self, name: str) -> str:
-        """Return the species' name as it is stored."""
-        species = Species.objects.filter(name__iexact=name).first()
+        """Return the species' name as it is stored, whichever of its names this is."""
+        species = species_called(name)
         if species is None:
             raise serializers.ValidationError(f"No model knows a species named {name!r}.")
         return species.name

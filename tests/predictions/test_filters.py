@@ -7,7 +7,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from common import paging
-from mlmodels.models import ModelVersion
+from mlmodels.models import ModelVersion, Species, SpeciesName
 from predictions.models import Prediction
 from tests.support.rows import answered_prediction, version_row
 
@@ -43,6 +43,10 @@ def test_filters_choose_predictions_and_combine(alice: APIClient, rows: list[Pre
     assert listed(alice, min_score=80) == [low, high]  # 20 % for one species, 80 % for another
     assert listed(alice, species=second) == [middle, high]
     assert listed(alice, species=second.upper(), min_score=90) == [high]
+    SpeciesName.objects.create(
+        species=Species.objects.get(name=second), name="Agaricus alius", key="agaricus alius"
+    )
+    assert listed(alice, species="agaricus_alius (L.) Fr.") == [middle, high]
     assert listed(alice, created_after="2026-01-01T00:00:00Z") == [pending, failed, middle, low]
     assert listed(alice, created_after="2025-12-31T23:59:59+00:00", status="done") == [
         *(middle, low, high),
