@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlmodels.ml.dataset import LabelledPhoto
+from mlmodels.ml.dataset import LabelledPhoto, OtherPhoto
 from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.ml.features import photo_pixels
 from mlmodels.ml.metrics import evaluate
@@ -20,6 +20,16 @@ class HeldOutPhotos:
     photos: tuple[LabelledPhoto, ...]
     is_near_training: tuple[bool, ...]
     """For each photo, whether it resembles a training photo or probably shows the same find."""
+
+
+@dataclass(frozen=True)
+class HeldOutOthers:
+    """Photos of other species that were never trained on. `sha256` is the hash of the set."""
+
+    sha256: str
+    photos: tuple[OtherPhoto, ...]
+    is_near_training: tuple[bool, ...]
+    """For each photo, whether training photos of other species include one of its genus or find."""
 
 
 def engine_logits(

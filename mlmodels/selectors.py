@@ -64,6 +64,7 @@ def training_runs() -> QuerySet[TrainingRun]:
 def photos_trained_on(version: ModelVersion) -> frozenset[str] | None:
     """Return the SHA-256 of every photo used to train or validate a version and its ancestors.
 
+    Photos of other species are among them.
     None if that is unknown because the version, or an ancestor, was registered from a folder.
     """
     photos: set[str] = set()
@@ -71,8 +72,8 @@ def photos_trained_on(version: ModelVersion) -> frozenset[str] | None:
     while ancestor is not None:
         if ancestor.run is None or ancestor.run.dataset is None:
             return None
-        for split in ("training", "validation"):
-            photos |= {sha256 for sha256, _ in ancestor.run.dataset[split]}
+        for part in ("training", "validation", "others"):
+            photos |= {sha256 for sha256, *_ in ancestor.run.dataset.get(part, ())}
         ancestor = ancestor.parent
     return frozenset(photos)
 

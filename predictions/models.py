@@ -10,6 +10,8 @@ from mlmodels.models import ModelVersion, Species
 
 SERVICE_FAILURES = ("no_active_model", "prediction_failed")
 """Error codes of predictions that failed because of the service, not because of the photo."""
+MAX_OTHER_NAME = 100
+"""Characters of the name of another species."""
 
 
 class Photo(models.Model):
@@ -45,6 +47,20 @@ class Photo(models.Model):
     origin = models.TextField(blank=True, help_text="The first URL or file name it came from.")
     mushroom_observer_id = models.BigIntegerField(null=True, blank=True, db_index=True)
     label = models.ForeignKey(Species, models.PROTECT, null=True, blank=True)
+    is_other = models.BooleanField(
+        "other species",
+        default=False,
+        db_default=False,
+        help_text="It shows none of the species that models know.",
+    )
+    other_name = models.CharField(
+        "name of the other species",
+        max_length=MAX_OTHER_NAME,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="As somebody gave it. The first word is the genus.",
+    )
     label_source = models.CharField(
         max_length=20, choices=LabelSource, default=LabelSource.NONE, blank=True
     )
@@ -72,11 +88,22 @@ class Photo(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["split", "-split_at"])]
+        indexes = [
+            models.Index(fields=["split", "-split_at"]),
+            models.Index(
+                fields=["split", "other_name"], condition=Q(is_other=True), name="other_photos"
+            ),
+        ]
         constraints = [
             models.CheckConstraint(
-                name="a_split_photo_has_label_and_time",
-                condition=Q(split="") | Q(label__isnull=False, split_at__isnull=False),
+                name="a_split_photo_has_a_label_and_time",
+                condition=Q(split="")
+                | Q(label__isnull=False, split_at__isnull=False)
+                | Q(is_other=True, split_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="an_other_photo_has_no_species",
+                condition=Q(is_other=False, other_name="") | Q(is_other=True, label__isnull=True),
             ),
             models.CheckConstraint(
                 name="an_excluded_photo_is_not_in_training",

@@ -1,10 +1,8 @@
-"""Writes on photos: store, keep for training, import."""
+"""Writes on photos: store, keep for training."""
 
 import hashlib
 import logging
 import re
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from django.conf import settings
@@ -16,7 +14,7 @@ from PIL import Image
 from accounts.models import User
 from common.files import write_atomically
 from mlmodels.ml.dataset import RECENT_PHOTOS
-from mlmodels.ml.preprocessing import decode_photo, perceptual_hash
+from mlmodels.ml.preprocessing import perceptual_hash
 from mlmodels.models import Species
 from predictions.models import Photo
 from predictions.photo_urls import mushroom_observer_image_id
@@ -168,80 +166,3 @@ def _has_full_share(user: User) -> bool:
         label_source=Photo.LabelSource.PREDICTED,
     )
     return unreviewed.count() >= settings.CHAMPIPY_USER_SHARE / 100 * RECENT_PHOTOS
-
-
-class ImportOutcome(StrEnum):
-    """The result of importing a photo."""
-
-    NEW = "imported"
-    KNOWN = "already there"
-    OTHER_SPLIT = "is in the other split"
-    RESEMBLES_OTHER_SPLIT = "resembles a photo of the other split"
-    EXCLUDED = "was excluded in review"
-
-
-@dataclass(frozen=True)
-class ImportResult:
-    """The outcome of an import, and the photos of the other split that the photo resembles."""
-
-    outcome: ImportOutcome
-    resembles: tuple[Photo, ...] = ()
-    """At most five, each with `distance`: in how many bits the perceptual hashes differ."""
-
-
-def photo_import(
-    *,
-    data: bytes,
-    label: Species,
-    split: str,
-    origin: str,
-    mushroom_observer_id: int | None,
-    allow_resembling: bool = False,
-) -> ImportResult:
-    """Import a labelled photo into a split, unless it was imported before; return the outcome.
-
-    A photo is never in both splits. A photo that resembles one of the other split, or shows the
-    same observation, is refused unless `allow_resembling`. A review is never overwritten, not even
-    one that is made meanwhile. Raises PhotoError if the photo can't be decoded.
-    """
-    sha256 = hashlib.sha256(data).hexdigest()
-    photo = Photo.objects.filter(sha256=sha256).first()
-    if photo is not None and (outcome := _reason_to_leave(photo, split)) is not None:
-        return ImportResult(outcome)
-    image = decode_photo(data)
-    other = Photo.Split.TRAINING if split == Photo.Split.EVALUATION else Photo.Split.EVALUATION
-    resembles = tuple(
-        photos_resembling(
-            perceptual_hash=signed_64(perceptual_hash(image)),
-            mushroom_observer_id=mushroom_observer_id,
-            label=label,
-            split=other,
-        )
-    )
-    if resembles and not allow_resembling:
-        return ImportResult(ImportOutcome.RESEMBLES_OTHER_SPLIT, resembles)
-    with transaction.atomic():
-        photo_lock(sha256)  # its bytes are not deleted between the next two steps
-        photo = photo_store(
-            data=data,
-            image=image,
-            origin=origin,
-            mushroom_observer_id=mushroom_observer_id,
-        )
-        photo = Photo.objects.select_for_update().get(pk=photo.pk)
-        if (outcome := _reason_to_leave(photo, split)) is not None:
-            return ImportResult(outcome)
-        photo.label, photo.label_source = label, Photo.LabelSource.IMPORTED
-        photo.split, photo.split_at = split, timezone.now()
-        photo.save(update_fields=["label", "label_source", "split", "split_at"])
-    return ImportResult(ImportOutcome.NEW, resembles)
-
-
-def _reason_to_leave(photo: Photo, split: str) -> ImportOutcome | None:
-    """Return why an import into `split` leaves a stored photo as it is, or None."""
-    if photo.excluded:
-        return ImportOutcome.EXCLUDED
-    if photo.split not in ("", split):
-        return ImportOutcome.OTHER_SPLIT
-    is_labelled = photo.label_source not in ("", Photo.LabelSource.PREDICTED)
-    return ImportOutcome.KNOWN if is_labelled else None

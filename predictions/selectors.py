@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from mlmodels.ml.preprocessing import NEAR_DUPLICATE_BITS
-from mlmodels.models import ModelVersion, Species
+from mlmodels.models import ModelVersion
+from predictions.labels import Label, OtherSpecies
 from predictions.models import Inference, Photo, PhotoSource, Prediction
 from predictions.photo_urls import canonical_photo_key
 
@@ -79,7 +80,7 @@ def remembered_sha256(url: str) -> str | None:
     return source and (source[0] or source[1])
 
 
-def evaluation_photos_like(photo: Photo, label: Species) -> list[Photo]:
+def evaluation_photos_like(photo: Photo, label: Label) -> list[Photo]:
     """Return the evaluation photos that `photo` resembles too closely to be trained on as `label`.
 
     See `photos_resembling`.
@@ -96,24 +97,52 @@ def photos_resembling(
     *,
     perceptual_hash: int,
     mushroom_observer_id: int | None,
-    label: Species,
+    label: Label,
     split: str,
 ) -> list[Photo]:
     """Return the photos of a split that look the same or show the same observation.
 
     Looks the same: the 64-bit perceptual hashes differ in at most NEAR_DUPLICATE_BITS bits.
-    Same observation: the same species, and Mushroom Observer ids within SAME_OBSERVATION_IDS.
-    At most five are returned, the most similar first, each with its label and `distance` in bits.
+    Same observation: the same species (of other species: the same name, or one that nobody knows),
+    and Mushroom Observer ids within SAME_OBSERVATION_IDS. At most five are returned, the most
+    similar first, each with its label and `distance` in bits.
     """
-    distance = RawSQL("bit_count((perceptual_hash # %s)::bit(64))", [perceptual_hash])
     resembles = Q(distance__lte=NEAR_DUPLICATE_BITS)
     if mushroom_observer_id is not None:
-        resembles |= Q(
-            label=label,
+        resembles |= _same_label(label) & Q(
             mushroom_observer_id__range=(
                 mushroom_observer_id - SAME_OBSERVATION_IDS,
                 mushroom_observer_id + SAME_OBSERVATION_IDS,
             ),
         )
-    photos = Photo.objects.filter(split=split).annotate(distance=distance).filter(resembles)
-    return list(photos.select_related("label").order_by("distance", "pk")[:5])
+    return _most_similar(Photo.objects.filter(split=split), perceptual_hash, resembles)
+
+
+def photos_contradicting(*, perceptual_hash: int, label: Label) -> list[Photo]:
+    """Return the photos of both splits that look the same, but of which the other is said.
+
+    That is, photos of other species if `label` is a species, else photos of a species. They are
+    returned as by `photos_resembling`.
+    """
+    photos = Photo.objects.filter(split__in=(Photo.Split.TRAINING, Photo.Split.EVALUATION))
+    contradicting = photos.filter(is_other=not isinstance(label, OtherSpecies))
+    is_near = Q(distance__lte=NEAR_DUPLICATE_BITS)
+    return _most_similar(contradicting, perceptual_hash, is_near)
+
+
+def _same_label(label: Label) -> Q:
+    if not isinstance(label, OtherSpecies):
+        return Q(label=label)
+    return Q(is_other=True, other_name__in=("", label.name)) if label.name else Q(is_other=True)
+
+
+def _most_similar(photos: QuerySet[Photo], perceptual_hash: int, which: Q) -> list[Photo]:
+    distance = RawSQL("bit_count((perceptual_hash # %s)::bit(64))", [perceptual_hash])
+    found = photos.annotate(distance=distance).filter(which)
+    return list(found.select_related("label").order_by("distance", "pk")[:5])
+
+
+def is_genus_in_split(genus: str, split: str) -> bool:
+    """Return whether photos of other species of this genus are in a split."""
+    of_genus = Q(other_name=genus) | Q(other_name__startswith=f"{genus} ")
+    return Photo.objects.filter(of_genus, is_other=True, split=split).exists()

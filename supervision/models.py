@@ -10,16 +10,25 @@ from predictions.models import Photo
 
 
 class EvaluationSet(models.Model):
-    """A frozen set of photos and labels that versions are measured on. The newest one counts.
+    """A frozen set of photos and labels that versions are measured on.
 
-    Later reviews and imports change nothing here: the next version of the set is made deliberately
+    Of each kind the newest counts: the accuracy is measured on photos of the species, and whether
+    a version knows what is none of its species on photos of others. Later reviews and imports
+    change nothing here: the next version of a set is made deliberately
     (`supervision.datasets.services.evaluation_set_freeze`).
     """
 
-    version = models.PositiveIntegerField(unique=True)
+    class Kind(models.TextChoices):
+        SPECIES = "species", "species"
+        OTHERS = "others", "other species"
+
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.SPECIES)
+    version = models.PositiveIntegerField(help_text="1, 2, … for each kind.")
     sha256 = models.CharField(max_length=64, help_text="Over the photos and their labels.")
     n = models.PositiveIntegerField("photos")
-    manifest = models.JSONField(help_text="[SHA-256, species] of each photo, by SHA-256.")
+    manifest = models.JSONField(
+        help_text="[SHA-256, species] of each photo, by SHA-256; an unknown other species is empty."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -31,10 +40,14 @@ class EvaluationSet(models.Model):
     reason = models.TextField()
 
     class Meta:
-        ordering = ["-version"]
+        ordering = ["-version", "-kind"]
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "version"], name="one_set_per_kind_and_version")
+        ]
 
     def __str__(self) -> str:
-        return f"evaluation set {self.version} ({self.n} photos)"
+        of_others = " of other species" if self.kind == self.Kind.OTHERS else ""
+        return f"evaluation set {self.version}{of_others} ({self.n} photos)"
 
 
 class LabelDoubt(models.Model):

@@ -34,11 +34,24 @@ class LabelledPhoto:
 
 
 @dataclass(frozen=True)
+class OtherPhoto:
+    """A photo of none of the species in `Dataset.labels`."""
+
+    sha256: str
+    group: str
+    """The genus; if nobody knows it, the photo's own find."""
+    read: Callable[[], bytes]
+    """Return the photo's bytes, as `LabelledPhoto.read` does."""
+    name: str = ""
+    """As somebody gave it; empty if nobody knows it."""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """The photos of one training.
 
     Raises `ValueError` unless there are two or more different labels, each of them with photos in
-    training and in validation, and no group or photo is in both.
+    training and in validation, and no group or photo is in both, nor a photo among the others.
     """
 
     labels: tuple[str, ...]
@@ -48,10 +61,12 @@ class Dataset:
     validation_is_new: bool = True
     """False if the network to continue from was trained on validation photos. Then they can neither
     choose the best epoch nor calibrate the scores."""
+    others: tuple[OtherPhoto, ...] = ()
+    """Photos of other species: they teach a version what is none of its labels."""
 
     @property
     def photos(self) -> tuple[LabelledPhoto, ...]:
-        """All photos: first those for training, then those for validation."""
+        """All labelled photos: first those for training, then those for validation."""
         return (*self.training, *self.validation)
 
     def __post_init__(self) -> None:
@@ -72,6 +87,8 @@ class Dataset:
             )
         if {p.sha256 for p in self.training} & {p.sha256 for p in self.validation}:
             raise ValueError("The same photo is in training and in validation.")
+        if {p.sha256 for p in self.photos} & {p.sha256 for p in self.others}:
+            raise ValueError("The same photo has a label and is among the others.")
 
 
 def group_photos(

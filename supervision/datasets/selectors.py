@@ -11,16 +11,16 @@ from typing import Any
 from django.db.models import Case, Count, F, Q, QuerySet, Value, When, Window
 from django.db.models.functions import RowNumber
 
-from mlmodels.evaluation import HeldOutPhotos
-from mlmodels.ml.dataset import Dataset, LabelledPhoto, group_photos, split_by_group
-from mlmodels.ml.preprocessing import NEAR_DUPLICATE_BITS
+from mlmodels.evaluation import HeldOutOthers, HeldOutPhotos
+from mlmodels.ml.dataset import Dataset, LabelledPhoto, split_by_group
 from mlmodels.models import Species
+from predictions.labels import REVIEWED
 from predictions.models import Photo
-from predictions.selectors import SAME_OBSERVATION_IDS
+from supervision.datasets.finds import photo_groups
+from supervision.datasets.others import as_others, other_groups, other_photos, training_others
 from supervision.models import EvaluationSet
 
 VALIDATION_SHARE = 0.2
-REVIEWED = (Photo.LabelSource.CONFIRMED, Photo.LabelSource.CORRECTED)
 MIN_PHOTOS = 10
 """Photos of each species that a training needs: fewer cannot be split for validation."""
 
@@ -41,7 +41,8 @@ def training_dataset(
     Photos of one find (a group) are either all in training or all in validation.
     `is_seen(sha256)` returns whether the parent version was trained on a photo. Validation uses
     only finds without such photos if every species has MIN_PHOTOS of them; otherwise it uses any
-    finds, and `Dataset.validation_is_new` is False.
+    finds, and `Dataset.validation_is_new` is False. Photos of other species come besides
+    (`training_others`).
     Raises TooFewPhotos if a species has fewer than MIN_PHOTOS training photos in all.
     """
     labels = species_names()
@@ -79,12 +80,13 @@ def training_dataset(
         training=tuple(photo for i, photo in enumerate(photos) if i not in validation),
         validation=tuple(photo for i, photo in enumerate(photos) if i in validation),
         validation_is_new=has_enough_unseen,
+        others=training_others(),
     )
 
 
 def _photos(split: str) -> QuerySet:
-    """Return the photos of a split, each with the name of its label as `species`."""
-    return Photo.objects.filter(split=split).annotate(species=F("label__name"))
+    """Return the photos of species in a split, each with the name of its label as `species`."""
+    return Photo.objects.filter(split=split, is_other=False).annotate(species=F("label__name"))
 
 
 def species_names() -> tuple[str, ...]:
@@ -104,17 +106,6 @@ def check_enough_photos() -> None:
         )
 
 
-def photo_groups(photos: Sequence[Photo]) -> list[str]:
-    """Return each photo's group; the photos of a group probably show the same find."""
-    return group_photos(
-        [photo.label_id or 0 for photo in photos],
-        [photo.mushroom_observer_id for photo in photos],
-        [photo.perceptual_hash % (1 << 64) for photo in photos],
-        id_distance=SAME_OBSERVATION_IDS,
-        hash_distance=NEAR_DUPLICATE_BITS,
-    )
-
-
 def labelled_photo(photo: Photo, label: int, group: str) -> LabelledPhoto:
     """Return a stored photo as trainings and engines take it; its file is read only when needed."""
     return LabelledPhoto(
@@ -126,12 +117,18 @@ def labelled_photo(photo: Photo, label: int, group: str) -> LabelledPhoto:
 
 
 def dataset_manifest(dataset: Dataset) -> dict:
-    """Return the SHA-256 and label of the photos in each split: enough to rebuild the dataset."""
-    return {
+    """Return the SHA-256 and label of the photos in each split: enough to rebuild the dataset.
+
+    Photos of other species are listed as "other", with the name that somebody gave them.
+    """
+    manifest: dict[str, Any] = {
         "labels": list(dataset.labels),
         "training": [[photo.sha256, photo.label] for photo in dataset.training],
         "validation": [[photo.sha256, photo.label] for photo in dataset.validation],
     }
+    if dataset.others:  # without any, it keeps the hash of the time before there were others
+        manifest["others"] = [[photo.sha256, "other", photo.name] for photo in dataset.others]
+    return manifest
 
 
 def manifest_sha256(manifest: Mapping[str, Any]) -> str:
@@ -139,9 +136,11 @@ def manifest_sha256(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def current_evaluation_set() -> EvaluationSet | None:
-    """Return the newest version of the evaluation set, or None if none was frozen yet."""
-    return EvaluationSet.objects.order_by("-version").first()
+def current_evaluation_set(
+    kind: str = EvaluationSet.Kind.SPECIES,
+) -> EvaluationSet | None:
+    """Return the newest version of a kind of evaluation set, or None if none was frozen yet."""
+    return EvaluationSet.objects.filter(kind=kind).order_by("-version").first()
 
 
 def evaluation_set(labels: Sequence[str]) -> HeldOutPhotos | None:
@@ -153,18 +152,9 @@ def evaluation_set(labels: Sequence[str]) -> HeldOutPhotos | None:
     Raises LookupError if a photo of the set is no longer stored.
     """
     frozen_photos = _frozen_photos(labels)
-    stored = {
-        photo.sha256: photo
-        for photo in Photo.objects.filter(sha256__in=[sha256 for sha256, _ in frozen_photos])
-    }
-    if missing := [sha256 for sha256, _ in frozen_photos if sha256 not in stored]:
-        raise LookupError(
-            f"{len(missing)} photos of the evaluation set are no longer stored, for example "
-            f"{missing[0][:12]}. Restore them from a backup, or freeze a new version without them."
-        )
     if not frozen_photos:
         return None
-    photos = [stored[sha256] for sha256, _ in frozen_photos]
+    photos = stored_photos([sha256 for sha256, _ in frozen_photos])
     training = list(_photos(Photo.Split.TRAINING).order_by("sha256"))
     groups = photo_groups([*photos, *training])
     training_groups = set(groups[len(photos) :])
@@ -176,6 +166,42 @@ def evaluation_set(labels: Sequence[str]) -> HeldOutPhotos | None:
         ),
         is_near_training=tuple(group in training_groups for group in groups[: len(photos)]),
     )
+
+
+def evaluation_others() -> HeldOutOthers | None:
+    """Return the photos of the current evaluation set of other species; None if there is none.
+
+    A photo's name is the one that was frozen, whatever review has changed since.
+    Raises LookupError if a photo of the set is no longer stored.
+    """
+    frozen = current_evaluation_set(EvaluationSet.Kind.OTHERS)
+    if frozen is None:
+        return None
+    photos = stored_photos([sha256 for sha256, _ in frozen.manifest])
+    training = list(other_photos(Photo.Split.TRAINING).order_by("sha256"))
+    names = [name for _, name in frozen.manifest] + [photo.other_name for photo in training]
+    groups = other_groups([*photos, *training], names)
+    others = as_others(photos, names[: len(photos)])
+    training_groups = set(groups[len(photos) :])
+    return HeldOutOthers(
+        sha256=frozen.sha256,
+        photos=others,
+        is_near_training=tuple(group in training_groups for group in groups[: len(photos)]),
+    )
+
+
+def stored_photos(frozen: Sequence[str]) -> list[Photo]:
+    """Return the photos with these SHA-256, in this order.
+
+    Raises LookupError if one is no longer stored.
+    """
+    stored = {photo.sha256: photo for photo in Photo.objects.filter(sha256__in=frozen)}
+    if missing := [sha256 for sha256 in frozen if sha256 not in stored]:
+        raise LookupError(
+            f"{len(missing)} photos of the evaluation set are no longer stored, for example "
+            f"{missing[0][:12]}. Restore them from a backup, or freeze a new version without them."
+        )
+    return [stored[sha256] for sha256 in frozen]
 
 
 def evaluation_set_sha256(labels: Sequence[str]) -> tuple[str, int] | None:

@@ -22,8 +22,12 @@ def stage_since(version: ModelVersion) -> datetime:
 
 
 def new_photo_count(since: datetime) -> int:
-    """Return how many of the current training photos became training photos after `since`."""
-    return Photo.objects.filter(split=Photo.Split.TRAINING, split_at__gt=since).count()
+    """Return how many of the current training photos became training photos after `since`.
+
+    Photos of other species are not counted.
+    """
+    photos = Photo.objects.filter(split=Photo.Split.TRAINING, is_other=False)
+    return photos.filter(split_at__gt=since).count()
 
 
 def mean_best_score(last: int) -> tuple[float | None, int]:

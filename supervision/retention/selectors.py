@@ -108,8 +108,8 @@ def listed_photos() -> set[str]:
     for manifest in EvaluationSet.objects.values_list("manifest", flat=True).iterator(10):
         listed |= {sha256 for sha256, _ in manifest}
     for dataset in TrainingRun.objects.values_list("dataset", flat=True).iterator(10):
-        for split in ("training", "validation"):
-            listed |= {sha256 for sha256, _ in (dataset or {}).get(split, ())}
+        for part in ("training", "validation", "others"):
+            listed |= {sha256 for sha256, *_ in (dataset or {}).get(part, ())}
     return listed
 
 

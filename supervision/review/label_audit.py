@@ -25,7 +25,8 @@ from mlmodels.ml.layers import CONVOLUTIONS
 from mlmodels.ml.training_types import TrainingParameters
 from mlmodels.models import Species
 from predictions.models import Photo
-from supervision.datasets.selectors import TooFewPhotos, labelled_photo, photo_groups
+from supervision.datasets.finds import photo_groups
+from supervision.datasets.selectors import TooFewPhotos, labelled_photo
 from supervision.models import LabelDoubt
 
 ROUNDS: Final = 3
@@ -81,9 +82,16 @@ def audit_labels(*, on_photos: Callable[[int, int], None] = lambda *_: None) -> 
 
 
 def audited_photos() -> QuerySet:
-    """Return the training and evaluation photos, without excluded ones, each with `species`."""
+    """Return the training and evaluation photos that are audited, each with `species`.
+
+    Excluded ones are not, nor are those of other species: there is no head to doubt them.
+    """
     photos = Photo.objects.filter(split__in=(Photo.Split.TRAINING, Photo.Split.EVALUATION))
-    return photos.filter(excluded=False).annotate(species=F("label__name")).order_by("sha256")
+    return (
+        photos.filter(excluded=False, is_other=False)
+        .annotate(species=F("label__name"))
+        .order_by("sha256")
+    )
 
 
 def out_of_fold_probabilities(

@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from mlmodels.models import Species
+from predictions.labels import REVIEWED
 from predictions.models import Inference, Photo
 from predictions.selectors import evaluation_photos_like
-from supervision.datasets.selectors import REVIEWED
 
 
 def photo_label(*, photo: Photo, species: Species, by: User) -> Photo:

@@ -10,12 +10,13 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from mlmodels.ml.preprocessing import MAX_BYTES, NEAR_DUPLICATE_BITS, PhotoError
-from mlmodels.models import Species
-from mlmodels.species_selectors import species_called
+from predictions.import_services import ImportOutcome, ImportResult, photo_import
+from predictions.labels import Label, label_of
 from predictions.models import Photo
-from predictions.photo_services import ImportOutcome, ImportResult, photo_import
+from supervision.datasets.import_folders import LabelledFiles, other_files, species_files
 from supervision.datasets.selectors import current_evaluation_set, species_names
 from supervision.datasets.services import evaluation_set_freeze
+from supervision.models import EvaluationSet
 
 MUSHROOM_OBSERVER_ID = re.compile("[0-9]{1,12}")
 """A longer number, such as a time in nanoseconds, is no id."""
@@ -27,9 +28,12 @@ class Command(BaseCommand):
     help = (
         "Imports labelled photos from a folder with one subfolder per species, under any "
         "of its names (Amanita_muscaria, Cerioporus_squamosus). "
+        "With --other: photos of none of the species that models know, in one subfolder per name "
+        "or, without a name, in the folder itself. "
         "Safe to repeat. If a file's name is a number, it is the id of a Mushroom Observer image. "
-        "Exits with 1 if a folder is not named after a known species: the others are imported. "
-        "The first import of evaluation photos freezes them as evaluation set 1."
+        "Exits with 1 if a folder's name is refused: the others are imported. "
+        "The first import of evaluation photos freezes them as evaluation set 1 (photos of other "
+        "species as a set of their own)."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -38,9 +42,15 @@ class Command(BaseCommand):
             "--split", required=True, choices=[Photo.Split.TRAINING, Photo.Split.EVALUATION]
         )
         parser.add_argument(
+            "--other",
+            action="store_true",
+            help="the photos show none of the species that models know",
+        )
+        parser.add_argument(
             "--allow-resembling",
             action="store_true",
-            help="also import photos that resemble one of the other split or show the same find",
+            help="also import photos that resemble one of the other split or of another label, or "
+            "show the same find",
         )
         parser.add_argument(
             "--new-version",
@@ -51,17 +61,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         split, reason = options["split"], (options["new_version"] or "").strip()
-        is_evaluation = split == Photo.Split.EVALUATION
+        is_evaluation, is_other = split == Photo.Split.EVALUATION, options["other"]
+        kind = EvaluationSet.Kind.OTHERS if is_other else EvaluationSet.Kind.SPECIES
         if is_evaluation:
-            self._check_not_frozen(reason)
+            self._check_not_frozen(kind, reason)
         elif options["new_version"] is not None:
             raise CommandError(
                 "--new-version is for evaluation photos only: use --split evaluation."
             )
-        files, unknown = self._labelled_files(options["folder"])
+        labelled = self._labelled_files(options["folder"], is_other)
         outcomes: Counter[str] = Counter()
         notes: dict[str, list[str]] = defaultdict(list)
-        for path, label in self._shown(files):
+        for path, label in self._shown(labelled.files):
             try:
                 photo = _import(path, label, split, options["allow_resembling"])
             except (PhotoError, OSError) as error:
@@ -70,7 +81,11 @@ class Command(BaseCommand):
             else:
                 outcome = photo.outcome
                 if outcome == ImportOutcome.NEW and photo.resembles:
-                    notes["imported, though near the other split"].append(_resembling(path, photo))
+                    is_across = photo.resembles[0].split != split
+                    what = "the other split" if is_across else "a photo with another label"
+                    notes[f"imported, though near {what}"].append(_resembling(path, photo))
+                elif outcome == ImportOutcome.OTHER_SPLIT_HAS_GENUS:
+                    notes[f"{outcome}, skipped"].append(f"{path}: {label}")
                 elif outcome not in (ImportOutcome.NEW, ImportOutcome.KNOWN):
                     notes[f"{outcome}, skipped"].append(_resembling(path, photo))
             outcomes[outcome] += 1
@@ -79,23 +94,44 @@ class Command(BaseCommand):
             for line in lines:
                 self.stderr.write(f"  {line}")
         summary = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
-        in_split = Photo.objects.filter(split=split).count()
-        self.stdout.write(f"{summary}. There are {in_split} {split} photos now.")
-        if ImportOutcome.RESEMBLES_OTHER_SPLIT in outcomes:
-            more = " and --new-version (the others are frozen now)" if is_evaluation else ""
-            self.stdout.write(
-                f"To import also those that resemble the other split: --allow-resembling{more}."
-            )
+        in_split = Photo.objects.filter(split=split, is_other=is_other).count()
+        of_others = " of other species" if is_other else ""
+        self.stdout.write(f"{summary}. There are {in_split} {split} photos{of_others} now.")
+        self._advise(outcomes, is_evaluation)
         if is_evaluation:
-            self._freeze(reason or f"The first import: {options['folder'].resolve().name}")
-        if unknown:
+            self._freeze(kind, reason or f"The first import: {options['folder'].resolve().name}")
+        if labelled.refused:
+            folders = ", ".join(str(folder) for folder in labelled.refused)
             raise CommandError(
-                f"Not imported: {', '.join(str(folder) for folder in unknown)}. No species has "
-                "this name. Rename the folder after a species "
-                f"({', '.join(species_names())}), and import again."
+                f"Not imported: {folders}. {self._names_wanted(is_other)}, and import again."
             )
 
-    def _shown(self, files: list[tuple[Path, Species]]) -> Iterator[tuple[Path, Species]]:
+    def _advise(self, outcomes: Counter[str], is_evaluation: bool) -> None:
+        """Say what can be done about the photos that were refused."""
+        resembling = {ImportOutcome.RESEMBLES_OTHER_SPLIT, ImportOutcome.RESEMBLES_OTHER_LABEL}
+        if resembling & outcomes.keys():
+            what = "the other split"
+            if ImportOutcome.RESEMBLES_OTHER_LABEL in outcomes:
+                what += " or a photo with another label"
+            more = " and --new-version (the others are frozen now)" if is_evaluation else ""
+            self.stdout.write(
+                f"To import also those that resemble {what}: --allow-resembling{more}."
+            )
+        if ImportOutcome.OTHER_LABEL in outcomes:
+            self.stdout.write("Labels that somebody gave are changed in review: /admin/, Photos.")
+
+    def _names_wanted(self, is_other: bool) -> str:
+        if is_other:
+            return (
+                "Rename the folder after what it shows, as Boletus_edulis; photos of a species "
+                "that models know are imported without --other"
+            )
+        return (
+            "No species has this name. Rename the folder after a species "
+            f"({', '.join(species_names())}), or import it with --other"
+        )
+
+    def _shown(self, files: list[tuple[Path, Label]]) -> Iterator[tuple[Path, Label]]:
         """Yield the files and show how many are done: a bar, or lines where there is no terminal.
 
         The lines go to the log of whoever started the import.
@@ -108,9 +144,9 @@ class Command(BaseCommand):
                 self.stderr.write(f"{done} of {len(files)} photos")
             yield file
 
-    def _check_not_frozen(self, reason: str) -> None:
+    def _check_not_frozen(self, kind: str, reason: str) -> None:
         """Raise CommandError if a set is frozen and there is no reason for a new version."""
-        frozen = current_evaluation_set()
+        frozen = current_evaluation_set(kind)
         if frozen is not None and not reason:
             raise CommandError(
                 f"Nothing was imported: {frozen} was frozen on {frozen.created_at:%Y-%m-%d}, so "
@@ -119,9 +155,9 @@ class Command(BaseCommand):
                 '--new-version "60 photos of 2026".'
             )
 
-    def _freeze(self, reason: str) -> None:
-        before = current_evaluation_set()
-        frozen = evaluation_set_freeze(by=None, reason=reason)
+    def _freeze(self, kind: str, reason: str) -> None:
+        before = current_evaluation_set(kind)
+        frozen = evaluation_set_freeze(by=None, reason=reason, kind=kind)
         if frozen is None:
             self.stdout.write("There are no evaluation photos to freeze.")
         elif frozen == before:
@@ -129,28 +165,24 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"Frozen as {frozen}, {frozen.sha256[:12]}.")
 
-    def _labelled_files(self, folder: Path) -> tuple[list[tuple[Path, Species]], list[Path]]:
-        """Return the files with their species, and the folders that have no species' name."""
+    def _labelled_files(self, folder: Path, is_other: bool) -> LabelledFiles:
+        """Return the files with their labels; say which subfolders are refused, and why."""
         if not folder.is_dir():
             raise CommandError(f"{folder} is not a folder.")
-        files: list[tuple[Path, Species]] = []
-        unknown = []
-        for subfolder in sorted(path for path in folder.iterdir() if path.is_dir()):
-            label = species_called(subfolder.name)
-            if label is None:
-                self.stderr.write(f"{subfolder} is not a known species, skipped.")
-                unknown.append(subfolder)
-                continue
-            files += [(path, label) for path in sorted(subfolder.iterdir()) if path.is_file()]
-        if not files:
-            raise CommandError(
-                f"{folder} has no photos in folders named after a species: "
-                f"{', '.join(species_names())}."
+        labelled = other_files(folder) if is_other else species_files(folder)
+        for subfolder, why in labelled.refused.items():
+            self.stderr.write(f"Skipped {subfolder}: {why}")
+        if not labelled.files:
+            wanted = (
+                "in folders named after what they show, nor in the folder itself"
+                if is_other
+                else f"in folders named after a species: {', '.join(species_names())}"
             )
-        return files, unknown
+            raise CommandError(f"{folder} has no photos {wanted}.")
+        return labelled
 
 
-def _import(path: Path, label: Species, split: str, allow_resembling: bool) -> ImportResult:
+def _import(path: Path, label: Label, split: str, allow_resembling: bool) -> ImportResult:
     if path.stat().st_size > MAX_BYTES:
         raise PhotoError("image_too_large", "It is over 10 MB.")
     return photo_import(
@@ -164,14 +196,14 @@ def _import(path: Path, label: Species, split: str, allow_resembling: bool) -> I
 
 
 def _resembling(path: Path, photo: ImportResult) -> str:
-    """Return a line that says which photos of the other split this one resembles, and how."""
+    """Return a line that says which photos speak against this one, and how they resemble it."""
     if not photo.resembles:
         return str(path)
     return f"{path}: " + "; ".join(_likeness(other) for other in photo.resembles)
 
 
 def _likeness(other: Photo) -> str:
-    name = f"{other.origin or other} ({other.label}, {other.split})"
+    name = f"{other.origin or other} ({label_of(other)}, {other.split})"
     distance: int = other.distance  # type: ignore[attr-defined]  # set by photos_resembling
     if distance <= NEAR_DUPLICATE_BITS:
         return f"looks like {name}, {distance} of 64 bits differ"

@@ -9,8 +9,8 @@ from django.http import HttpRequest
 
 from mlmodels.models import Species
 from mlmodels.species_selectors import species_called
+from predictions.labels import REVIEWED
 from predictions.models import Photo
-from supervision.datasets.selectors import REVIEWED
 from supervision.review.selectors import (
     filter_believed,
     filter_disagreements,

@@ -8,8 +8,9 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from mlmodels.ml.preprocessing import decode_photo
+from predictions.import_services import ImportOutcome, photo_import
 from predictions.models import Photo
-from predictions.photo_services import ImportOutcome, photo_import, photo_store
+from predictions.photo_services import photo_store
 from supervision.review.services import photo_exclude, photo_label
 from tests.support.labelled_photos import ten_species
 from tests.support.locks import start_blocked

@@ -7,8 +7,8 @@ import pytest
 from mlmodels.ml.preprocessing import decode_photo
 from mlmodels.models import ModelVersion, Species
 from mlmodels.scoring import score_image
+from predictions.import_services import photo_import
 from predictions.models import Photo
-from predictions.photo_services import photo_import
 from supervision.datasets.services import evaluation_set_freeze
 from tests.support.photos import drawn_photo
 

@@ -12,8 +12,8 @@ from mlmodels.models import ModelVersion, Species, StageTransition
 from mlmodels.scoring import score_image
 from mlmodels.selectors import production_version
 from mlmodels.services import version_promote
+from predictions.import_services import photo_import
 from predictions.models import Photo
-from predictions.photo_services import photo_import
 from supervision.datasets.services import evaluation_set_freeze
 from supervision.models import Evaluation
 from tests.support.photos import drawn_photo

@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from mlmodels.models import ModelVersion, Species, StageTransition
+from predictions.import_services import photo_import
 from predictions.models import Photo
-from predictions.photo_services import photo_import
 from supervision.datasets.services import evaluation_set_freeze
 from supervision.models import Alert, Check, Evaluation
 from tests.support.api import error_of

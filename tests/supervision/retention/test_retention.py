@@ -24,8 +24,9 @@ from django.utils import timezone
 from common.files import write_atomically
 from mlmodels.models import ModelVersion, Species, TrainingRun
 from predictions import services as prediction_services
+from predictions.import_services import photo_import
 from predictions.models import Inference, Photo, PhotoSource, Prediction
-from predictions.photo_services import photo_import, photo_lock_key
+from predictions.photo_services import photo_lock_key
 from supervision.models import EvaluationSet, LabelDoubt
 from supervision.retention.selectors import PORTION, Amount, Subject, prunable
 from supervision.retention.services import (

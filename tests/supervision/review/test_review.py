@@ -9,8 +9,9 @@ from django.test import Client
 from django.utils import timezone
 
 from mlmodels.models import ModelVersion, Species
+from predictions.import_services import ImportOutcome, photo_import
 from predictions.models import Inference, Photo, Prediction
-from predictions.photo_services import ImportOutcome, photo_import, photo_keep_for_training
+from predictions.photo_services import photo_keep_for_training
 from predictions.services import prediction_create
 from predictions.worker_services import prediction_infer
 from supervision.datasets.selectors import training_dataset

@@ -1,0 +1,66 @@
+"""What a photo may be labelled as: a species that models know, or *other species*."""
+
+from dataclasses import dataclass
+
+from mlmodels.models import Species
+from mlmodels.names import parse_name
+from mlmodels.species_selectors import species_called
+from predictions.models import MAX_OTHER_NAME, Photo
+
+REVIEWED = (Photo.LabelSource.CONFIRMED, Photo.LabelSource.CORRECTED)
+"""Sources of the labels that an administrator gave."""
+LABEL_FIELDS = ("label", "is_other", "other_name")
+"""The fields of a photo that hold its label."""
+
+
+@dataclass(frozen=True)
+class OtherSpecies:
+    """The label of a photo that shows none of the species that models know."""
+
+    name: str = ""
+    """As somebody gave it, tidied by `other_species`; empty: nobody knows."""
+
+    @property
+    def genus(self) -> str:
+        """The first word of the name; empty if nobody knows it."""
+        return self.name.partition(" ")[0]
+
+    def __str__(self) -> str:
+        return f"other species: {self.name}" if self.name else "other species"
+
+
+Label = Species | OtherSpecies
+
+
+def other_species(name: str) -> OtherSpecies:
+    """Return the label of a photo that shows a species of this name, or of an unknown one ("").
+
+    Underscores count as spaces, the genus comes first and has a capital. Raises ValueError, with a
+    message for the administrator, if the name cannot be stored or is one of a known species.
+    """
+    if not name.strip():
+        return OtherSpecies()
+    parsed = parse_name(name)
+    known = species_called(name)
+    if known is not None:
+        raise ValueError(f"{parsed.text} is {known}, a species that models know.")
+    genus, _, rest = parsed.text.partition(" ")
+    if parsed.species is not None and genus.casefold() != parsed.species.partition(" ")[0]:
+        genus, _, rest = parsed.species.partition(" ")  # as of "cf. Boletus edulis"
+    tidy = f"{genus.capitalize()} {rest}".strip()
+    if len(tidy) > MAX_OTHER_NAME:
+        raise ValueError(f"A name has at most {MAX_OTHER_NAME} characters, not {len(tidy)}.")
+    return OtherSpecies(tidy)
+
+
+def label_of(photo: Photo) -> Label | None:
+    """Return a photo's label, or None if nobody and no model has named it."""
+    return OtherSpecies(photo.other_name) if photo.is_other else photo.label
+
+
+def label_set(photo: Photo, label: Label | None) -> None:
+    """Set the fields of a photo's label (LABEL_FIELDS) without saving it."""
+    if isinstance(label, OtherSpecies):
+        photo.label, photo.is_other, photo.other_name = None, True, label.name
+    else:
+        photo.label, photo.is_other, photo.other_name = label, False, ""

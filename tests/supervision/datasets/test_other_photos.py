@@ -1,0 +1,198 @@
+"""Which photos of other species a training and an evaluation get, and what a run records."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mlmodels.ml.dataset import Dataset, LabelledPhoto, OtherPhoto
+from mlmodels.models import TrainingRun
+from mlmodels.selectors import photos_trained_on
+from predictions.models import Photo
+from supervision.datasets.others import training_others
+from supervision.datasets.selectors import (
+    current_evaluation_set,
+    dataset_manifest,
+    evaluation_others,
+    evaluation_set,
+    manifest_sha256,
+    training_dataset,
+)
+from supervision.datasets.services import evaluation_set_changes, evaluation_set_freeze
+from supervision.models import EvaluationSet
+from supervision.monitoring.selectors import new_photo_count
+from supervision.retention.selectors import listed_photos
+from supervision.review.label_audit import audited_photos
+from tests.support.labelled_photos import ten_species
+from tests.support.rows import photo_rows, version_row
+
+pytestmark = pytest.mark.django_db
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+OTHERS = EvaluationSet.Kind.OTHERS
+
+
+def other_row(key: str, name: str = "", **more) -> Photo:
+    """Create the row of a photo of another species; `key` decides its bytes and its hash."""
+    sha256 = hashlib.sha256(key.encode()).hexdigest()
+    fields = {
+        "perceptual_hash": int(sha256[:15], 16),
+        "label_source": "imported",
+        "split": "training",
+        "split_at": START,
+    }
+    return Photo.objects.create(
+        sha256=sha256, file="none.jpg", bytes=1, width=9, height=9, is_other=True, other_name=name,
+        **fields | more,
+    )  # fmt: skip
+
+
+def species_rows() -> None:
+    """Create enough training photos of each species, of which no two show the same find."""
+    photo_rows()
+    for photo in Photo.objects.all():
+        Photo.objects.filter(pk=photo.pk).update(perceptual_hash=int(photo.sha256[:15], 16))
+
+
+def keys(others: tuple[OtherPhoto, ...], rows: dict[str, Photo]) -> set[str]:
+    chosen = {photo.sha256 for photo in others}
+    assert len(chosen) == len(others)
+    return {key for key, row in rows.items() if row.sha256 in chosen}
+
+
+def test_each_genus_gives_one_photo_before_any_gives_a_second(settings) -> None:
+    rows = {
+        f"Boletus {number}": other_row(
+            f"Boletus {number}", "Boletus edulis", split_at=START + timedelta(minutes=number)
+        )
+        for number in range(9)
+    }
+    rows["reviewed"] = other_row("reviewed", "Boletus aereus", label_source="corrected")
+    rows["Russula"] = other_row("Russula", "Russula")
+    rows["nameless"] = other_row("nameless")
+    rows["another"] = other_row("another")
+    for limit, expected in (
+        (4, {"reviewed", "Russula", "nameless", "another"}),
+        (6, {"reviewed", "Russula", "nameless", "another", "Boletus 8", "Boletus 7"}),
+        (100, set(rows)),
+        (0, set()),
+    ):
+        settings.CHAMPIPY_OTHER_PHOTOS = limit
+        assert keys(training_others(), rows) == expected
+
+
+def test_a_photo_is_in_the_group_of_its_genus_or_of_its_find() -> None:
+    near = {"perceptual_hash": 0b1111}
+    rows = {
+        "a": other_row("a", "Boletus edulis"),
+        "b": other_row("b", "Boletus"),
+        "c": other_row("c", mushroom_observer_id=100),
+        "d": other_row("d", mushroom_observer_id=102),
+        "e": other_row("e", "Russula", **near),
+        "f": other_row("f", perceptual_hash=0b0111),
+        "g": other_row("g"),
+    }
+    groups = {photo.sha256: photo.group for photo in training_others()}
+    group = {key: groups[row.sha256] for key, row in rows.items()}
+    assert (group["a"], group["b"], group["e"], group["f"]) == (
+        *("Boletus", "Boletus"),
+        *("Russula", "Russula"),
+    )
+    assert group["c"] == group["d"] != group["g"]
+    assert {group["c"], group["g"]}.isdisjoint({"Boletus", "Russula"})
+    names = {photo.sha256: photo.name for photo in training_others()}
+    assert (names[rows["a"].sha256], names[rows["g"].sha256]) == ("Boletus edulis", "")
+
+
+def test_others_are_nowhere_counted_as_one_of_the_species() -> None:
+    species_rows()
+    species = {photo.sha256 for photo in Photo.objects.all()}
+    rows = [other_row("a", "Boletus edulis"), other_row("b")]
+    rows.append(other_row("c", "Russula", split="evaluation"))
+    labels = [each.name for each in ten_species()]
+    dataset = training_dataset(limit=1000, seed=0)
+    assert {photo.sha256 for photo in dataset.photos} == species
+    assert {photo.sha256 for photo in dataset.others} == {rows[0].sha256, rows[1].sha256}
+    assert set(audited_photos().values_list("sha256", flat=True)) == species
+    assert new_photo_count(START - timedelta(days=1)) == len(species)
+    assert evaluation_set_freeze(by=None, reason="none of the species") is None
+    assert evaluation_set(labels) is None
+
+
+def test_a_run_records_its_others_and_they_are_kept_while_it_stands() -> None:
+    species_rows()
+    before = manifest_sha256(dataset_manifest(training_dataset(limit=1000, seed=0)))
+    named, nameless = other_row("a", "Boletus edulis"), other_row("b")
+    manifest = dataset_manifest(training_dataset(limit=1000, seed=0))
+    assert manifest["others"] == sorted(
+        [[named.sha256, "other", "Boletus edulis"], [nameless.sha256, "other", ""]]
+    )
+    assert manifest_sha256(manifest) != before
+    assert manifest_sha256({k: manifest[k] for k in manifest if k != "others"}) == before
+    run = TrainingRun.objects.create(kind="train", parameters={}, dataset=manifest)
+    version = version_row()
+    version.run = run
+    version.save()
+    assert {named.sha256, nameless.sha256} <= (photos_trained_on(version) or set())
+    assert {named.sha256, nameless.sha256} <= listed_photos()
+
+
+def test_the_set_of_others_is_frozen_apart() -> None:
+    photo_rows(1)
+    Photo.objects.update(split="evaluation")
+    labels = [each.name for each in ten_species()]
+    assert evaluation_others() is None
+    of_species = evaluation_set_freeze(by=None, reason="the species")
+    before = evaluation_set(labels).sha256
+    renamed = other_row("a", "Boletus edulis", split="evaluation")
+    nameless = other_row("b", split="evaluation")
+    assert not evaluation_set_changes()
+    assert evaluation_set_changes(OTHERS).added == 2
+    frozen = evaluation_set_freeze(by=None, reason="the others", kind=OTHERS)
+    assert (frozen.version, frozen.n, of_species.version) == (1, 2, 1)
+    Photo.objects.filter(pk=renamed.pk).update(other_name="Russula")
+    others = evaluation_others()
+    assert others.sha256 == frozen.sha256
+    assert {photo.sha256: photo.name for photo in others.photos} == {
+        renamed.sha256: "Boletus edulis",
+        nameless.sha256: "",
+    }
+    assert others.is_near_training == (False, False)
+    assert evaluation_set_changes(OTHERS).relabelled == 1
+    assert current_evaluation_set() == of_species
+    assert evaluation_set(labels).sha256 == before
+    assert {renamed.sha256, nameless.sha256} <= listed_photos()
+    nameless.delete()
+    with pytest.raises(LookupError, match="1 photos of the evaluation set are no longer stored"):
+        evaluation_others()
+
+
+def test_a_genus_in_training_is_left_out_of_the_next_set_and_marked_in_a_frozen_one() -> None:
+    boletus = other_row("a", "Boletus edulis", split="evaluation")
+    other_row("b", "Russula emetica", split="evaluation")
+    evaluation_set_freeze(by=None, reason="both", kind=OTHERS)
+    other_row("c", "Boletus aereus")  # as when a review renames an evaluation photo
+    near = {
+        photo.sha256: is_near
+        for photo, is_near in zip(
+            evaluation_others().photos, evaluation_others().is_near_training, strict=True
+        )
+    }
+    assert near[boletus.sha256]
+    assert sum(near.values()) == 1
+    second = evaluation_set_freeze(by=None, reason="one", kind=OTHERS)
+    assert [name for _, name in second.manifest] == ["Russula emetica"]
+
+
+def test_a_dataset_refuses_a_photo_that_has_a_label_and_is_among_the_others() -> None:
+    def photo(sha256: str, label: int) -> LabelledPhoto:
+        return LabelledPhoto(sha256, label, group=sha256, read=bytes)
+
+    shared = OtherPhoto("a", group="Boletus", read=bytes)
+    with pytest.raises(ValueError, match="has a label and is among the others"):
+        Dataset(
+            labels=("one", "two"),
+            training=(photo("a", 0), photo("b", 1)),
+            validation=(photo("c", 0), photo("d", 1)),
+            others=(shared,),
+        )
