@@ -183,7 +183,7 @@ class Prediction(models.Model):
     """One user's request and its answer. The row is the truth; messages to workers are hints.
 
     While it is pending, `next_send_at` is when it is sent to a worker again unless it has been
-    answered by then; None if it waits until fewer of its user's URLs are being fetched. `attempts`
+    answered by then; None if it waits until the next worker holds fewer of its user's. `attempts`
     counts the workers that started to score it.
     """
 

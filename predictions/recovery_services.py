@@ -4,7 +4,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from predictions.dispatch import schedule_resend, send_to_worker
-from predictions.fair_shares import all_waiting_fetches_send
+from predictions.fair_shares import all_waiting_send
 from predictions.incoming import incoming_older_than
 from predictions.models import Prediction
 
@@ -12,7 +12,7 @@ from predictions.models import Prediction
 def predictions_resend() -> int:
     """Send overdue pending predictions again, at most 500; return how many were sent again.
 
-    URLs that wait for their user's turn are sent, too, where places are free.
+    Those that wait for their user's turn are sent, too, where places are free.
 
     This recovers what was lost when a worker was killed, the broker lost a message, or a web
     process died between storing and sending. Sending a prediction twice does no harm.
@@ -27,7 +27,7 @@ def predictions_resend() -> int:
             schedule_resend(prediction)
             prediction.save(update_fields=["sends", "next_send_at"])
             send_to_worker(prediction)
-    all_waiting_fetches_send(send=send_to_worker)
+    all_waiting_send(send=send_to_worker)
     return len(stalled)
 
 

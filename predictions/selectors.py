@@ -19,8 +19,8 @@ SAME_OBSERVATION_IDS = 3
 """Mushroom Observer images of one species whose ids differ by at most this nearly always show the
 same find."""
 
-WAITS_FOR_ITS_TURN = Q(status=Prediction.Status.PENDING, next_send_at__isnull=True, is_upload=False)
-"""Predictions of URLs that were not sent yet: enough others of their users are being fetched."""
+WAITS_FOR_ITS_TURN = Q(status=Prediction.Status.PENDING, next_send_at__isnull=True)
+"""Predictions that were not sent yet: the next worker holds enough others of their users."""
 
 
 def predictions_visible_to(user: User) -> QuerySet[Prediction]:

@@ -12,9 +12,9 @@ from accounts.models import User
 from mlmodels.ml.preprocessing import MAX_BYTES
 from mlmodels.models import ModelVersion
 from predictions.answer_services import prediction_finish
-from predictions.dispatch import Send, schedule_resend, send_to_worker
+from predictions.dispatch import Send, send_to_worker
 from predictions.errors import NotAccepted, PredictionRefused
-from predictions.fair_shares import fetch_or_wait
+from predictions.fair_shares import place_take
 from predictions.fetching import FetchError
 from predictions.incoming import incoming_delete, incoming_keep
 from predictions.models import Prediction
@@ -80,12 +80,10 @@ def _create_pending(prediction: Prediction, upload: File | None, send: Send) -> 
     """
     try:
         with transaction.atomic(), refuse_when_full():
-            if not prediction.sha256:
-                fetch_or_wait(prediction, send=send)
-                return
-            schedule_resend(prediction)
+            has_place = place_take(prediction)
             prediction.save()
-            send(prediction)
+            if has_place:
+                send(prediction)
             if upload is not None:
                 incoming_keep(prediction.pk, upload)
     except (NotAccepted, DatabaseError):

@@ -18,7 +18,7 @@ from predictions.answer_services import prediction_finish
 from predictions.deletion_services import photo_delete_if_unneeded
 from predictions.dispatch import Send, schedule_resend, send_to_worker
 from predictions.errors import PredictionRefused
-from predictions.fair_shares import waiting_fetches_send
+from predictions.fair_shares import place_take, waiting_send
 from predictions.fetching import FetchError, fetch_photo
 from predictions.incoming import incoming_delete, incoming_read, incoming_write
 from predictions.models import Inference, Photo, PhotoSource, Prediction
@@ -43,14 +43,14 @@ MAX_ATTEMPTS = 3
 def prediction_fetch(*, prediction_id: int, send: Send = send_to_worker) -> None:
     """Fetch the photo of a pending prediction's URL, then answer it or send it on to be scored.
 
-    It is answered here if fetching fails or the photo's inference is stored. Then the next URL of
-    the same user is sent, if any waits.
+    It is answered here if fetching fails or the photo's inference is stored. Then the next
+    predictions of the same user are sent, if any wait.
     """
     prediction = Prediction.objects.select_related("user").filter(pk=prediction_id).first()
     if prediction is None or prediction.status != Prediction.Status.PENDING:
         return
     _fetch(prediction, send)
-    waiting_fetches_send(user_id=prediction.user_id, send=send)
+    waiting_send(user_id=prediction.user_id, send=send)
 
 
 def _fetch(prediction: Prediction, send: Send) -> None:
@@ -77,12 +77,12 @@ def _fetch(prediction: Prediction, send: Send) -> None:
         prediction_finish(prediction, inference=inference, reused=True)
         return
     prediction.sends = 0
-    schedule_resend(prediction)
     with transaction.atomic():
+        has_place = place_take(prediction)
         is_pending = Prediction.objects.filter(
             pk=prediction.pk, status=Prediction.Status.PENDING
         ).update(sha256=sha256, sends=prediction.sends, next_send_at=prediction.next_send_at)
-        if is_pending:
+        if is_pending and has_place:
             send(prediction)
     if not is_pending:  # the task ran twice, and the other run has answered
         incoming_delete(prediction.pk)
@@ -91,7 +91,8 @@ def _fetch(prediction: Prediction, send: Send) -> None:
 def prediction_infer(*, prediction_id: int, send: Send = send_to_worker) -> None:
     """Score the photo of a pending prediction with the version in production, and answer it.
 
-    If the photo's file is missing or holds other bytes, a URL is fetched again instead.
+    If the photo's file is missing or holds other bytes, a URL is fetched again instead. Then the
+    next predictions of the same user are sent, if any wait.
     """
     is_started = Prediction.objects.filter(
         pk=prediction_id, status=Prediction.Status.PENDING, attempts__lt=MAX_ATTEMPTS
@@ -99,8 +100,13 @@ def prediction_infer(*, prediction_id: int, send: Send = send_to_worker) -> None
     prediction = Prediction.objects.select_related("user").filter(pk=prediction_id).first()
     if prediction is None or prediction.status != Prediction.Status.PENDING:
         return
+    _score(prediction, send, may_start=bool(is_started))
+    waiting_send(user_id=prediction.user_id, send=send)
+
+
+def _score(prediction: Prediction, send: Send, *, may_start: bool) -> None:
     try:
-        if not is_started:  # MAX_ATTEMPTS workers have started before
+        if not may_start:  # MAX_ATTEMPTS workers have started before
             raise PredictionRefused("prediction_failed")
         data = _bytes_to_score(prediction)
         if data is None:

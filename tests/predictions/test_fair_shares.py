@@ -10,13 +10,13 @@ from accounts.models import User
 from mlmodels.models import ModelVersion
 from predictions import recovery_services
 from predictions.api.waiting import WaitingPlaces
-from predictions.dispatch import send_to_worker
-from predictions.fair_shares import waiting_fetches_send
+from predictions.dispatch import Send, send_to_worker
+from predictions.fair_shares import waiting_send
 from predictions.models import Photo, Prediction
 from predictions.photo_services import photo_keep_for_training
 from predictions.recovery_services import predictions_resend
 from predictions.services import prediction_create
-from predictions.worker_services import prediction_fetch
+from predictions.worker_services import prediction_fetch, prediction_infer
 from tests.support.api import PREDICTIONS, client_of, post_url
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
@@ -62,7 +62,7 @@ def test_urls_beyond_a_users_share_wait_and_are_sent_as_others_end(
     record = lambda prediction: sent.append(prediction.pk)  # noqa: E731
     prediction_fetch(prediction_id=asked[0].pk, send=record)
     assert sent[3:] == [asked[2].pk]
-    assert waiting_fetches_send(user_id=users["alice"].pk, send=record) == 0
+    assert waiting_send(user_id=users["alice"].pk, send=record) == 0
     assert Prediction.objects.filter(next_send_at=None, status="pending").count() == 2
 
 
@@ -75,6 +75,43 @@ def test_a_photo_that_was_fetched_makes_room_before_it_is_scored(
     prediction_fetch(prediction_id=first.pk, send=lambda each: sent.append(each.pk))
     assert sent == [first.pk, first.pk, second.pk]  # fetched, then to be scored, then the next
     answered(first)
+
+
+def test_photos_beyond_a_users_share_of_scoring_wait_and_are_sent_as_others_end(
+    users: dict[str, User], production: ModelVersion, settings
+) -> None:
+    settings.CHAMPIPY_USER_SCORINGS = 2
+    sent: list[int] = []
+    record = lambda prediction: sent.append(prediction.pk)  # noqa: E731
+    asked = [upload_as(users["alice"], drawn_photo(60 + n), record) for n in range(5)]
+    assert sent == [each.pk for each in asked[:2]]
+    assert [each.next_send_at is None for each in asked] == [False, False, True, True, True]
+    other = upload_as(users["bob"], drawn_photo(65), record)
+    assert sent[2:] == [other.pk], "bob's photo comes after two of alice's five"
+    prediction_infer(prediction_id=asked[0].pk, send=record)
+    assert sent[3:] == [asked[2].pk]
+    for each in (*asked[1:], other):
+        prediction_infer(prediction_id=each.pk, send=record)
+    assert sent[4:] == [asked[3].pk, asked[4].pk]
+    assert set(Prediction.objects.values_list("status")) == {("done",)}
+
+
+def test_fetched_photos_wait_for_their_share_of_scoring_too(
+    users: dict[str, User], settings, ask_as
+) -> None:
+    settings.CHAMPIPY_USER_SCORINGS = 1
+    sent: list[int] = []
+    record = lambda prediction: sent.append(prediction.pk)  # noqa: E731
+    first, second = (ask_as(users["alice"], path, sent) for path in ("drawn.jpg", "drawn.jpg?2"))
+    del sent[:]
+    prediction_fetch(prediction_id=first.pk, send=record)
+    prediction_fetch(prediction_id=second.pk, send=record)
+    assert sent == [first.pk]
+    second.refresh_from_db()
+    assert (second.status, second.sha256 != "", second.next_send_at) == ("pending", True, None)
+    prediction_infer(prediction_id=first.pk, send=record)
+    assert sent == [first.pk, second.pk]
+    assert answered(second).status == "done"
 
 
 def test_beat_sends_waiting_urls_that_nobody_sent(
@@ -174,7 +211,7 @@ def test_a_copy_of_a_training_photo_is_not_trained_on(production: ModelVersion, 
     assert Photo.objects.filter(split="training").count() == 2
 
 
-def upload_as(user: User | None, data: bytes) -> Prediction:
+def upload_as(user: User | None, data: bytes, send: Send = unsent) -> Prediction:
     from django.core.files.base import ContentFile
 
     from mlmodels.selectors import production_version
@@ -184,7 +221,7 @@ def upload_as(user: User | None, data: bytes) -> Prediction:
         file=ContentFile(data, name="a.jpg"),
         nb_preds=1,
         version=production_version(),
-        send=unsent,
+        send=send,
     )
 
 

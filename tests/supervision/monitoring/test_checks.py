@@ -163,13 +163,13 @@ def test_a_check_that_fails_is_an_alert_until_it_succeeds(mail) -> None:
 
 def unanswered_prediction(seconds_ago: float, **more) -> Prediction:
     at = timezone.now() - timedelta(seconds=seconds_ago)
+    more = {"next_send_at": at if more.get("status") is None else None, **more}
     return Prediction.objects.create(file="a.jpg", is_upload=True, created_at=at, **more)
 
 
-def test_a_url_that_waits_for_its_users_others_raises_no_alert() -> None:
+def test_a_photo_that_waits_for_its_users_others_raises_no_alert() -> None:
     version_row()
-    waiting = unanswered_prediction(660)
-    Prediction.objects.update(is_upload=False)
+    waiting = unanswered_prediction(660, next_send_at=None)
     service_watch()
     assert unresolved() == []
     Prediction.objects.filter(pk=waiting.pk).update(next_send_at=timezone.now())
