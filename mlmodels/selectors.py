@@ -5,6 +5,7 @@ from dataclasses import asdict
 from django.db.models import QuerySet
 
 from mlmodels.ml.artifact import Artifact, ArtifactError, read_artifact
+from mlmodels.ml.verdicts import VerdictRule, rule_from_card
 from mlmodels.models import ModelVersion, StageTransition, TrainingRun
 
 
@@ -18,6 +19,12 @@ def production_version() -> ModelVersion | None:
         .filter(stage=ModelVersion.Stage.PRODUCTION)
         .first()
     )
+
+
+def verdict_rule(version: ModelVersion) -> VerdictRule | None:
+    """Return the rule for verdicts that a version's card states, or None if it states none."""
+    rule = ModelVersion.objects.filter(pk=version.pk).values_list("card__verdict_rule", flat=True)
+    return rule_from_card({"verdict_rule": rule.first()})
 
 
 def version_before_production() -> ModelVersion | None:

@@ -14,6 +14,7 @@ from common.paging import MAX_COUNTED, CappedPaginator
 from predictions.errors import FAILURES
 from predictions.models import Prediction
 from predictions.selectors import answered_predictions
+from predictions.verdicts import verdict_sentence
 
 
 class ErrorFilter(admin.SimpleListFilter):
@@ -40,6 +41,7 @@ class PredictionAdmin(ReadOnlyAdmin):
     )
     fields = (
         *("user", "file", "status", "error_code", "error_detail", "picture", "scores"),
+        *("proposed", "judged"),
         *("reused", "sha256", "nb_preds", "attempts", "created_at", "finished_at"),
     )
     sortable_by = ()
@@ -77,6 +79,13 @@ class PredictionAdmin(ReadOnlyAdmin):
             reverse("admin:predictions_photo_thumbnail", args=[photo_id]),
             photo_id,
         )
+
+    @admin.display(description="verdict")
+    def judged(self, prediction: Prediction) -> str:
+        if prediction.verdict is None:
+            return ""
+        verdict = prediction.verdict
+        return f"{verdict['verdict']}: {verdict_sentence(verdict['because'])}"
 
     @admin.display(description="scores")
     def scores(self, prediction: Prediction) -> str:

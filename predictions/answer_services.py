@@ -1,6 +1,7 @@
 """Writes the answers of predictions, and waits for them."""
 
 import time
+from typing import Any
 
 from django.utils import timezone
 
@@ -8,6 +9,7 @@ from predictions.errors import PredictionRefused
 from predictions.incoming import incoming_delete
 from predictions.models import Inference, Prediction
 from predictions.selectors import answered_predictions
+from predictions.verdicts import verdict_on
 from predictions.wakeup import MAX_WAKEUP_WAIT_S, announce_answer, wait_for_answer
 
 
@@ -31,6 +33,7 @@ def prediction_finish(
         "error_code": error.code if error else "",
         "error_detail": error.detail if error else "",
         "inference": inference,
+        "verdict": _verdict(prediction, inference),
         "reused": reused,
         "sha256": prediction.sha256,
         "next_send_at": None,
@@ -46,6 +49,14 @@ def prediction_finish(
     incoming_delete(prediction.pk)
     announce_answer(prediction.pk)
     return is_written
+
+
+def _verdict(prediction: Prediction, inference: Inference | None) -> dict[str, Any] | None:
+    if inference is None or not prediction.proposed:
+        return None
+    return verdict_on(
+        proposed=prediction.proposed, species=prediction.proposed_species, inference=inference
+    )
 
 
 def prediction_wait(*, prediction: Prediction, timeout_s: float) -> Prediction:

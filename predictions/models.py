@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from mlmodels.models import ModelVersion, Species
+from mlmodels.names import MAX_NAME_LENGTH
 
 SERVICE_FAILURES = ("no_active_model", "prediction_failed")
 """Error codes of predictions that failed because of the service, not because of the photo."""
@@ -204,6 +205,18 @@ class Prediction(models.Model):
     sha256 = models.CharField(max_length=64, blank=True, help_text="Of the photo's bytes.")
     nb_preds = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(1000)]
+    )
+    proposed = models.CharField(
+        max_length=MAX_NAME_LENGTH, blank=True, help_text="The name to be judged, as it was given."
+    )
+    proposed_species = models.CharField(
+        max_length=100, blank=True, help_text="The species of that name. Empty: it is not known."
+    )
+    verdict = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="verdict, score and because (a code with its parameters). None: no name was "
+        "proposed, it is not judged yet, or the version's card has no rule.",
     )
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     error_code = models.CharField(max_length=30, blank=True)

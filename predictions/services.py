@@ -11,6 +11,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from accounts.models import User
 from mlmodels.ml.preprocessing import MAX_BYTES
 from mlmodels.models import ModelVersion
+from mlmodels.species_selectors import species_called
 from predictions.answer_services import prediction_finish
 from predictions.dispatch import Send, send_to_worker
 from predictions.errors import NotAccepted, PredictionRefused
@@ -30,19 +31,24 @@ def prediction_create(
     file: str | File,
     nb_preds: int,
     version: ModelVersion | None,
+    proposed: str | None = None,
     send: Send = send_to_worker,
 ) -> Prediction:
     """Store a request for a prediction, send it to the workers, and return it.
 
     If the photo's inference is stored already, the prediction is answered at once. If the request
     is refused before the photo is decoded, the prediction is stored as failed. `file` is a URL or
-    an upload; `version` is the version in production, as the caller has just read it.
+    an upload; `version` is the version in production, as the caller has just read it; `proposed` is
+    a name that `parse_name` can read, to be judged with the answer.
     Raises NotAccepted, and stores nothing, if the user's quota is used up, or if the photo is new
     and the disk is nearly full.
     """
     is_upload = not isinstance(file, str)
     prediction = Prediction(user=user, nb_preds=nb_preds, is_upload=is_upload)
     prediction.file = _storable(file if isinstance(file, str) else file.name or "upload")
+    if proposed is not None:
+        species = species_called(proposed)
+        prediction.proposed, prediction.proposed_species = proposed, species.name if species else ""
     inference, error = None, None
     try:
         if version is None:

@@ -5,7 +5,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from common.api import WholeNumberField
+from mlmodels.names import MAX_NAME_LENGTH, InvalidName, parse_name
 from predictions.models import Prediction
+from predictions.verdicts import VERDICTS, verdict_sentence
+
+PROPOSED = "A name that somebody proposes for the photo; the answer says whether it is right."
 
 
 class UrlOrUploadField(serializers.Field):
@@ -35,6 +39,9 @@ class PredictionRequestSerializer(serializers.Serializer):
 
     file = UrlOrUploadField()
     nb_preds = WholeNumberField(default=1, min_value=1)
+    proposed = serializers.CharField(
+        required=False, allow_null=True, max_length=MAX_NAME_LENGTH, help_text=PROPOSED
+    )
 
     def validate_nb_preds(self, value: int) -> int:
         maximum = self.context["species_count"]
@@ -43,6 +50,14 @@ class PredictionRequestSerializer(serializers.Serializer):
                 f"Ensure this value is less than or equal to {maximum}.", code="max_value"
             )
         return value
+
+    def validate_proposed(self, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                parse_name(name)
+            except InvalidName as error:
+                raise serializers.ValidationError(str(error)) from error
+        return name
 
 
 class PredictionJsonRequest(serializers.Serializer):
@@ -54,6 +69,9 @@ class PredictionJsonRequest(serializers.Serializer):
         min_value=1,
         help_text="How many species to return; at most the number that the model knows.",
     )
+    proposed = serializers.CharField(
+        required=False, allow_null=True, max_length=MAX_NAME_LENGTH, help_text=PROPOSED
+    )
 
 
 class PredictionUploadRequest(serializers.Serializer):
@@ -61,6 +79,7 @@ class PredictionUploadRequest(serializers.Serializer):
 
     file = serializers.FileField(help_text="JPEG, PNG, WebP, GIF, BMP or TIFF, at most 10 MB.")
     nb_preds = serializers.IntegerField(default=1, min_value=1)
+    proposed = serializers.CharField(required=False, max_length=MAX_NAME_LENGTH, help_text=PROPOSED)
 
 
 class SpeciesScoreSerializer(serializers.Serializer):
@@ -78,11 +97,40 @@ class FailureSerializer(serializers.Serializer):
     detail = serializers.CharField()
 
 
+class ScopeSerializer(serializers.Serializer):
+    in_scope = serializers.BooleanField(
+        help_text="False: the photo shows none of the species that the model knows."
+    )
+    score = serializers.FloatField(
+        help_text="Probability that it shows one of them, in percent with two decimals."
+    )
+
+
+class VerdictSerializer(serializers.Serializer):
+    proposed = serializers.CharField(help_text="The name, as it was given.")
+    species = serializers.CharField(
+        allow_null=True, help_text="The species of that name, as in `predictions`."
+    )
+    verdict = serializers.ChoiceField(VERDICTS)
+    score = serializers.FloatField(
+        allow_null=True,
+        help_text="Probability that the name is right, in percent; null if it is not covered.",
+    )
+    because = serializers.CharField(help_text="A sentence for people.")
+
+
 class PredictionSerializer(serializers.ModelSerializer):
-    """`model` and `predictions` are null until the prediction is done, `error` unless it failed."""
+    """`model` and `predictions` are null until the prediction is done, `error` unless it failed.
+
+    `scope` and `plausible` are null, too, if the model version does not tell them; `verdict` if no
+    name was proposed, or if the version has no rule for it.
+    """
 
     model = serializers.SerializerMethodField()
     predictions = serializers.SerializerMethodField()
+    scope = serializers.SerializerMethodField()
+    plausible = serializers.SerializerMethodField()
+    verdict = serializers.SerializerMethodField()
     duration_ms = serializers.IntegerField(allow_null=True, read_only=True)
     error = serializers.SerializerMethodField()
 
@@ -95,6 +143,9 @@ class PredictionSerializer(serializers.ModelSerializer):
             "sha256",
             "model",
             "predictions",
+            "scope",
+            "plausible",
+            "verdict",
             "reused",
             "created_at",
             "duration_ms",
@@ -117,6 +168,26 @@ class PredictionSerializer(serializers.ModelSerializer):
             {"species": species, "score": score}
             for species, score in prediction.inference.best(prediction.nb_preds)
         ]
+
+    @extend_schema_field(ScopeSerializer(allow_null=True))
+    def get_scope(self, prediction: Prediction) -> dict[str, Any] | None:
+        return None
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField(), allow_null=True))
+    def get_plausible(self, prediction: Prediction) -> list[str] | None:
+        return None
+
+    @extend_schema_field(VerdictSerializer(allow_null=True))
+    def get_verdict(self, prediction: Prediction) -> dict[str, Any] | None:
+        if prediction.verdict is None:
+            return None
+        return {
+            "proposed": prediction.proposed,
+            "species": prediction.proposed_species or None,
+            "verdict": prediction.verdict["verdict"],
+            "score": prediction.verdict["score"],
+            "because": verdict_sentence(prediction.verdict["because"]),
+        }
 
     @extend_schema_field(FailureSerializer(allow_null=True))
     def get_error(self, prediction: Prediction) -> dict[str, str] | None:
