@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mlmodels.ml.calibration import expected_calibration_error, softmax
 from mlmodels.ml.dataset import LabelledPhoto, OtherPhoto
 from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.ml.features import photo_pixels
@@ -20,6 +21,8 @@ class HeldOutPhotos:
     photos: tuple[LabelledPhoto, ...]
     is_near_training: tuple[bool, ...]
     """For each photo, whether it resembles a training photo or probably shows the same find."""
+    longer_sides: tuple[int, ...]
+    """For each photo, the pixels of its longer side as it came."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,14 @@ def held_out_metrics(
     the metrics without the photos that are near a training photo (absent if all are).
     """
     truth = np.array([photo.label for photo in held_out.photos])
-    metrics = evaluate(logits, truth, labels, temperature).as_dict()
+    metrics = evaluate(logits, truth, labels, temperature, held_out.longer_sides).as_dict()
     metrics["evaluation_set"] = held_out.sha256
-    metrics["ece_uncalibrated"] = evaluate(logits, truth, labels).ece
+    metrics["ece_uncalibrated"] = expected_calibration_error(softmax(logits), truth)
     is_far = ~np.array(held_out.is_near_training)
     if is_far.any():
         far_metrics = evaluate(logits[is_far], truth[is_far], labels, temperature).as_dict()
         metrics["without_near_training"] = {
-            name: far_metrics[name] for name in ("n", "correct", "accuracy", "ci95", "ece")
+            name: far_metrics[name]
+            for name in ("n", "correct", "accuracy", "ci95", "ece", "calibration")
         }
     return metrics

@@ -165,6 +165,7 @@ def evaluation_set(labels: Sequence[str]) -> HeldOutPhotos | None:
             for photo, (_, species), group in zip(photos, frozen_photos, groups, strict=False)
         ),
         is_near_training=tuple(group in training_groups for group in groups[: len(photos)]),
+        longer_sides=tuple(max(photo.width, photo.height) for photo in photos),
     )
 
 

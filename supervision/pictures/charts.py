@@ -110,7 +110,7 @@ def confusion_matrix_svg(confusion: Sequence[Sequence[int]], labels: Sequence[st
     return render_svg(
         _draw_confusion,
         (rows, tuple(labels)),
-        size=(side + 1.0, side),
+        size=(side + 1.3, side),
         title="Confusion matrix",
         description=f"{description}.",
     )

@@ -8,6 +8,7 @@ from mlmodels.ml.metrics.calibration_error import (
 )
 from mlmodels.ml.metrics.evaluation import (
     EvaluationMetrics,
+    SizeMetrics,
     SpeciesMetrics,
     confusion_matrix,
     evaluate,
@@ -29,6 +30,7 @@ __all__ = [
     "GroupAccuracy",
     "GroupScope",
     "ReliabilityBin",
+    "SizeMetrics",
     "SpeciesMetrics",
     "accuracy_by_group",
     "auroc",

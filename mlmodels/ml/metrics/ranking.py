@@ -39,7 +39,7 @@ class GroupScope:
     group: str
     auroc: Auroc
     """The photos in scope against those of the group."""
-    passed: GroupAccuracy
+    passed: GroupAccuracy[str]
     """Share of the group's photos that score at or above the threshold: taken for in scope."""
 
 
@@ -91,7 +91,7 @@ def scope_by_group(
     names = np.array(groups, dtype=object)
     return tuple(
         GroupScope(
-            group=str(share.group),
+            group=share.group,
             auroc=auroc(positive_scores, negative[names == share.group]),
             passed=share,
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -13,12 +14,14 @@ Z_95 = 1.959963984540054
 SIGNIFICANCE_LEVEL = 0.05
 """A difference with a lower p-value counts as real."""
 
+Group = TypeVar("Group", int, str)
+
 
 @dataclass(frozen=True)
-class GroupAccuracy:
+class GroupAccuracy(Generic[Group]):
     """The accuracy on one group of photos, such as the photos of one size."""
 
-    group: Hashable
+    group: Group
     n: int
     """Photos of the group; at least 1."""
     correct: int
@@ -46,29 +49,27 @@ def wilson_interval(correct: float, n: int, z: float = Z_95) -> tuple[float, flo
 
 
 def accuracy_by_group(
-    is_right: Sequence[bool] | np.ndarray, groups: Sequence[Hashable] | np.ndarray
-) -> tuple[GroupAccuracy, ...]:
+    is_right: Sequence[bool] | np.ndarray, groups: Sequence[Group]
+) -> tuple[GroupAccuracy[Group], ...]:
     """Return the accuracy on each group of photos, in the order of the sorted groups.
 
     `is_right` bool [n]: whether the answer to each photo was right; `groups` [n]: each photo's
-    group. Empty for no photos. Raises `ValueError` for different lengths.
+    group, a number or a text. Empty for no photos. Raises `ValueError` for different lengths.
     """
-    outcomes = [bool(right) for right in np.asarray(is_right).tolist()]
-    names = groups.tolist() if isinstance(groups, np.ndarray) else list(groups)
-    if len(outcomes) != len(names):
-        raise ValueError(f"There are {len(outcomes)} answers but {len(names)} groups.")
-    counts: dict[Hashable, list[bool]] = {}
-    for name, right in zip(names, outcomes, strict=True):
-        counts.setdefault(name, []).append(right)
+    if len(is_right) != len(groups):
+        raise ValueError(f"There are {len(is_right)} answers but {len(groups)} groups.")
+    outcomes: dict[Group, list[bool]] = {}
+    for group, right in zip(groups, is_right, strict=True):
+        outcomes.setdefault(group, []).append(bool(right))
     return tuple(
         GroupAccuracy(
-            group=name,
-            n=len(counts[name]),
-            correct=sum(counts[name]),
-            accuracy=sum(counts[name]) / len(counts[name]),
-            ci95=wilson_interval(sum(counts[name]), len(counts[name])),
+            group=group,
+            n=len(rights),
+            correct=sum(rights),
+            accuracy=sum(rights) / len(rights),
+            ci95=wilson_interval(sum(rights), len(rights)),
         )
-        for name in sorted(counts)  # type: ignore[type-var]
+        for group, rights in sorted(outcomes.items())
     )
 
 

@@ -8,6 +8,13 @@ from django.utils.html import format_html, format_html_join
 
 from common.admin import ReadOnlyAdmin
 from predictions.models import Photo
+from supervision.evaluations.admin.figures import (
+    calibration_text,
+    confusion_picture,
+    reliability_picture,
+    size_table,
+    species_table,
+)
 from supervision.models import Evaluation
 
 MAX_SHOWN = 60
@@ -18,7 +25,8 @@ MAX_SHOWN = 60
 class EvaluationAdmin(ReadOnlyAdmin):
     list_display = ("model_version", "accuracy", "n", "evaluation_set", "evaluated_at")
     fields = (
-        *("model_version", "accuracy", "n", "species", "confusion", "wrong_answers"),
+        *("model_version", "accuracy", "n", "species", "sizes", "calibration_error"),
+        *("reliability", "confusion", "wrong_answers"),
         *("ms_per_photo", "evaluation_set", "evaluated_at"),
     )
 
@@ -31,31 +39,23 @@ class EvaluationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="by species")
     def species(self, evaluation: Evaluation) -> str:
-        rows = (
-            (
-                row["species"],
-                row["n"],
-                "" if row["accuracy"] is None else f"{row['accuracy']:.1%}",
-            )
-            for row in evaluation.metrics["per_species"]
-        )
-        return format_html(
-            '<table class="numbers"><thead><tr><th>species</th><th>photos</th><th>right</th></tr>'
-            "</thead><tbody>{}</tbody></table>",
-            format_html_join(
-                "", '<tr><th class="species">{}</th><td>{}</td><td>{}</td></tr>', rows
-            ),
-        )
+        return species_table(evaluation.metrics)
+
+    @admin.display(description="by size of the photo")
+    def sizes(self, evaluation: Evaluation) -> str:
+        return size_table(evaluation.metrics)
+
+    @admin.display(description="calibration error")
+    def calibration_error(self, evaluation: Evaluation) -> str:
+        return calibration_text(evaluation.metrics)
+
+    @admin.display(description="right answers by score")
+    def reliability(self, evaluation: Evaluation) -> str:
+        return reliability_picture(evaluation.metrics)
 
     @admin.display(description="confusion matrix")
     def confusion(self, evaluation: Evaluation) -> str:
-        from supervision.pictures.charts import confusion_matrix_svg
-
-        if "confusion" not in evaluation.metrics:
-            return ""
-        labels = evaluation.model_version.labels
-        picture = confusion_matrix_svg(evaluation.metrics["confusion"], labels)
-        return format_html('<div class="chart-box matrix">{}</div>', picture)
+        return confusion_picture(evaluation.metrics, evaluation.model_version.labels)
 
     @admin.display(description="wrong answers")
     def wrong_answers(self, evaluation: Evaluation) -> str:

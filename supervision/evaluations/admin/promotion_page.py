@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from accounts.models import User
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version
+from supervision.evaluations.admin.figures import calibration_text
 from supervision.evaluations.comparison import (
     compare_answers,
     photos_by_sha256,
@@ -118,7 +119,7 @@ FIGURES: list[tuple[str, Callable[[VersionFigures], str]]] = [
             f"{figures.near_training} of {figures.metrics['n']}" if figures.metrics else ""
         ),
     ),
-    ("calibration error (ECE)", _of_metrics(lambda metrics: f"{metrics['ece']:.1%}")),
+    ("calibration error (95 % interval)", lambda figures: calibration_text(figures.metrics)),
     (
         "mean best score, and accuracy",
         _of_metrics(lambda metrics: f"{metrics['mean_score']:.1%}, {metrics['accuracy']:.1%}"),

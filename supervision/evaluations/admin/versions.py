@@ -17,19 +17,17 @@ from accounts.models import User
 from common.admin import ReadOnlyAdmin
 from mlmodels.models import ModelVersion, StageTransition
 from mlmodels.selectors import production_version, version_before_production
+from supervision.evaluations.admin.figures import (
+    accuracy_text,
+    calibration_text,
+    confusion_picture,
+    reliability_picture,
+    size_table,
+    species_table,
+)
 from supervision.evaluations.admin.promotion_page import promotion_page
 from supervision.evaluations.promotion import PromotionRefused, rollback_request
-from supervision.evaluations.selectors import present_evaluations, version_figures
-
-NOT_MEASURED = "not measured"
-
-
-def accuracy_text(metrics: dict[str, Any] | None) -> str:
-    """Return the accuracy, its 95 % interval and the number of photos as text."""
-    if not metrics:
-        return NOT_MEASURED
-    low, high = metrics["ci95"]
-    return f"{metrics['accuracy']:.1%} ({low:.1%} to {high:.1%}) of {metrics['n']}"
+from supervision.evaluations.selectors import present_evaluations
 
 
 def gate_text(transition: StageTransition) -> str:
@@ -48,6 +46,11 @@ def gate_text(transition: StageTransition) -> str:
         ),
     )
     return format_html("{} {}.<ul>{}</ul>", kind, result, checks)
+
+
+def _metrics(version: Any) -> dict[str, Any] | None:
+    """Return the metrics on the present evaluation set, else those of the version's card."""
+    return version.metrics_here or version.metrics.get("evaluation")
 
 
 @admin.register(ModelVersion)
@@ -71,6 +74,9 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         "accuracy_here",
         "accuracy_when_made",
         "calibration_error",
+        "reliability",
+        "by_species",
+        "by_size",
         "confusion",
         "learning_curves",
         "run",
@@ -106,8 +112,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="calibration error")
     def calibration_error(self, version: Any) -> str:
-        metrics = version.metrics_here or version.metrics.get("evaluation")
-        return f"{metrics['ece']:.1%}" if metrics else NOT_MEASURED
+        return calibration_text(_metrics(version))
 
     @admin.display(description="size")
     def megabytes(self, version: ModelVersion) -> str:
@@ -120,15 +125,21 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         url = reverse("admin:mlmodels_modelversion_promote", args=[version.pk])
         return format_html('<a href="{}">Promote…</a>', url)
 
+    @admin.display(description="accuracy by species")
+    def by_species(self, version: ModelVersion) -> str:
+        return species_table(_metrics(version))
+
+    @admin.display(description="accuracy by size of the photo")
+    def by_size(self, version: ModelVersion) -> str:
+        return size_table(_metrics(version))
+
+    @admin.display(description="right answers by score")
+    def reliability(self, version: ModelVersion) -> str:
+        return reliability_picture(_metrics(version))
+
     @admin.display(description="confusion matrix")
     def confusion(self, version: ModelVersion) -> str:
-        from supervision.pictures.charts import confusion_matrix_svg
-
-        metrics = version_figures(version).metrics or version.metrics.get("evaluation")
-        if not metrics:
-            return NOT_MEASURED
-        picture = confusion_matrix_svg(metrics["confusion"], version.labels)
-        return format_html('<div class="chart-box matrix">{}</div>', picture)
+        return confusion_picture(_metrics(version), version.labels)
 
     @admin.display(description="learning curves")
     def learning_curves(self, version: ModelVersion) -> str:

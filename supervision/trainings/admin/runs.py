@@ -19,7 +19,7 @@ from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
 from mlmodels.selectors import training_runs
 from supervision.datasets.selectors import TooFewPhotos
-from supervision.evaluations.admin.versions import NOT_MEASURED, accuracy_text
+from supervision.evaluations.admin.figures import NOT_MEASURED, accuracy_text
 from supervision.trainings.admin.forms import RUN_FORMS
 from supervision.trainings.admin.progress import (
     photos_per_species,

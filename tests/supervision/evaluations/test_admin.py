@@ -16,7 +16,9 @@ from predictions.import_services import photo_import
 from predictions.models import Photo
 from supervision.datasets.selectors import evaluation_set
 from supervision.datasets.services import evaluation_set_freeze
-from supervision.evaluations.admin.versions import ModelVersionAdmin, accuracy_text
+from supervision.evaluations.admin.figures import accuracy_text, calibration_text
+from supervision.evaluations.admin.versions import ModelVersionAdmin
+from supervision.evaluations.report import size_text
 from supervision.evaluations.services import version_evaluate
 from supervision.models import Evaluation
 from tests.support.photos import drawn_photo
@@ -266,3 +268,52 @@ def test_the_page_of_an_evaluation_shows_photos_and_tables(
     assert '<tr><th class="species">' in html
     page = admin_page.get(path.format(Evaluation.objects.get(model_version=production).pk))
     assert "None." in page.content.decode()
+
+
+def test_the_pages_of_a_measured_version_show_calibration_and_sizes(
+    production, evaluation_photos, admin_page
+) -> None:
+    successor = another_version(temperature=0.5)
+    evaluate(successor)
+    evaluation = evaluate(production)
+    metrics = evaluation.metrics
+    assert sum(row["n"] for row in metrics["per_size"]) == 6
+    size = size_text(metrics["per_size"][0])
+    calibration = calibration_text(metrics)
+    assert re.fullmatch(r"[\d.]+% \([\d.]+% to [\d.]+%\); ECE [\d.]+%", calibration), (
+        "value, interval and the plain error"
+    )
+    for path in (
+        f"{LIST}{production.pk}/change/",
+        f"/admin/supervision/evaluation/{evaluation.pk}/change/",
+    ):
+        page = admin_page.get(path).content.decode()
+        assert "<title>Right answers by score</title>" in page
+        assert f'<tr><th class="">{size}</th><td>{metrics["per_size"][0]["n"]}</td>' in page
+        assert "<td>20.7% to 100.0%</td>" in page, "a species with one photo"
+        assert calibration in page
+    assert calibration in admin_page.get(promote_path(successor)).content.decode()
+
+
+def test_pages_show_metrics_that_an_older_champipy_stored(
+    production, evaluation_photos, admin_page
+) -> None:
+    successor = another_version(temperature=0.5)
+    evaluate(successor)
+    evaluation = evaluate(production)
+    for name in ("calibration", "reliability", "per_size"):
+        del evaluation.metrics[name]
+    for row in evaluation.metrics["per_species"]:
+        del row["ci95"]
+    evaluation.save()
+    ece = f"ECE {evaluation.metrics['ece']:.1%}"
+    for path in (
+        LIST,
+        f"{LIST}{production.pk}/change/",
+        f"/admin/supervision/evaluation/{evaluation.pk}/change/",
+        promote_path(successor),
+    ):
+        response = admin_page.get(path)
+        assert response.status_code == 200
+        assert "<title>Right answers by score" not in response.content.decode()
+        assert ece in response.content.decode()

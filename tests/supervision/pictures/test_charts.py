@@ -19,6 +19,7 @@ from supervision.pictures.charts import (
     predictions_per_day_svg,
     trials_svg,
 )
+from supervision.pictures.reliability import reliability_svg
 from supervision.pictures.svg import render_svg
 from tests.support.paths import PROJECT
 
@@ -46,6 +47,12 @@ TRIALS = [
         (4, 0.75, "out of time"),
     )
 ]
+BINS = [
+    {"n": 22, "confidence": 0.41, "accuracy": 0.5, "ci95": [0.307, 0.693]},
+    {"n": 23, "confidence": 0.885, "accuracy": 0.91, "ci95": [0.732, 0.976]},
+    {"n": 23, "confidence": 0.9994, "accuracy": 1.0, "ci95": [0.857, 1.0]},
+]
+TOO_SURE = {"n": 23, "confidence": 0.985, "accuracy": 0.913, "ci95": [0.732, 0.976]}
 
 CHARTS = {
     "curves": lambda: learning_curves_svg(HISTORY),
@@ -59,6 +66,8 @@ CHARTS = {
     "no prediction": lambda: predictions_per_day_svg([(day, 0, 0) for day, _, _ in DAYS]),
     "trials": lambda: trials_svg(TRIALS),
     "no trial done": lambda: trials_svg(TRIALS[1:2]),
+    "reliability": lambda: reliability_svg(BINS),
+    "reliability in one bin": lambda: reliability_svg(BINS[:1]),
 }
 
 
@@ -122,6 +131,20 @@ def test_confusion_matrix_shows_species_and_counts() -> None:
     ]
     assert set(in_italics) == set(LABELS)
     assert "Genusc species 92 of 105" in title_and_description(svg)[1]
+
+
+def test_reliability_shows_every_bin_and_marks_the_scores_that_are_wrong() -> None:
+    svg = CHARTS["reliability"]()
+    words = text_of(svg)
+    assert {"41.0", "88.5", "99.9"} <= set(words)
+    assert "mean best score (%) of about 23 photos each" in words
+    assert "score 88.5 %: 91.0 % right (73.2 to 97.6 %)" in title_and_description(svg)[1]
+    outside = "right answers, score outside the interval"
+    assert "right answers" in words
+    assert outside not in words
+    words = text_of(reliability_svg([*BINS[:2], TOO_SURE, BINS[2]]))
+    assert {"right answers", outside} <= set(words)
+    assert "right answers" not in text_of(reliability_svg([TOO_SURE]))
 
 
 def test_species_with_markup_in_its_name_is_only_text() -> None:

@@ -28,7 +28,6 @@ def test_accuracy_by_group_counts_each_group_in_the_order_of_the_groups():
     assert (small.group, small.n, small.correct, small.accuracy) == (160, 3, 1, 1 / 3)
     assert (large.group, large.n, large.correct, large.accuracy) == (1280, 2, 2, 1.0)
     assert (small.ci95, large.ci95) == (wilson_interval(1, 3), wilson_interval(2, 2))
-    assert accuracy_by_group(is_right, np.array([1280, 160, 160, 1280, 160])) == (small, large)
 
 
 def test_no_photos_make_no_groups():
