@@ -1,12 +1,13 @@
 """Writes on predictions: a new one is stored, then sent to the workers or answered at once."""
 
 import hashlib
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from copy import copy
 
 from django.conf import settings
 from django.core.files import File
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from accounts.models import User
 from mlmodels.ml.preprocessing import MAX_BYTES
@@ -69,7 +70,7 @@ def prediction_create(
     quota_take(user=user, predictions=1, new_bytes=new_bytes)
     if inference is not None:
         answered = copy(prediction)
-        with suppress(IntegrityError):  # retention has just deleted the inference
+        with suppress(IntegrityError), _savepoint():  # retention has just deleted the inference
             prediction_finish(answered, inference=inference, reused=True)
             return answered
     if error is not None:
@@ -77,6 +78,52 @@ def prediction_create(
     else:
         _create_pending(prediction, None if isinstance(file, str) else file, send)
     return prediction
+
+
+def predictions_create(
+    *,
+    user: User | None,
+    files: Sequence[str],
+    nb_preds: int,
+    version: ModelVersion | None,
+    send: Send = send_to_worker,
+) -> list[Prediction]:
+    """Store requests for predictions of URLs, each as `prediction_create` does; return them.
+
+    They are in the order of `files`. All are stored, or none; one that is not accepted is stored
+    as failed. Raises NotAccepted, and stores nothing, if none is accepted.
+    """
+    predictions: list[Prediction] = []
+    refusals: dict[int, NotAccepted] = {}
+    with transaction.atomic():
+        for index, file in enumerate(files):
+            try:
+                prediction = prediction_create(
+                    user=user, file=file, nb_preds=nb_preds, version=version, send=send
+                )
+            except NotAccepted as refused:
+                refusals[index] = refused
+                prediction = Prediction(
+                    user=user, nb_preds=nb_preds, is_upload=False, file=_storable(file)
+                )
+            predictions.append(prediction)
+        if len(refusals) == len(predictions):
+            raise refusals[0]
+        for index, refusal in refusals.items():
+            prediction_finish(predictions[index], error=refusal)
+    return predictions
+
+
+def _savepoint() -> AbstractContextManager:
+    """Return a savepoint within a transaction, whose constraints are then checked at once."""
+    return _checked() if connection.in_atomic_block else nullcontext()
+
+
+@contextmanager
+def _checked() -> Iterator[None]:
+    with transaction.atomic():
+        yield
+        connection.check_constraints()
 
 
 def _create_pending(prediction: Prediction, upload: File | None, send: Send) -> None:

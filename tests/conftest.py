@@ -23,6 +23,7 @@ from accounts.services import logins_seed
 from champipy_site.stack.services import INFERENCE_MEMORY_KB
 from mlmodels.models import ModelVersion
 from mlmodels.services import PRETRAINED, version_promote, version_register
+from predictions import dispatch
 from tests.support.api import client_of
 from tests.support.paths import PROJECT, REAL_PHOTOS
 from tests.support.photo_server import PhotoServer
@@ -87,6 +88,12 @@ def production(db: None) -> ModelVersion:
     version_promote(version=version, by=None, reason="test")
     version.refresh_from_db()
     return version
+
+
+@pytest.fixture
+def lost_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send the workers nothing, like a broker that loses every message of a prediction."""
+    monkeypatch.setattr(dispatch, "send_task", lambda *_, **__: True)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,10 @@ class FixedWindowThrottle(SimpleRateThrottle):
     num_requests: int
     window_ends: float
 
+    def __init__(self, cost: int = 1) -> None:
+        super().__init__()
+        self.cost = cost  # how many requests this one counts as
+
     def get_ident(self, request: Request) -> str:
         return str(client_address(request._request))
 
@@ -39,7 +43,7 @@ class FixedWindowThrottle(SimpleRateThrottle):
         key = f"champipy:{self.get_cache_key(request, view)}:{int(window)}"
         try:
             with valkey_client().pipeline(transaction=False) as pipeline:
-                pipeline.incr(key)
+                pipeline.incr(key, self.cost)
                 pipeline.expire(key, self.duration)
                 count, _ = pipeline.execute()
         except redis.RedisError as error:

@@ -27,6 +27,10 @@ def add_nb_preds_maximum(
         maximum = species_count(production_version())
     except DatabaseError:
         return result
-    for name in ("PredictionJsonRequestRequest", "PredictionUploadRequestRequest"):
+    for name in (
+        "PredictionJsonRequestRequest",
+        "PredictionUploadRequestRequest",
+        "PredictionBatchRequestRequest",
+    ):
         result["components"]["schemas"][name]["properties"]["nb_preds"]["maximum"] = maximum
     return result

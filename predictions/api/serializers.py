@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -34,10 +35,16 @@ class UrlOrUploadField(serializers.Field):
         return value
 
 
-class PredictionRequestSerializer(serializers.Serializer):
-    """A request for a prediction. The context's `species_count` is the maximum of `nb_preds`."""
+@extend_schema_field(OpenApiTypes.STR)
+class UrlField(UrlOrUploadField):
+    """A photo's URL in JSON, where there are no uploads. Whether it is sound is said later."""
 
-    file = UrlOrUploadField()
+    default_error_messages = {"invalid": "Send a photo's URL as text."}
+
+
+class NbPredsSerializer(serializers.Serializer):
+    """How many species to return. The context's `species_count` is the maximum."""
+
     nb_preds = WholeNumberField(default=1, min_value=1)
     proposed = serializers.CharField(
         required=False, allow_null=True, max_length=MAX_NAME_LENGTH, help_text=PROPOSED
@@ -58,6 +65,12 @@ class PredictionRequestSerializer(serializers.Serializer):
             except InvalidName as error:
                 raise serializers.ValidationError(str(error)) from error
         return name
+
+
+class PredictionRequestSerializer(NbPredsSerializer):
+    """A request for a prediction."""
+
+    file = UrlOrUploadField()
 
 
 class PredictionJsonRequest(serializers.Serializer):

@@ -1,12 +1,14 @@
-from django.urls import re_path
+from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
+from predictions.api.batch import BatchView
 from predictions.api.photos import PredictionPhotoView
 from predictions.api.views import PredictionViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("predictions", PredictionViewSet, basename="prediction")
 urlpatterns = [
+    path("predictions/batch", BatchView.as_view(), name="prediction-batch"),
     *router.urls,
     re_path(
         r"^predictions/(?P<id>[0-9]{1,18})/photo\Z",

@@ -8,11 +8,12 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 from rest_framework import mixins, status, viewsets
-from rest_framework.exceptions import APIException, NotFound
+from rest_framework.exceptions import NotFound
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.api.idempotency import IDEMPOTENCY_KEY, create_once
 from accounts.api.throttling import PredictionThrottle
 from accounts.models import User
 from common.api import JSONParser, error_response
@@ -21,6 +22,7 @@ from common.prefer import PREFER, wait_preferred
 from common.uploads import MAX_BODY_BYTES
 from mlmodels.selectors import production_version
 from predictions.answer_services import PredictionDeleted, prediction_wait
+from predictions.api.failures import PredictionFailed
 from predictions.api.filters import PredictionFilters, filtered
 from predictions.api.schema import species_count
 from predictions.api.serializers import (
@@ -33,20 +35,9 @@ from predictions.api.waiting import waiting_places
 from predictions.deletion_services import prediction_delete
 from predictions.errors import FAILURES, NotAccepted
 from predictions.models import Prediction
-from predictions.quotas import seconds_until_tomorrow
-from predictions.selectors import predictions_visible_to
+from predictions.selectors import answered_predictions, predictions_visible_to
 from predictions.services import prediction_create
 from predictions.storage_space import refuse_when_full
-
-
-class PredictionFailed(APIException):
-    """Reports a failed prediction as an error response of the API."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        self.status_code = FAILURES[code].status
-        if code == "quota_exceeded":
-            self.wait = seconds_until_tomorrow()  # becomes the header Retry-After
-        super().__init__(detail=detail, code=code)
 
 
 def _data(request: Request) -> Any:
@@ -63,6 +54,7 @@ def _error_responses() -> dict[int, Any]:
     for code, failure in FAILURES.items():
         codes.setdefault(failure.status, []).append(code)
     codes.setdefault(413, []).append("request_too_large")
+    codes.setdefault(422, []).append("idempotency_key_reused")
     codes.setdefault(503, []).append("database_unavailable")
     return {status: error_response(f"Photo{status}", names) for status, names in codes.items()}
 
@@ -99,7 +91,7 @@ class PredictionViewSet(
 
     @extend_schema(
         summary="Predict the species of a photo, sent as a URL or as a file",
-        parameters=[PREFER],
+        parameters=[PREFER, IDEMPOTENCY_KEY],
         request={
             "application/json": PredictionJsonRequest,
             "multipart/form-data": PredictionUploadRequest,
@@ -122,7 +114,13 @@ class PredictionViewSet(
         serializer.is_valid(raise_exception=True)
         user = cast(User, request.user)
         try:
-            prediction = prediction_create(user=user, version=version, **serializer.validated_data)
+            [prediction] = create_once(
+                request,
+                create=lambda: [
+                    prediction_create(user=user, version=version, **serializer.validated_data)
+                ],
+                rows=answered_predictions(),
+            )
         except NotAccepted as refused:
             raise PredictionFailed(refused.code, refused.detail) from refused
         wait_s = wait_preferred(request.headers.get("Prefer", ""))

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 
+from accounts.models import KEY_COUNTS, IdempotencyKey
 from mlmodels.ml.card import CARD, read_card
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.selectors import version_before_production
@@ -43,6 +44,7 @@ class Subject(StrEnum):
     SOURCES = "remembered URLs"
     LOGINS = "login attempts"
     SESSIONS = "expired sessions"
+    KEYS = "idempotency keys that no longer count"
     VERSIONS = "former versions: their files"
 
 
@@ -149,6 +151,11 @@ def old_logins(now: datetime) -> list[QuerySet]:
     return [*old, Session.objects.filter(expire_date__lt=now).order_by("expire_date")]
 
 
+def old_keys(now: datetime) -> QuerySet[IdempotencyKey]:
+    """Return the idempotency keys that no longer count."""
+    return IdempotencyKey.objects.filter(created_at__lt=now - KEY_COUNTS).order_by("created_at")
+
+
 @dataclass(frozen=True)
 class Amount:
     """How much of one subject goes, or went."""
@@ -176,6 +183,7 @@ def prunable(now: datetime) -> list[Amount]:
         Amount(Subject.SOURCES, old_sources(now).count()),
         Amount(Subject.LOGINS, sum(logins)),
         Amount(Subject.SESSIONS, sessions),
+        Amount(Subject.KEYS, old_keys(now).count()),
         Amount(Subject.VERSIONS, len(versions), sum(versions)),
     ]
 

@@ -27,6 +27,7 @@ from supervision.retention.selectors import (
     Subject,
     forgotten_photos,
     listed_photos,
+    old_keys,
     old_logins,
     old_photo_files,
     old_predictions,
@@ -51,6 +52,7 @@ def prune(*, now: datetime | None = None, report: Report = lambda _: None) -> li
         orphans_prune(report=report),
         sources_prune(now=now, report=report),
         *logins_prune(now=now, report=report),
+        keys_prune(now=now, report=report),
         versions_prune(report=report),
     ]
     for amount in done:
@@ -73,6 +75,11 @@ def logins_prune(*, now: datetime, report: Report = lambda _: None) -> tuple[Amo
     """Delete old login attempts, and expired sessions."""
     *logins, sessions = [_delete_rows(rows, report) for rows in old_logins(now)] or [0]
     return Amount(Subject.LOGINS, sum(logins)), Amount(Subject.SESSIONS, sessions)
+
+
+def keys_prune(*, now: datetime, report: Report = lambda _: None) -> Amount:
+    """Delete the idempotency keys that no longer count."""
+    return Amount(Subject.KEYS, _delete_rows(old_keys(now), report))
 
 
 def photo_files_prune(*, now: datetime, report: Report = lambda _: None) -> Amount:

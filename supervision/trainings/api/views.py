@@ -12,6 +12,7 @@ from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.api.idempotency import IDEMPOTENCY_KEY, create_once
 from accounts.models import User
 from common.api import error_response
 from mlmodels.models import ModelVersion, TrainingRun
@@ -36,6 +37,7 @@ class Conflict(APIException):
 
 
 QUEUED = OpenApiResponse(RunSerializer, description="Queued; follow the run at `Location`.")
+KEY_REUSED = error_response("TrainingKey", ["idempotency_key_reused"])
 REFUSED = error_response("Training", ["too_few_photos"])
 
 
@@ -54,18 +56,21 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
 
     @extend_schema(
         summary="Train a new version from ImageNet's weights",
+        parameters=[IDEMPOTENCY_KEY],
         request=TrainRequest,
-        responses={202: QUEUED, 409: REFUSED},
+        responses={202: QUEUED, 409: REFUSED, 422: KEY_REUSED},
     )
     def train(self, request: Request) -> Response:
         return self._queue(request, Kind.TRAIN, self._validated(TrainRequest, request))
 
     @extend_schema(
         summary="Continue to train a version on the current photos",
+        parameters=[IDEMPOTENCY_KEY],
         request=FinetuneRequest,
         responses={
             202: QUEUED,
             409: error_response("Finetuning", ["too_few_photos", "labels_differ"]),
+            422: KEY_REUSED,
         },
     )
     def finetune(self, request: Request) -> Response:
@@ -81,8 +86,9 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
 
     @extend_schema(
         summary="Search for better hyper-parameters and train a version with the best",
+        parameters=[IDEMPOTENCY_KEY],
         request=SearchRequest,
-        responses={202: QUEUED, 409: REFUSED},
+        responses={202: QUEUED, 409: REFUSED, 422: KEY_REUSED},
     )
     def search(self, request: Request) -> Response:
         return self._queue(request, Kind.SEARCH, self._validated(SearchRequest, request))
@@ -118,11 +124,17 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         parent: ModelVersion | None = None,
     ) -> Response:
         try:
-            run = run_request(
-                kind=kind,
-                parameters=parameters,
-                requested_by=cast(User, request.user),
-                parent=parent,
+            [run] = create_once(
+                request,
+                create=lambda: [
+                    run_request(
+                        kind=kind,
+                        parameters=parameters,
+                        requested_by=cast(User, request.user),
+                        parent=parent,
+                    )
+                ],
+                rows=training_runs(),
             )
         except TooFewPhotos as error:
             raise Conflict(str(error), code="too_few_photos") from error
