@@ -69,6 +69,7 @@ class StatusView(PublicView):
     last_model: dict[str, Any] | None = None
 
     @extend_schema(
+        operation_id="getStatus",
         summary="Whether ChampiPy is up, and which model is in production",
         auth=[],
         responses=StatusSerializer,
@@ -97,6 +98,7 @@ class DbConnexView(PublicView):
     """Returns whether the database answers, and in how many milliseconds."""
 
     @extend_schema(
+        operation_id="checkDatabase",
         summary="Whether the database answers",
         auth=[],
         responses={

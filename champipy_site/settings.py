@@ -201,9 +201,6 @@ REST_FRAMEWORK = {
 DRF_STANDARDIZED_ERRORS = {
     "EXCEPTION_HANDLER_CLASS": "champipy_site.errors.ExceptionHandler",
     "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,
-    "ALLOWED_ERROR_STATUS_CODES": [
-        *("400", "401", "403", "404", "406", "413", "415", "429", "503")
-    ],
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "ChampiPy",
@@ -216,20 +213,11 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "ENUM_NAME_OVERRIDES": {
-        name: f"drf_standardized_errors.openapi_serializers.{name}.choices"
-        for name in (
-            "ValidationErrorEnum",
-            "ClientErrorEnum",
-            "ServerErrorEnum",
-            "ErrorCode401Enum",
-            "ErrorCode403Enum",
-            "ErrorCode404Enum",
-            "ErrorCode429Enum",
-        )
-    },
+    "OAS_VERSION": "3.1.0",
+    "ENUM_NAME_OVERRIDES": {"ErrorTypeEnum": "common.api.ERROR_TYPES"},
     "POSTPROCESSING_HOOKS": [
-        "drf_standardized_errors.openapi_hooks.postprocess_schema_enums",
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "common.openapi.shorten_names",
         "predictions.api.schema.add_nb_preds_maximum",
     ],
 }

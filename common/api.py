@@ -7,9 +7,12 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
-from drf_spectacular.utils import OpenApiResponse, inline_serializer
+from drf_spectacular.utils import OpenApiResponse, extend_schema_serializer
 from rest_framework import parsers, serializers
 from rest_framework.exceptions import ParseError
+
+
+ERROR_TYPES = ["validation_error", "client_error", "server_error"]
 
 
 class WholeNumberField(serializers.IntegerField):
@@ -22,29 +25,27 @@ class WholeNumberField(serializers.IntegerField):
         return int(super().to_internal_value(data))
 
 
-def error_response(name: str, codes: Iterable[str]) -> OpenApiResponse:
-    """Return the schema of an error response whose code is one of `codes`.
+class ErrorDetailSerializer(serializers.Serializer):
+    """One thing that is wrong."""
 
-    `name` prefixes the names of the schema's components: "Promotion" gives "PromotionError".
-    """
-    codes = list(codes)
-    error = inline_serializer(
-        f"{name}Error",
-        {
-            "code": serializers.ChoiceField(codes),
-            "detail": serializers.CharField(),
-            "attr": serializers.CharField(allow_null=True),
-        },
-        many=True,
+    code = serializers.CharField(help_text="Stable, for programs.")
+    detail = serializers.CharField(help_text="For people.")
+    attr = serializers.CharField(allow_null=True, help_text="The field or parameter, if it is one.")
+
+
+@extend_schema_serializer(component_name="Error")
+class ErrorSerializer(serializers.Serializer):
+    """The shape of every error, whatever its status."""
+
+    type = serializers.ChoiceField(ERROR_TYPES)
+    errors = ErrorDetailSerializer(many=True)  # type: ignore[assignment]
+
+
+def error_response(codes: Iterable[str]) -> OpenApiResponse:
+    """Return the schema of an error response whose code is one of `codes`."""
+    return OpenApiResponse(
+        ErrorSerializer, description="One of the codes " + ", ".join(f"`{code}`" for code in codes)
     )
-    response = inline_serializer(
-        f"{name}ErrorResponse",
-        {
-            "type": serializers.CharField(help_text="`client_error` or `server_error`."),
-            "errors": error,
-        },
-    )
-    return OpenApiResponse(response, description=", ".join(f"`{code}`" for code in codes))
 
 
 class JSONParser(parsers.JSONParser):

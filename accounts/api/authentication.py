@@ -46,8 +46,10 @@ class TokenScheme(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: Any) -> dict:
         return {
-            "type": "apiKey",
-            "in": "header",
-            "name": "Authorization",
-            "description": "`Token TOKEN`, with a token from `POST /api/v1/token`.",
+            "type": "http",
+            "scheme": "bearer",
+            "description": (
+                "`Authorization: Bearer TOKEN` (or `Token TOKEN`), with a token from "
+                "`POST /api/v1/token`."
+            ),
         }

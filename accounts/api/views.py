@@ -30,15 +30,15 @@ class TokenView(APIView):
         return [LoginThrottle()] if self.is_login else []
 
     @extend_schema(
-        operation_id="token_create",
+        operation_id="createToken",
         summary="Exchange a user name and password for a token",
         auth=[],
         request=LoginSerializer,
         responses={
             200: TokenSerializer,
-            401: error_response("LoginWrong", ["authentication_failed"]),
-            429: error_response("LoginRefused", ["throttled", "login_locked"]),
-            503: error_response("LoginUnavailable", ["login_busy", "database_unavailable"]),
+            401: error_response(["authentication_failed"]),
+            429: error_response(["throttled", "login_locked"]),
+            503: error_response(["login_busy", "database_unavailable"]),
         },
     )
     def post(self, request: Request) -> Response:
@@ -48,7 +48,7 @@ class TokenView(APIView):
         return Response(TokenSerializer({"token": token, "expiry": expiry}).data)
 
     @extend_schema(
-        operation_id="token_revoke",
+        operation_id="revokeToken",
         summary="Revoke the token of this request",
         request=None,
         responses={204: OpenApiResponse(description="The token is no longer valid.")},
@@ -59,6 +59,8 @@ class TokenView(APIView):
 
 
 class UserView(APIView):
-    @extend_schema(summary="Return the user of this token", responses=UserSerializer)
+    @extend_schema(
+        operation_id="getUser", summary="Return the user of this token", responses=UserSerializer
+    )
     def get(self, request: Request) -> Response:
         return Response(UserSerializer(request.user).data)

@@ -9,7 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from common.openapi import ADDED
+from common.api import error_response
+from common.openapi import CODES
 from mlmodels.models import SpeciesName
 from mlmodels.selectors import production_version
 from mlmodels.species_selectors import names_of_species
@@ -42,6 +43,7 @@ class SpeciesView(APIView):
     permission_classes: list = []
 
     @extend_schema(
+        operation_id="listSpecies",
         summary="The species that the model in production knows, with all their names",
         auth=[],
         parameters=[
@@ -54,7 +56,7 @@ class SpeciesView(APIView):
             304: OpenApiResponse(
                 description="Nothing has changed since the answer of that `ETag`."
             ),
-            503: ADDED["503"],
+            503: error_response(CODES["503"]),
         },
     )
     def get(self, request: Request) -> Any:

@@ -45,6 +45,7 @@ class BatchView(APIView):
         return [PredictionThrottle(self.cost)]
 
     @extend_schema(
+        operation_id="predictBatch",
         summary="Predict the species of up to 100 photos, sent as URLs",
         parameters=[IDEMPOTENCY_KEY],
         request=PredictionBatchRequest,
@@ -53,9 +54,9 @@ class BatchView(APIView):
                 BatchSerializer,
                 description="The predictions in the order of `files`; most are pending.",
             ),
-            422: error_response("Batch422", ["idempotency_key_reused"]),
-            429: error_response("Batch429", ["throttled", "quota_exceeded"]),
-            507: error_response("Batch507", ["storage_full"]),
+            422: error_response(["idempotency_key_reused"]),
+            429: error_response(["throttled", "quota_exceeded"]),
+            507: error_response(["storage_full"]),
         },
     )
     def post(self, request: Request) -> Response:

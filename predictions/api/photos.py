@@ -39,11 +39,12 @@ class PredictionPhotoView(APIView):
     renderer_classes = [JpegRenderer, renderers.JSONRenderer]
 
     @extend_schema(
+        operation_id="getPredictionPhoto",
         summary="Return the photo as JPEG, at most 1,280 pixels wide and high, without metadata",
         parameters=[PREFER],
         responses={
             (200, "image/jpeg"): OpenApiResponse(OpenApiTypes.BINARY, description="The photo."),
-            503: error_response("Picture", ["picture_not_ready", "database_unavailable"]),
+            503: error_response(["picture_not_ready", "database_unavailable"]),
         },
     )
     def get(self, request: Request, id: str) -> HttpResponse:

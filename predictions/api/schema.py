@@ -28,9 +28,9 @@ def add_nb_preds_maximum(
     except DatabaseError:
         return result
     for name in (
-        "PredictionJsonRequestRequest",
-        "PredictionUploadRequestRequest",
-        "PredictionBatchRequestRequest",
+        "PredictionJsonRequest",
+        "PredictionUploadRequest",
+        "PredictionBatchRequest",
     ):
         result["components"]["schemas"][name]["properties"]["nb_preds"]["maximum"] = maximum
     return result

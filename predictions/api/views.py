@@ -56,16 +56,18 @@ def _error_responses() -> dict[int, Any]:
     codes.setdefault(413, []).append("request_too_large")
     codes.setdefault(422, []).append("idempotency_key_reused")
     codes.setdefault(503, []).append("database_unavailable")
-    return {status: error_response(f"Photo{status}", names) for status, names in codes.items()}
+    return {status: error_response(names) for status, names in codes.items()}
 
 
 @extend_schema_view(
     list=extend_schema(
+        operation_id="listPredictions",
         summary="List your predictions (administrators: everybody's), newest first",
         parameters=[PredictionFilters],
     ),
-    retrieve=extend_schema(summary="Return a prediction"),
+    retrieve=extend_schema(operation_id="getPrediction", summary="Return a prediction"),
     destroy=extend_schema(
+        operation_id="deletePrediction",
         summary="Delete a prediction, and its photo where nothing else needs it",
         responses={204: OpenApiResponse(description="The prediction is deleted.")},
     ),
@@ -90,6 +92,7 @@ class PredictionViewSet(
         return [PredictionThrottle()] if self.action == "create" else []
 
     @extend_schema(
+        operation_id="predict",
         summary="Predict the species of a photo, sent as a URL or as a file",
         parameters=[PREFER, IDEMPOTENCY_KEY],
         request={

@@ -17,6 +17,7 @@ OPEN = {
     ("GET", "/api/v1/dbconnex"): 200,
     ("GET", "/api/v1/schema"): 200,
     ("GET", "/api/v1/docs"): 200,
+    ("GET", "/api/v1/species"): 200,
     ("POST", "/api/v1/token"): 400,  # open to all, but this request is empty
     ("GET", "/api/v1/nonsense"): 404,
 }

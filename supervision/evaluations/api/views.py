@@ -110,7 +110,7 @@ class RollbackRequestSerializer(serializers.Serializer):
     )
 
 
-REFUSED = error_response("Promotion", REFUSALS)
+REFUSED = error_response(REFUSALS)
 
 
 @extend_schema(tags=["models"])
@@ -125,11 +125,14 @@ class ModelViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
         evaluations = present_evaluations(versions).values_list("model_version", "metrics")
         return {**super().get_serializer_context(), "evaluations": dict(evaluations)}
 
-    @extend_schema(summary="All versions with their metrics, newest first")
+    @extend_schema(
+        operation_id="listModels", summary="All versions with their metrics, newest first"
+    )
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().list(request, *args, **kwargs)
 
     @extend_schema(
+        operation_id="promoteModel",
         summary="Put a version into production if the gate allows it",
         description=(
             "The gate compares the version with the one in production on the evaluation photos. "
@@ -154,6 +157,7 @@ class ModelViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
         return Response(self.get_serializer(version).data)
 
     @extend_schema(
+        operation_id="rollbackModel",
         summary="Put back the version that was in production before",
         description=(
             "A second rollback goes further back; none puts back a version that was rolled back. "

@@ -73,11 +73,15 @@ class AlertViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
     def get_queryset(self) -> QuerySet[Alert]:
         return alerts_listed()
 
-    @extend_schema(summary="Alerts: the open ones first, then the acknowledged, then the resolved")
+    @extend_schema(
+        operation_id="listAlerts",
+        summary="Alerts: first the open ones, then the acknowledged, then the resolved",
+    )
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().list(request, *args, **kwargs)
 
     @extend_schema(
+        operation_id="acknowledgeAlert",
         summary="Acknowledge an alert: keep it quiet until it is resolved",
         description="An alert that is already acknowledged or resolved does not change.",
         request=None,

@@ -6,7 +6,6 @@ from typing import Any
 from django.conf import settings
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from drf_standardized_errors.openapi_serializers import ErrorResponse404Serializer
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.permissions import IsAdminUser
@@ -90,7 +89,7 @@ class AccuracyView(APIView):
     permission_classes = [IsAdminUser]
 
     @extend_schema(
-        operation_id="accuracy",
+        operation_id="getAccuracy",
         summary="Accuracy of the model in production on the evaluation photos",
         parameters=[PREFER],
         responses={
@@ -99,8 +98,8 @@ class AccuracyView(APIView):
                 EvaluatingSerializer,
                 description="A worker evaluates the model: ask again at `Location`.",
             ),
-            404: error_response("NoEvaluationSet", ["no_evaluation_set"]),
-            503: error_response("NoAccuracy", ["no_active_model", "evaluation_failed"]),
+            404: error_response(["no_evaluation_set"]),
+            503: error_response(["no_active_model", "evaluation_failed"]),
         },
     )
     def get(self, request: Request) -> Response:
@@ -192,7 +191,7 @@ class LastPredictionsView(APIView):
     permission_classes = [IsAdminUser]
 
     @extend_schema(
-        operation_id="past_pred_acc",
+        operation_id="getMeanScore",
         summary="Mean best score of the last predictions of all users",
         parameters=[LastPredictionsQuery],
         responses=MeanScoreSerializer,
@@ -232,12 +231,12 @@ class NewPhotosView(APIView):
     permission_classes = [IsAdminUser]
 
     @extend_schema(
-        operation_id="nb_new_img",
+        operation_id="countNewPhotos",
         summary="Number of training photos added since a version entered its stage",
         parameters=[NewPhotosQuery],
         responses={
             200: NewPhotosSerializer,
-            404: OpenApiResponse(ErrorResponse404Serializer, description="No such version."),
+            404: error_response(["not_found"]),
         },
     )
     def get(self, request: Request) -> Response:

@@ -37,13 +37,13 @@ class Conflict(APIException):
 
 
 QUEUED = OpenApiResponse(RunSerializer, description="Queued; follow the run at `Location`.")
-KEY_REUSED = error_response("TrainingKey", ["idempotency_key_reused"])
-REFUSED = error_response("Training", ["too_few_photos"])
+KEY_REUSED = error_response(["idempotency_key_reused"])
+REFUSED = error_response(["too_few_photos"])
 
 
 @extend_schema_view(
-    list=extend_schema(summary="Training runs, newest first"),
-    retrieve=extend_schema(summary="One training run"),
+    list=extend_schema(operation_id="listRuns", summary="Training runs, newest first"),
+    retrieve=extend_schema(operation_id="getRun", summary="One training run"),
 )
 class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     serializer_class = RunSerializer
@@ -55,6 +55,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         return training_runs()
 
     @extend_schema(
+        operation_id="train",
         summary="Train a new version from ImageNet's weights",
         parameters=[IDEMPOTENCY_KEY],
         request=TrainRequest,
@@ -64,12 +65,13 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         return self._queue(request, Kind.TRAIN, self._validated(TrainRequest, request))
 
     @extend_schema(
+        operation_id="finetune",
         summary="Continue to train a version on the current photos",
         parameters=[IDEMPOTENCY_KEY],
         request=FinetuneRequest,
         responses={
             202: QUEUED,
-            409: error_response("Finetuning", ["too_few_photos", "labels_differ"]),
+            409: error_response(["too_few_photos", "labels_differ"]),
             422: KEY_REUSED,
         },
     )
@@ -85,6 +87,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         return self._queue(request, Kind.FINETUNE, parameters, parent)
 
     @extend_schema(
+        operation_id="search",
         summary="Search for better hyper-parameters and train a version with the best",
         parameters=[IDEMPOTENCY_KEY],
         request=SearchRequest,
@@ -94,11 +97,12 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         return self._queue(request, Kind.SEARCH, self._validated(SearchRequest, request))
 
     @extend_schema(
+        operation_id="cancelRun",
         summary="Cancel a queued or running run",
         request=None,
         responses={
             200: RunSerializer,
-            409: error_response("RunCancel", ["run_ended"]),
+            409: error_response(["run_ended"]),
         },
     )
     @action(detail=True, methods=["post"])
