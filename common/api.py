@@ -11,7 +11,6 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema_serializer
 from rest_framework import parsers, serializers
 from rest_framework.exceptions import ParseError
 
-
 ERROR_TYPES = ["validation_error", "client_error", "server_error"]
 
 

@@ -43,6 +43,20 @@ class AutoSchema(openapi.AutoSchema):
     def _get_error_response_serializer(self, status_code: str) -> object:
         return error_response(CODES[status_code])
 
+    def _get_response_for_code(
+        self,
+        serializer: Any,
+        status_code: Any,
+        media_types: list[str] | None = None,
+        direction: Any = "response",
+    ) -> dict[str, Any]:
+        if int(status_code) >= 400:
+            media_types = ["application/json"]  # whatever the call's answers are
+        response: dict[str, Any] = super()._get_response_for_code(
+            serializer, status_code, media_types, direction
+        )
+        return response
+
     def _get_error_response_examples(self) -> list[OpenApiExample]:
         return []
 

@@ -46,9 +46,6 @@ class NbPredsSerializer(serializers.Serializer):
     """How many species to return. The context's `species_count` is the maximum."""
 
     nb_preds = WholeNumberField(default=1, min_value=1)
-    proposed = serializers.CharField(
-        required=False, allow_null=True, max_length=MAX_NAME_LENGTH, help_text=PROPOSED
-    )
 
     def validate_nb_preds(self, value: int) -> int:
         maximum = self.context["species_count"]
@@ -58,6 +55,15 @@ class NbPredsSerializer(serializers.Serializer):
             )
         return value
 
+
+class PredictionRequestSerializer(NbPredsSerializer):
+    """A request for a prediction."""
+
+    file = UrlOrUploadField()
+    proposed = serializers.CharField(
+        required=False, allow_null=True, max_length=MAX_NAME_LENGTH, help_text=PROPOSED
+    )
+
     def validate_proposed(self, name: str | None) -> str | None:
         if name is not None:
             try:
@@ -65,12 +71,6 @@ class NbPredsSerializer(serializers.Serializer):
             except InvalidName as error:
                 raise serializers.ValidationError(str(error)) from error
         return name
-
-
-class PredictionRequestSerializer(NbPredsSerializer):
-    """A request for a prediction."""
-
-    file = UrlOrUploadField()
 
 
 class PredictionJsonRequest(serializers.Serializer):
