@@ -20,6 +20,7 @@ PUBLISHED_PASSWORDS = {
     "admin": "admin",
 }
 ADMINISTRATORS = {"bob", "admin"}
+TERMINAL = "terminal"
 WRONG_LOGIN = "Wrong name or password."
 
 
@@ -65,6 +66,30 @@ def token_create(*, request: HttpRequest, username: str, password: str) -> tuple
         update_last_login(User, user)
         instance, token = get_token_model().objects.create(user=user)
     return token, instance.expiry
+
+
+def user_token_create(*, username: str) -> tuple[str, datetime]:
+    """Return a new token of an active user and when it expires, without asking for a password.
+
+    For whoever administers the machine. Raises User.DoesNotExist.
+    """
+    with transaction.atomic():
+        user = User.objects.select_for_update(no_key=True).get(username=username, is_active=True)
+        instance, token = get_token_model().objects.create(user=user)
+    return token, instance.expiry
+
+
+def terminal_token_create() -> str:
+    """Return a new token of the user "terminal", and make that user if need be.
+
+    It is who asked for the predictions of `./champipy predict`, has no password, and is no
+    administrator. Raises User.DoesNotExist if an administrator has deactivated it.
+    """
+    if not User.objects.filter(username=TERMINAL).exists():
+        user = User(username=TERMINAL)
+        user.set_unusable_password()
+        User.objects.bulk_create([user], ignore_conflicts=True)
+    return user_token_create(username=TERMINAL)[0]
 
 
 def expired_tokens_delete() -> int:

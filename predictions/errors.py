@@ -35,6 +35,10 @@ FAILURES = {
 }
 
 
+SERVICE_CODES = ("quota_exceeded", "storage_full", "no_active_model")
+"""Codes that say nothing about a photo: others would be refused now, too."""
+
+
 class PredictionRefused(Exception):  # noqa: N818 - an answer, not a fault
     """A prediction can't be answered. `code` is a key of FAILURES."""
 

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from champipy_site.stack import backup, commands, logs, one_off, restore
-from champipy_site.stack.environment import home_from_environment, load_dotenv
+from champipy_site.stack.environment import home_from_environment
 from champipy_site.stack.state import Home, StackError
+from common.home import load_dotenv
 
 STACK_COMMANDS = ("up", "down", "status", "logs", "backup", "restore")
 

@@ -4,29 +4,14 @@ import os
 import sys
 from pathlib import Path
 
-import environ
-
 from champipy_site.stack.state import Home
+from common.home import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[2]
 PYTHON = [sys.executable, "-P"]  # -P: never import from the current folder
 
 
-def load_dotenv() -> None:
-    """Read `.env` as settings.py does: variables that are already set win.
-
-    Make CHAMPIPY_HOME absolute. A relative one is relative to the current folder if it comes from
-    the environment, and to the project if it comes from `.env`.
-    """
-    if given := os.environ.get("CHAMPIPY_HOME"):
-        os.environ["CHAMPIPY_HOME"] = str(Path(given).absolute())
-    environ.Env.read_env(PROJECT / ".env")
-    home = os.environ.get("CHAMPIPY_HOME") or "var"
-    os.environ["CHAMPIPY_HOME"] = str((PROJECT / home).resolve())
-
-
 def home_from_environment() -> Home:
-    """Return the home that CHAMPIPY_HOME names (see `load_dotenv`) and make its folders."""
+    """Return the home that CHAMPIPY_HOME names, once `load_dotenv` has run; make its folders."""
     home = Home(Path(os.environ["CHAMPIPY_HOME"]))
     home.make()
     return home

@@ -14,6 +14,7 @@ STEPS = (
     ["collectstatic", "--noinput"],
     ["seed_logins"],
     ["register_model", "--pretrained"],
+    ["terminal_token"],
 )
 
 

@@ -31,6 +31,16 @@ engine.score(to_input(decode_photo(drawn_photo()), 224))
 """
 
 
+def test_the_light_path_of_predict_imports_no_django() -> None:
+    probe = (
+        "import sys, predictions.terminal.__main__; print({'django', 'celery'} & {*sys.modules})"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", probe], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "set()\n"
+
+
 @pytest.mark.parametrize("work", [WEB, INFERENCE], ids=["web", "inference"])
 def test_serving_imports_no_tensorflow(work: str) -> None:
     result = subprocess.run(

@@ -1,60 +1,81 @@
-from argparse import ArgumentParser
-from pathlib import Path
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterator
 from typing import Any
 
-from django.core.files import File
+from django.core.files.base import ContentFile
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from mlmodels.models import ModelVersion
+from mlmodels.names import InvalidName, parse_name
 from mlmodels.selectors import production_version
+from predictions.api.serializers import PredictionSerializer
+from predictions.errors import SERVICE_CODES, NotAccepted
 from predictions.models import Prediction
 from predictions.selectors import answered_predictions
 from predictions.services import prediction_create
+from predictions.terminal.arguments import DESCRIPTION, EPILOG, WRONG_USAGE, add_arguments
+from predictions.terminal.output import Failure, Report
+from predictions.terminal.photos import NoPhotos, Photo, list_photos
 from predictions.worker_services import prediction_fetch, prediction_infer
-
-BAR_WIDTH = 40
 
 
 class Command(BaseCommand):
-    help = "Predicts the species of a photo, given as a file or a URL. Needs no workers."
+    """Predicts in this process, without workers; `predictions.terminal` asks a running stack."""
+
+    help = DESCRIPTION
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
+        parser = super().create_parser(prog_name, subcommand, epilog=EPILOG, **kwargs)
+        parser.formatter_class = RawDescriptionHelpFormatter
+        return parser
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("photo", help="a file, or an http or https URL")
-        parser.add_argument(
-            "-n", "--nb-preds", type=int, default=1, help="how many species to print"
-        )
+        add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         version = production_version()
         maximum = len(version.labels) if version else 1
         if not 1 <= options["nb_preds"] <= maximum:
-            raise CommandError(f"-n takes a whole number from 1 to {maximum}.")
-        prediction = prediction_create(
-            user=None,
-            file=_url_or_upload(options["photo"]),
-            nb_preds=options["nb_preds"],
-            version=version,
-            send=_process_here,
-        )
+            raise CommandError(
+                f"-n takes a whole number from 1 to {maximum}.", returncode=WRONG_USAGE
+            )
+        proposed = options["proposed"]
+        try:
+            if proposed is not None:
+                parse_name(proposed)
+            photos = list_photos(options["photos"], sys.stdin.buffer)
+        except (InvalidName, NoPhotos) as error:
+            raise CommandError(str(error), returncode=WRONG_USAGE) from error
+        answers = _answers(photos, options["nb_preds"], proposed, version)
+        code = Report(options["json"], proposed, len(photos)).run(answers)
+        if code:
+            sys.exit(code)
+
+
+def _answers(
+    photos: list[Photo], nb_preds: int, proposed: str | None, version: ModelVersion | None
+) -> Iterator[tuple[Photo, dict[str, Any] | Failure]]:
+    for photo in photos:
+        try:
+            file = photo.given if photo.is_url else ContentFile(photo.read(), name=photo.name)
+            prediction = prediction_create(
+                user=None, file=file, nb_preds=nb_preds, version=version, proposed=proposed,
+                send=_process_here,
+            )  # fmt: skip
+        except OSError as error:
+            yield photo, Failure("unreadable", f"It cannot be read: {error.strerror}.")
+            continue
+        except NotAccepted as refused:
+            yield photo, Failure(refused.code, refused.detail, is_of_service=True)
+            continue
         prediction = answered_predictions().get(pk=prediction.pk)
         if prediction.inference is None:
-            raise CommandError(
-                f"{options['photo']}: {prediction.error_detail} ({prediction.error_code})"
-            )
-        note = ", answered from the stored inference" if prediction.reused else ""
-        self.stdout.write(f"{options['photo']}: {prediction.inference.model_version}{note}")
-        for species, score in prediction.inference.best(options["nb_preds"]):
-            bar = "█" * round(score / 100 * BAR_WIDTH)
-            self.stdout.write(f"  {score:6.2f} %  {species:<24} {bar}")
-
-
-def _url_or_upload(photo: str) -> str | File:
-    if "://" in photo:
-        return photo
-    try:
-        return File(Path(photo).open("rb"), name=Path(photo).name)
-    except OSError as error:
-        raise CommandError(f"{photo} cannot be read: {error.strerror}.") from error
+            code = prediction.error_code
+            yield photo, Failure(code, prediction.error_detail, code in SERVICE_CODES)
+        else:
+            yield photo, dict(PredictionSerializer(prediction).data)
 
 
 def _process_here(prediction: Prediction) -> None:

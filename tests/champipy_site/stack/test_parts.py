@@ -26,6 +26,7 @@ from champipy_site.stack.state import (
     read_state,
     write_state,
 )
+from common import home as home_module
 
 
 @pytest.fixture
@@ -286,19 +287,19 @@ def test_empty_urls_count_as_missing(monkeypatch):
 
 
 def test_relative_home_in_the_environment_is_relative_to_the_current_folder(monkeypatch, tmp_path):
-    monkeypatch.setattr(environment, "PROJECT", tmp_path / "project")
+    monkeypatch.setattr(home_module, "PROJECT", tmp_path / "project")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CHAMPIPY_HOME", "data")
-    environment.load_dotenv()
+    home_module.load_dotenv()
     assert os.environ["CHAMPIPY_HOME"] == str(tmp_path / "data")
 
 
 def test_relative_home_in_dotenv_is_relative_to_the_project(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text("CHAMPIPY_HOME=data\n")
-    monkeypatch.setattr(environment, "PROJECT", tmp_path)
+    monkeypatch.setattr(home_module, "PROJECT", tmp_path)
     monkeypatch.setenv("CHAMPIPY_HOME", "x")  # so that monkeypatch undoes what .env sets
     monkeypatch.delenv("CHAMPIPY_HOME")
-    environment.load_dotenv()
+    home_module.load_dotenv()
     assert os.environ["CHAMPIPY_HOME"] == str(tmp_path / "data")
 
 

@@ -1,6 +1,7 @@
 """Runs the shell script from other folders, through links, with spaces and without Python."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -117,3 +118,13 @@ def test_taken_port_is_reported_and_nothing_is_started(copy, tmp_path, taken_por
     assert f"Port {taken_port} on 127.0.0.1 is taken" in done.stdout
     assert "--port" in done.stdout
     assert not (home / "postgresql").exists()
+
+
+def test_usage_lists_every_command(tmp_path):
+    shutil.copy(PROJECT / "champipy", tmp_path / "champipy")
+    usage = call(tmp_path / "champipy", cwd=tmp_path).stdout
+    commands = {path.stem for path in PROJECT.glob("*/management/commands/[a-z]*.py")}
+    commands |= {"up", "down", "status", "logs", "backup", "restore", "test", "help"}
+    commands -= {"terminal_token"}  # `up` and `predict` call it by themselves
+    listed = re.findall(r"^(?:  )?([a-z_]+)[ ,]", usage, re.MULTILINE)
+    assert commands <= set(listed)
