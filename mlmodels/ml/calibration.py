@@ -9,8 +9,8 @@ import numpy as np
 
 BINS = 15
 """Bins of the expected calibration error."""
-TEMPERATURES = (0.05, 20.0)
-"""Range of `fit_temperature`."""
+TEMPERATURES = (0.005, 20.0)
+"""Range of `fit_temperature`; outputs of ridge regression have temperatures below 0.1."""
 RATIOS = (0.5, 2.0)
 """Range of `temperature_ratio`; a ratio beyond it would point to another problem."""
 

@@ -10,7 +10,6 @@ keep coming as before, at most 10 % of them get a p-value of 10 % or less.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,8 @@ MAX_SCORES = 200
 """Scores kept of a species; with more photos these are quantiles."""
 MAX_PHOTOS = 10**9
 """Limit of what a stored table may claim."""
+MAX_SCORE = 1e6
+"""Limit of a stored nonconformity score."""
 DEFAULT_SCORE = "lac"
 """The score with the smallest sets at the same coverage.
 
@@ -280,6 +281,6 @@ def _is_valid(row: SpeciesScores) -> bool:
         and row.n <= MAX_PHOTOS
         and len(row.scores) <= row.n
         and (len(row.scores) > 0) == (row.n > 0)
-        and all(type(score) in (int, float) and math.isfinite(score) for score in row.scores)
+        and all(type(score) in (int, float) and abs(score) <= MAX_SCORE for score in row.scores)
         and all(low <= high for low, high in zip(row.scores, row.scores[1:], strict=False))
     )
