@@ -1,11 +1,13 @@
 """The API's error format, also for errors that Django REST framework does not handle itself."""
 
 import logging
+import sys
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
+from django.template.loader import render_to_string
 from django.views import defaults
 from drf_standardized_errors.handler import ExceptionHandler as StandardizedHandler
 from psycopg2.errors import QueryCanceled
@@ -59,12 +61,9 @@ class ExceptionHandler(StandardizedHandler):
     """Answers 503 if the database is unavailable or too slow, and 500 for errors of ChampiPy."""
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
-        if isinstance(exc.__cause__, QueryCanceled):
-            logger.error("A query was ended: %s", exc)
-            return QueryTimeout()
-        if isinstance(exc, OperationalError | InterfaceError):
-            logger.error("The database does not answer: %s", exc)
-            return DatabaseUnavailable()
+        if failure := database_failure(exc):
+            logger.error("%s: %s", failure.default_code, exc)
+            return failure
         if isinstance(exc, SuspiciousOperation | MultiPartParserError):
             return refusal_of(exc)
         return super().convert_known_exceptions(exc)
@@ -101,8 +100,30 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return api_error(error.status_code, str(error.get_codes()), str(error.detail))
 
 
+def database_failure(error: BaseException | None) -> APIException | None:
+    """Return the 503 for an error of the database, or None if it is another error."""
+    if isinstance(error, DatabaseError) and isinstance(error.__cause__, QueryCanceled):
+        return QueryTimeout()
+    return DatabaseUnavailable() if isinstance(error, OperationalError | InterfaceError) else None
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer after an error outside the API's views, such as in a middleware."""
-    if not request.path_info.startswith(API_PREFIX):
-        return defaults.server_error(request)
-    return api_error(500, "error", "Server Error (500)")
+    """Answer after an error outside the API's views: in the admin, or in a middleware.
+
+    Django calls it while it handles the exception.
+    """
+    is_api = request.path_info.startswith(API_PREFIX)
+    failure = database_failure(sys.exception())
+    if failure is None:
+        server_error = "Server Error (500)"
+        return api_error(500, "error", server_error) if is_api else defaults.server_error(request)
+    if is_api:
+        response = api_error(503, failure.default_code, str(failure.detail))
+    else:
+        context = {
+            "is_timeout": isinstance(failure, QueryTimeout),
+            "is_post": request.method == "POST",
+        }
+        response = HttpResponse(render_to_string("503.html", context), status=503)
+    response.headers["Retry-After"] = "30"
+    return response

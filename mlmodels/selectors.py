@@ -93,9 +93,15 @@ def file_records(artifact: Artifact) -> dict[str, dict]:
 def version_artifact(version: ModelVersion) -> Artifact:
     """Return a version's files after checking them.
 
-    Raises ArtifactError if they are missing, damaged or another version's. The last happens when
-    CHAMPIPY_HOME and the database do not belong together.
+    Raises ArtifactError if they are missing (retention deletes those of old versions), damaged or
+    another version's. The last happens when CHAMPIPY_HOME and the database do not belong together.
     """
+    if not version.folder.is_dir():
+        raise ArtifactError(
+            f"The files of {version} are no longer stored (CHAMPIPY_KEEP_VERSIONS says how many "
+            "former versions keep theirs). Bring them back from a backup or an exported folder "
+            "with `./champipy register_model FOLDER`, or promote a version that has its files."
+        )
     artifact = read_artifact(version.folder)
     if file_records(artifact) != version.files:
         raise ArtifactError(

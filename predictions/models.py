@@ -1,9 +1,11 @@
 """Photos, their inferences by model versions, and users' predictions."""
 
 from django.conf import settings
+from django.contrib.postgres.indexes import OpClass
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Func, Q, Value
+from django.db.models.functions import Left, Upper
 from django.utils import timezone
 
 from mlmodels.models import ModelVersion, Species
@@ -13,6 +15,14 @@ SERVICE_FAILURES = ("no_active_model", "prediction_failed")
 """Error codes of predictions that failed because of the service, not because of the photo."""
 MAX_OTHER_NAME = 100
 """Characters of the name of another species."""
+MAX_KEY = 100
+"""Characters of an address by which photos are searched; a row of an index cannot hold any URL."""
+ADDRESS_KEY = Upper(
+    Left(Func("origin", Value("^https?://"), Value(""), function="regexp_replace"), MAX_KEY)
+)
+"""The beginning of a photo's address without its scheme, or of its file name, in capitals."""
+FILE_NAME_KEY = Upper(Left(Func("origin", Value("[^/]*$"), function="substring"), MAX_KEY))
+"""The beginning of the file name, also of an address, in capitals."""
 
 
 class Photo(models.Model):
@@ -91,6 +101,8 @@ class Photo(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["split", "-split_at"]),
+            models.Index(OpClass(ADDRESS_KEY, "text_pattern_ops"), name="photos_by_address"),
+            models.Index(OpClass(FILE_NAME_KEY, "text_pattern_ops"), name="photos_by_file_name"),
             models.Index(
                 fields=["split", "other_name"], condition=Q(is_other=True), name="other_photos"
             ),

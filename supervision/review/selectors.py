@@ -1,10 +1,12 @@
 """Reads for the review: photos with their believed species, and those that are doubtful."""
 
-from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Exists, F, Max, Min, OuterRef, Prefetch, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+import re
 
-from predictions.models import Inference, Photo, Prediction
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Exists, F, Max, Min, OuterRef, Prefetch, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, Upper
+
+from predictions.models import ADDRESS_KEY, FILE_NAME_KEY, MAX_KEY, Inference, Photo, Prediction
 
 SHOWN_USERS = 3
 
@@ -33,6 +35,20 @@ def photos_for_review() -> QuerySet[Photo]:
                 users.order_by("user__username").values("user__username").distinct()[:SHOWN_USERS]
             ),
         )
+    )
+
+
+def filter_named(photos: QuerySet[Photo], term: str) -> QuerySet[Photo]:
+    """Return those of `photos` whose address, file name or SHA-256 begins with `term`.
+
+    Upper and lower case are the same, and an address counts with and without its scheme.
+    """
+    key = Upper(Value(re.sub("^https?://", "", term.strip(), flags=re.IGNORECASE)[:MAX_KEY]))
+    named = photos.alias(address_key=ADDRESS_KEY, file_name_key=FILE_NAME_KEY)
+    return named.filter(
+        Q(address_key__startswith=key)
+        | Q(file_name_key__startswith=key)
+        | Q(sha256__startswith=term.strip().lower())
     )
 
 

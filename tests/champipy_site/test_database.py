@@ -7,7 +7,10 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.db.models.signals import pre_migrate
+from django.test import Client
 from rest_framework.test import APIClient
+
+from accounts.models import User
 
 
 @pytest.mark.django_db
@@ -97,6 +100,46 @@ def test_ended_query_is_told_from_an_unavailable_database(alice: APIClient) -> N
     assert response.json()["type"] == "server_error"
     assert [error["code"] for error in response.json()["errors"]] == ["query_timeout"]
     assert alice.get("/api/v1/predictions").status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_page_of_the_admin_that_takes_too_long_says_what_to_do(
+    users: dict[str, User], method: str
+) -> None:
+    admin = Client(raise_request_exception=False)
+    admin.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
+    parameters = connection.get_connection_params() | {"cursor_factory": None}
+    blocker = psycopg2.connect(**parameters)
+    try:
+        blocker.cursor().execute("LOCK TABLE predictions_prediction")
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 300")
+        response = getattr(admin, method)("/admin/predictions/prediction/")
+    finally:
+        blocker.close()
+        with connection.cursor() as cursor:
+            cursor.execute("RESET statement_timeout")
+    assert (response.status_code, response["Retry-After"]) == (503, "30")
+    page = response.content.decode()
+    assert "This page took too long" in page
+    assert ("You sent a change" in page) == (method == "post")
+    assert admin.get("/admin/predictions/prediction/").status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_admin_says_that_the_database_does_not_answer(unused_tcp_port: int) -> None:
+    browser = Client(raise_request_exception=False)
+    browser.cookies["sessionid"] = 32 * "x"
+    port = connection.settings_dict["PORT"]
+    connection.close()
+    connection.settings_dict["PORT"] = unused_tcp_port
+    try:
+        response = browser.get("/admin/")
+    finally:
+        connection.settings_dict["PORT"] = port
+    assert response.status_code == 503
+    assert "The database does not answer" in response.content.decode()
 
 
 @pytest.mark.django_db(transaction=True)

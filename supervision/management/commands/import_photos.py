@@ -32,8 +32,8 @@ class Command(BaseCommand):
         "or, without a name, in the folder itself. "
         "Safe to repeat. If a file's name is a number, it is the id of a Mushroom Observer image. "
         "Exits with 1 if a folder's name is refused: the others are imported. "
-        "The first import of evaluation photos freezes them as evaluation set 1 (photos of other "
-        "species as a set of their own)."
+        "The first complete import of evaluation photos freezes them as evaluation set 1 (photos "
+        "of other species as a set of their own)."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -98,13 +98,14 @@ class Command(BaseCommand):
         of_others = " of other species" if is_other else ""
         self.stdout.write(f"{summary}. There are {in_split} {split} photos{of_others} now.")
         self._advise(outcomes, is_evaluation)
-        if is_evaluation:
-            self._freeze(kind, reason or f"The first import: {options['folder'].resolve().name}")
         if labelled.refused:
             folders = ", ".join(str(folder) for folder in labelled.refused)
+            later = " The photos are frozen as an evaluation set then." if is_evaluation else ""
             raise CommandError(
-                f"Not imported: {folders}. {self._names_wanted(is_other)}, and import again."
+                f"Not imported: {folders}. {self._names_wanted(is_other)}, and import again.{later}"
             )
+        if is_evaluation:
+            self._freeze(kind, reason or f"The first import: {options['folder'].resolve().name}")
 
     def _advise(self, outcomes: Counter[str], is_evaluation: bool) -> None:
         """Say what can be done about the photos that were refused."""

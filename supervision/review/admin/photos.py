@@ -27,7 +27,7 @@ from predictions.pictures import picture_wait
 from supervision.datasets.selectors import species_names
 from supervision.review.admin.filters import DoubtFilter, ReviewFilter, SpeciesFilter
 from supervision.review.admin.form import parse_review_form
-from supervision.review.selectors import photos_for_review
+from supervision.review.selectors import filter_named, photos_for_review
 
 CARD = "supervision/photo_card.html"
 PICTURE_WAIT_S = 5.0
@@ -42,8 +42,8 @@ class PhotoAdmin(ReadOnlyAdmin):
     change_form_template = "admin/supervision/photo.html"
     list_display = ("sha256",)  # the template shows cards instead of a table
     list_filter = (ReviewFilter, DoubtFilter, SpeciesFilter, "split", "label_source")
-    search_fields = ("sha256", "origin")
-    search_help_text = "Address, file name or SHA-256"
+    search_fields = ("sha256",)  # the form is shown if there are any; filter_named searches
+    search_help_text = "The beginning of an address, of a file name or of a SHA-256"
     list_per_page = PER_PAGE
     list_max_show_all = 0
     show_full_result_count = False
@@ -55,6 +55,11 @@ class PhotoAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Photo]:
         return photos_for_review()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        return filter_named(queryset, search_term) if search_term.strip() else queryset, False
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Sort newest first; by lowest score or greatest doubt where the filter asks for it."""

@@ -280,6 +280,16 @@ def test_inference_gets_no_secret_that_it_can_do_without():
     assert (inference["EMAIL_URL"], inference["CHAMPIPY_ALERT_URLS"]) == ("", "")
 
 
+def test_the_servers_passwords_are_in_the_urls_only():
+    """`env_file` would give them to each container; what `environment` sets comes first."""
+    compose = yaml.safe_load((environment.PROJECT / "docker-compose.yml").read_text())["services"]
+    ours = [service for service in compose.values() if "env_file" in service]
+    assert len(ours) == 7
+    for service in ours:
+        given = service["environment"]
+        assert (given["POSTGRES_PASSWORD"], given["VALKEY_PASSWORD"]) == ("", "")
+
+
 def test_empty_urls_count_as_missing(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "")
     monkeypatch.setenv("REDIS_URL", "redis://example.org/0")

@@ -1,5 +1,6 @@
 """import_photos: imports labelled photos from folders, and refuses some."""
 
+import shutil
 from io import StringIO
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mlmodels.ml.preprocessing import decode_photo
 from predictions.import_services import ImportOutcome, photo_import
 from predictions.models import Photo
 from predictions.photo_services import photo_store
+from supervision.datasets.selectors import current_evaluation_set
 from supervision.review.services import photo_exclude, photo_label
 from tests.support.labelled_photos import ten_species
 from tests.support.locks import start_blocked
@@ -65,6 +67,16 @@ def test_photos_are_imported_and_broken_and_unknown_ones_reported(folder: Path) 
     photo = Photo.objects.get(mushroom_observer_id=1110)
     assert (photo.label.name, photo.label_source) == ("Coprinus comatus", "imported")
     assert (photo.width, photo.height, photo.origin) == (320, 240, "1110.jpg")
+
+
+def test_evaluation_photos_are_frozen_only_when_all_folders_were_imported(folder: Path) -> None:
+    out, _ = run_import(folder, "evaluation")
+    assert "There are 4 evaluation photos now." in out
+    assert current_evaluation_set() is None
+    shutil.rmtree(folder / "Boletus_edulis")
+    out, _ = run_import(folder, "evaluation")
+    assert "Frozen as evaluation set 1" in out
+    assert current_evaluation_set().version == 1
 
 
 def test_importing_again_changes_nothing(folder: Path) -> None:

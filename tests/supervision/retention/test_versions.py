@@ -15,6 +15,7 @@ from mlmodels.services import (
     version_register,
     version_rollback,
 )
+from supervision.evaluations.promotion import PromotionRefused, rollback_request
 from supervision.retention.selectors import Amount, Subject, old_versions, prunable
 from supervision.retention.services import prune, versions_prune
 from tests.support.rows import version_row
@@ -105,6 +106,20 @@ def test_a_rollback_still_finds_its_version(home, settings) -> None:
     assert versions_prune().count == 2
     assert stored(home) == [3, 4]
     version_rollback(leaving=versions[3], by=None, reason="test")
+    assert ModelVersion.objects.get(stage="Production") == versions[2]
+
+
+def test_a_rollback_to_a_version_without_files_says_how_to_bring_them_back(
+    home, settings, users
+) -> None:
+    settings.CHAMPIPY_KEEP_VERSIONS = 1
+    versions = [another_version(temperature=1.5 + step) for step in range(4)]
+    for version in versions:
+        version_promote(version=version, by=None, reason="test")
+    assert versions_prune().count == 2
+    rollback_request(leaving=versions[3], by=users["bob"])
+    with pytest.raises(PromotionRefused, match=r"no longer stored.*register_model FOLDER"):
+        rollback_request(leaving=versions[2], by=users["bob"])
     assert ModelVersion.objects.get(stage="Production") == versions[2]
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.files.base import ContentFile
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -16,6 +17,7 @@ from predictions.services import prediction_create
 from predictions.worker_services import prediction_infer
 from supervision.datasets.selectors import training_dataset
 from supervision.models import LabelDoubt
+from supervision.review.selectors import filter_named
 from supervision.review.services import photo_exclude, photo_label
 from tests.support.labelled_photos import SPECIES, ten_species
 from tests.support.photos import drawn_photo
@@ -379,8 +381,24 @@ def test_an_upload_is_found_by_its_file_name_which_is_no_address(admin, producti
     prediction_infer(prediction_id=prediction.pk)
     photo = Photo.objects.get(sha256=prediction.sha256)
     assert (photo.origin, photo.mushroom_observer_id) == ("red cap 1520.jpg", None)
-    assert listed(admin, "q=red+cap") == [photo.pk]
-    assert listed(admin, "q=blue+cap") == []
+    assert listed(admin, "q=Red+cap") == [photo.pk]
+    assert listed(admin, "q=1520") == listed(admin, "q=%25") == listed(admin, "q=blue+cap") == []
+
+
+def test_a_photo_is_found_by_the_beginnings_of_its_names_with_indexes(version) -> None:
+    photo = answered_photo(94, FLY_AGARIC, 61.25, version)
+    url = "https://Example.org/päth/Cap_1520.jpg?" + "ä" * 900
+    Photo.objects.filter(pk=photo.pk).update(origin=url)
+    Photo.objects.create(sha256="1" * 64, bytes=1, width=99, height=99, perceptual_hash=0)
+    for term in ("example.ORG/PÄTH", "https://example.org", "cap_1520", photo.sha256[:9].upper()):
+        assert list(filter_named(Photo.objects.all(), term)) == [photo], term
+    for term in ("1520", "org", "cap%", "example_org", "https://example.org/other"):
+        assert list(filter_named(Photo.objects.all(), term)) == [], term
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    plan = filter_named(Photo.objects.order_by(), "cap").explain()
+    assert "Seq Scan" not in plan
+    assert "photos_by_address" in plan and "photos_by_file_name" in plan
 
 
 def test_the_page_of_a_prediction_shows_the_photo_and_a_table(admin, users, version) -> None:
