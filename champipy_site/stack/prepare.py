@@ -14,7 +14,6 @@ STEPS = (
     ["collectstatic", "--noinput"],
     ["seed_logins"],
     ["register_model", "--pretrained"],
-    ["terminal_token"],
 )
 
 

@@ -12,7 +12,7 @@ from common.home import TERMINAL_TOKEN
 class Command(BaseCommand):
     help = (
         "Writes a new token into CHAMPIPY_HOME, with which ./champipy predict asks the running "
-        "stack. `up` does this, and `predict` where the token is no longer valid."
+        "stack. `predict` does this by itself where it has no valid token."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -125,6 +125,6 @@ def test_usage_lists_every_command(tmp_path):
     usage = call(tmp_path / "champipy", cwd=tmp_path).stdout
     commands = {path.stem for path in PROJECT.glob("*/management/commands/[a-z]*.py")}
     commands |= {"up", "down", "status", "logs", "backup", "restore", "test", "help"}
-    commands -= {"terminal_token"}  # `up` and `predict` call it by themselves
+    commands -= {"terminal_token"}  # `predict` calls it by itself
     listed = re.findall(r"^(?:  )?([a-z_]+)[ ,]", usage, re.MULTILINE)
     assert commands <= set(listed)
