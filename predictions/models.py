@@ -1,4 +1,4 @@
-"""Photos, their inferences by model versions, and users' predictions."""
+"""Photos, their inferences by model versions, users' predictions and their feedback."""
 
 from django.conf import settings
 from django.contrib.postgres.indexes import OpClass
@@ -285,3 +285,39 @@ class Prediction(models.Model):
         if self.finished_at is None:
             return None
         return round((self.finished_at - self.created_at).total_seconds() * 1000)
+
+
+class Feedback(models.Model):
+    """What a user says about the answer of a prediction, at most once each.
+
+    It changes no label by itself: it waits until an administrator reviews the photo.
+    """
+
+    prediction = models.ForeignKey(Prediction, models.CASCADE)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    name = models.CharField(
+        max_length=MAX_NAME_LENGTH,
+        blank=True,
+        help_text="What the photo shows, as the user wrote it. Empty: none of the known species.",
+    )
+    species = models.ForeignKey(
+        Species, models.PROTECT, null=True, blank=True, help_text="The species of that name."
+    )
+    comment = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    reviewed_at = models.DateTimeField(null=True, blank=True, help_text="None: it waits.")
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "feedback"
+        constraints = [
+            models.UniqueConstraint(fields=["prediction", "user"], name="one_feedback_per_user")
+        ]
+
+    def __str__(self) -> str:
+        return f"feedback on {self.prediction}"

@@ -4,21 +4,35 @@ import re
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Exists, F, Max, Min, OuterRef, Prefetch, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce, Upper
+from django.db.models.functions import Coalesce, JSONObject, Upper
 
-from predictions.models import ADDRESS_KEY, FILE_NAME_KEY, MAX_KEY, Inference, Photo, Prediction
+from predictions.models import (
+    ADDRESS_KEY,
+    FILE_NAME_KEY,
+    MAX_KEY,
+    Feedback,
+    Inference,
+    Photo,
+    Prediction,
+)
 
 SHOWN_USERS = 3
+SHOWN_FEEDBACK = 5
 
 
 def photos_for_review() -> QuerySet[Photo]:
     """Return all photos that can be seen, with what a review card shows.
 
     This includes `believed` (the label's name, else the newest answer), `inferences` (newest
-    first) and `asked_by` (the names of at most SHOWN_USERS users).
+    first), `asked_by` (the names of at most SHOWN_USERS users) and `feedback` (what waits, the
+    newest SHOWN_FEEDBACK: `user`, `name`, `comment`).
     """
     newest = Inference.objects.filter(photo=OuterRef("pk")).order_by("-id")
     users = Prediction.objects.filter(inference__photo=OuterRef("pk"), user__isnull=False)
+    feedback = Feedback.objects.filter(
+        prediction__inference__photo=OuterRef("pk"), reviewed_at=None
+    ).order_by("-id")
+    said = JSONObject(user="user__username", name="name", comment="comment")
     version = "model_version"
     inferences = (
         Inference.objects.select_related(version)
@@ -34,6 +48,7 @@ def photos_for_review() -> QuerySet[Photo]:
             asked_by=ArraySubquery(
                 users.order_by("user__username").values("user__username").distinct()[:SHOWN_USERS]
             ),
+            feedback=ArraySubquery(feedback.values(said=said)[:SHOWN_FEEDBACK]),
         )
     )
 
@@ -50,6 +65,12 @@ def filter_named(photos: QuerySet[Photo], term: str) -> QuerySet[Photo]:
         | Q(file_name_key__startswith=key)
         | Q(sha256__startswith=term.strip().lower())
     )
+
+
+def filter_feedback(photos: QuerySet[Photo]) -> QuerySet[Photo]:
+    """Return those of `photos` on which feedback of a user waits for a review."""
+    waiting = Feedback.objects.filter(reviewed_at=None)
+    return photos.filter(pk__in=waiting.order_by().values("prediction__inference__photo"))
 
 
 def filter_low_scores(photos: QuerySet[Photo], limit: float) -> QuerySet[Photo]:

@@ -14,6 +14,7 @@ from supervision.monitoring.dashboard import (
     production_periods,
     storage_use,
 )
+from supervision.monitoring.feedback import feedback_counts, waiting_feedback
 from supervision.monitoring.selectors import mean_best_score, new_photo_count
 from supervision.pictures.charts import (
     AccuracyPoint,
@@ -52,6 +53,8 @@ def dashboard_context() -> dict[str, Any]:
         "predictions": sum(answered for _, answered, _ in days),
         "failed": sum(failed for _, _, failed in days),
         "predictions_picture": predictions_per_day_svg(days),
+        "feedback": feedback_counts(current.version) if current else None,
+        "waiting_feedback": waiting_feedback(),
         "recent": recent_runs(),
         "disk": _disk(),
     }

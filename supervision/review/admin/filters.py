@@ -15,6 +15,7 @@ from supervision.review.selectors import (
     filter_believed,
     filter_disagreements,
     filter_doubted_labels,
+    filter_feedback,
     filter_low_scores,
 )
 
@@ -49,6 +50,7 @@ class DoubtFilter(admin.SimpleListFilter):
             ("score", f"low score: {settings.CHAMPIPY_KEEP_SCORE:g} % or less"),
             ("versions", "versions disagree"),
             ("label", "audit doubts the label"),
+            ("feedback", "feedback of users waits"),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
@@ -56,6 +58,8 @@ class DoubtFilter(admin.SimpleListFilter):
             return filter_low_scores(queryset, settings.CHAMPIPY_KEEP_SCORE)
         if self.value() == "versions":
             return filter_disagreements(queryset)
+        if self.value() == "feedback":
+            return filter_feedback(queryset)
         return filter_doubted_labels(queryset) if self.value() == "label" else queryset
 
 

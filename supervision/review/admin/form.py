@@ -12,6 +12,7 @@ from django.http import QueryDict
 
 from accounts.models import User
 from mlmodels.models import Species
+from predictions.feedback_services import feedback_close
 from predictions.models import Photo
 from supervision.review.services import photo_exclude, photo_label
 
@@ -25,13 +26,16 @@ class ReviewDecision:
     """Each with its new species, or None to exclude it."""
 
     def apply(self, by: User) -> list[Photo]:
-        """Record the decision, and return the updated photos."""
-        return [
+        """Record the decision, which answers waiting feedback, and return the updated photos."""
+        reviewed = [
             photo_exclude(photo=photo, by=by)
             if species is None
             else photo_label(photo=photo, species=species, by=by)
             for photo, species in self.photos
         ]
+        for photo in reviewed:
+            feedback_close(photo=photo, by=by)
+        return reviewed
 
     def summary(self, photos: Sequence[Photo]) -> str:
         """Return a message for the administrator about the updated photos."""

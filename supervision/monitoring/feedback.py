@@ -1,0 +1,81 @@
+"""How often the people who asked agree with the answers, for the dashboard."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from django.db.models import Case, Count, F, Q, Value, When
+
+from mlmodels.models import ModelVersion
+from predictions.models import Feedback
+
+SCORES = (50, 70, 90)
+"""Bounds in percent between which the agreement is told."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of `n` pieces of feedback, how many name the species with the highest score."""
+
+    of: str
+    n: int
+    agreeing: int
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.agreeing / self.n
+
+
+@dataclass(frozen=True)
+class FeedbackCounts:
+    """What people say about the answers of one version."""
+
+    total: Agreement
+    by_species: tuple[Agreement, ...]
+    """By the species that was answered."""
+    by_score: tuple[Agreement, ...]
+    """By its score, the lowest scores first."""
+
+
+def feedback_counts(version: ModelVersion) -> FeedbackCounts | None:
+    """Return how often people agree with a version's answers; None without any feedback."""
+    inference = "prediction__inference"
+    bands = [When(**{f"{inference}__best_score__lt": bound}, then=Value(bound)) for bound in SCORES]
+    rows = (
+        Feedback.objects.filter(**{f"{inference}__model_version": version})
+        .order_by()
+        .values_list(f"{inference}__best_species", Case(*bands, default=Value(101)))
+        .annotate(
+            n=Count("pk"),
+            agreeing=Count("pk", filter=Q(species__name=F(f"{inference}__best_species"))),
+        )
+    )
+    by_species: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    by_score: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for species, bound, n, agreeing in rows:
+        by_species[species].append((n, agreeing))
+        by_score[bound].append((n, agreeing))
+    if not by_species:
+        return None
+    return FeedbackCounts(
+        total=_sum("all", [pair for pairs in by_species.values() for pair in pairs]),
+        by_species=tuple(_sum(name, by_species[name]) for name in sorted(by_species)),
+        by_score=tuple(_sum(_band(bound), by_score[bound]) for bound in sorted(by_score)),
+    )
+
+
+def waiting_feedback() -> int:
+    """Return how many pieces of feedback wait for a review of a photo that is still stored."""
+    waiting = Feedback.objects.filter(reviewed_at=None)
+    return waiting.exclude(prediction__inference__photo__file="").count()
+
+
+def _sum(of: str, pairs: list[tuple[int, int]]) -> Agreement:
+    return Agreement(of, sum(n for n, _ in pairs), sum(agreeing for _, agreeing in pairs))
+
+
+def _band(bound: int) -> str:
+    if bound == SCORES[0]:
+        return f"below {bound} %"
+    if bound > SCORES[-1]:
+        return f"{SCORES[-1]} % and more"
+    return f"{SCORES[SCORES.index(bound) - 1]} to {bound} %"
