@@ -122,7 +122,7 @@ class ModelViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
 
     def get_serializer_context(self) -> dict[str, Any]:
         if getattr(self, "swagger_fake_view", False):  # the schema is made without a database
-            return super().get_serializer_context()
+            return dict(super().get_serializer_context())
         versions: QuerySet[ModelVersion] = self.get_queryset()
         evaluations = present_evaluations(versions).values_list("model_version", "metrics")
         return {**super().get_serializer_context(), "evaluations": dict(evaluations)}
