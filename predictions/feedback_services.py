@@ -1,5 +1,7 @@
 """Writes on feedback: what users say about answers, and when its photo has been reviewed."""
 
+from datetime import datetime
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -47,3 +49,14 @@ def feedback_close(*, photo: Photo, by: User) -> int:
     """
     waiting = Feedback.objects.filter(prediction__inference__photo=photo, reviewed_at=None)
     return waiting.update(reviewed_by=by, reviewed_at=timezone.now())
+
+
+def feedback_reopen(*, photo: Photo, by: User, since: datetime) -> int:
+    """Let the feedback wait again that `by` reviewed from `since` on; return how many there were.
+
+    It is for a decision about the photo that was undone.
+    """
+    closed = Feedback.objects.filter(
+        prediction__inference__photo=photo, reviewed_by=by, reviewed_at__gte=since
+    )
+    return closed.update(reviewed_by=None, reviewed_at=None)

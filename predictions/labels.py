@@ -12,6 +12,9 @@ REVIEWED = (Photo.LabelSource.CONFIRMED, Photo.LabelSource.CORRECTED)
 LABEL_FIELDS = ("label", "is_other", "other_name")
 """The fields of a photo that hold its label."""
 
+OTHER_TEXT = "other species"
+"""How the label without a name is shown; a colon and the name follow where there is one."""
+
 
 @dataclass(frozen=True)
 class OtherSpecies:
@@ -26,7 +29,7 @@ class OtherSpecies:
         return self.name.partition(" ")[0]
 
     def __str__(self) -> str:
-        return f"other species: {self.name}" if self.name else "other species"
+        return f"{OTHER_TEXT}: {self.name}" if self.name else OTHER_TEXT
 
 
 Label = Species | OtherSpecies
@@ -51,6 +54,15 @@ def other_species(name: str) -> OtherSpecies:
     if len(tidy) > MAX_OTHER_NAME:
         raise ValueError(f"A name has at most {MAX_OTHER_NAME} characters, not {len(tidy)}.")
     return OtherSpecies(tidy)
+
+
+def other_species_shown(text: str) -> OtherSpecies | None:
+    """Return the label that is shown as this text, or None if it is not shown as other species.
+
+    Raises ValueError as `other_species` does.
+    """
+    shown, _, name = text.partition(": ")
+    return other_species(name) if shown == OTHER_TEXT else None
 
 
 def label_of(photo: Photo) -> Label | None:

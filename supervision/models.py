@@ -50,6 +50,43 @@ class EvaluationSet(models.Model):
         return f"evaluation set {self.version}{of_others} ({self.n} photos)"
 
 
+class PhotoReview(models.Model):
+    """What one decision of an administrator did to one photo. Rows are only added, and undone once.
+
+    A decision is about one photo or about several, whose rows share `decision`. Deciding what is
+    already so adds no row.
+    """
+
+    class Kind(models.TextChoices):
+        LABEL = "label", "species"
+        OTHER = "other", "other species"
+        EXCLUDE = "exclude", "excluded"
+
+    photo = models.ForeignKey(Photo, models.CASCADE, related_name="reviews")
+    decision = models.UUIDField(db_index=True)
+    kind = models.CharField(max_length=10, choices=Kind)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    before = models.JSONField(help_text="Label, split and review of the photo until then.")
+    after = models.JSONField(help_text="The same from then on.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    undone_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(
+                fields=["by", "-id"],
+                condition=Q(undone_at__isnull=True),
+                name="reviews_to_undo",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.photo}: {self.get_kind_display()} by {self.by}"
+
+
 class LabelDoubt(models.Model):
     """How much the last audit doubts a photo's label. Each audit replaces all rows."""
 

@@ -6,7 +6,12 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBadRequest,
+    HttpResponseNotAllowed,
+)
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 
@@ -26,9 +31,9 @@ class FreezeForm(forms.Form):
 @admin.register(EvaluationSet)
 class EvaluationSetAdmin(ReadOnlyAdmin):
     change_list_template = "admin/supervision/evaluation_set_list.html"
-    list_display = ("version", "n", "reason", "by", "created_at", "hash")
+    list_display = ("kind", "version", "n", "reason", "by", "created_at", "hash")
     list_select_related = ("by",)
-    fields = ("version", "n", "reason", "by", "created_at", "sha256")
+    fields = ("kind", "version", "n", "reason", "by", "created_at", "sha256")
 
     @admin.display(description="SHA-256")
     def hash(self, frozen: EvaluationSet) -> str:
@@ -40,12 +45,17 @@ class EvaluationSetAdmin(ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = {
-            "title": "Evaluation sets",
-            "current": current_evaluation_set(),
-            "changes": evaluation_set_changes(),
-            "form": FreezeForm(),
-        }
+        kinds = [
+            {
+                "kind": kind,
+                "current": current_evaluation_set(kind),
+                "changes": evaluation_set_changes(kind),
+                "form": FreezeForm(prefix=_prefix(kind)),
+                "is_other": kind == EvaluationSet.Kind.OTHERS,
+            }
+            for kind in EvaluationSet.Kind
+        ]
+        context = {"title": "Evaluation sets", "kinds": kinds}
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
     def get_urls(self) -> list[URLPattern]:
@@ -57,15 +67,18 @@ class EvaluationSetAdmin(ReadOnlyAdmin):
         return [freeze, *super().get_urls()]
 
     def freeze(self, request: HttpRequest) -> HttpResponse:
-        """Freeze the present evaluation photos as the next version of the set."""
+        """Freeze the present evaluation photos of a kind as the next version of its set."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.has_view_permission(request):
             raise PermissionDenied
-        form = FreezeForm(request.POST)
+        kind = request.POST.get("kind", EvaluationSet.Kind.SPECIES)
+        if kind not in EvaluationSet.Kind:
+            return HttpResponseBadRequest("There is no such kind of evaluation set.")
+        form = FreezeForm(request.POST, prefix=_prefix(kind))
         if form.is_valid():
-            by, before = cast(User, request.user), current_evaluation_set()
-            frozen = evaluation_set_freeze(by=by, reason=form.cleaned_data["reason"])
+            by, before = cast(User, request.user), current_evaluation_set(kind)
+            frozen = evaluation_set_freeze(by=by, reason=form.cleaned_data["reason"], kind=kind)
             if frozen is None:
                 messages.warning(request, "Nothing was frozen: there are no evaluation photos.")
             elif frozen == before:
@@ -78,3 +91,8 @@ class EvaluationSetAdmin(ReadOnlyAdmin):
         else:
             messages.error(request, "Nothing was frozen: enter a reason above the button.")
         return redirect("admin:supervision_evaluationset_changelist")
+
+
+def _prefix(kind: str) -> str | None:
+    """Return what the names of a kind's fields begin with: both forms are sent together."""
+    return "others" if kind == EvaluationSet.Kind.OTHERS else None

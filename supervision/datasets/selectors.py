@@ -224,3 +224,20 @@ def _frozen_photos(labels: Sequence[str]) -> list[tuple[str, str]]:
 def set_sha256(labelled: Sequence[tuple[str, str]]) -> str:
     """Return the hash that identifies a set, over (SHA-256, species) of its photos."""
     return hashlib.sha256(json.dumps(labelled).encode()).hexdigest()
+
+
+def labelled_counts() -> dict[str, int]:
+    """Return how many photos of species and of others each split has, without excluded ones.
+
+    Makes one query. The keys are `training`, `evaluation`, `training_others` and
+    `evaluation_others`.
+    """
+    splits = (Photo.Split.TRAINING, Photo.Split.EVALUATION)
+    photos = Photo.objects.filter(split__in=splits, excluded=False).order_by()
+    rows = photos.values_list("split", "is_other")
+    counts = {row[:2]: row[2] for row in rows.annotate(n=Count("pk"))}
+    return {
+        f"{split}{'_others' if is_other else ''}": counts.get((split, is_other), 0)
+        for split in splits
+        for is_other in (False, True)
+    }

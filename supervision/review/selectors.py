@@ -3,9 +3,24 @@
 import re
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Exists, F, Max, Min, OuterRef, Prefetch, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce, JSONObject, Upper
+from django.db.models import (
+    Case,
+    CharField,
+    Exists,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce, Concat, JSONObject, Upper
 
+from predictions.labels import OTHER_TEXT
 from predictions.models import (
     ADDRESS_KEY,
     FILE_NAME_KEY,
@@ -18,14 +33,16 @@ from predictions.models import (
 
 SHOWN_USERS = 3
 SHOWN_FEEDBACK = 5
+SUGGESTED_NAMES = 500
+"""Names of other species that the page suggests."""
 
 
 def photos_for_review() -> QuerySet[Photo]:
     """Return all photos that can be seen, with what a review card shows.
 
-    This includes `believed` (the label's name, else the newest answer), `inferences` (newest
-    first), `asked_by` (the names of at most SHOWN_USERS users) and `feedback` (what waits, the
-    newest SHOWN_FEEDBACK: `user`, `name`, `comment`).
+    This includes `believed` (the label's name, or as `OtherSpecies` shows it, else the newest
+    answer), `inferences` (newest first), `asked_by` (the names of at most SHOWN_USERS users) and
+    `feedback` (what waits, the newest SHOWN_FEEDBACK: `user`, `name`, `comment`).
     """
     newest = Inference.objects.filter(photo=OuterRef("pk")).order_by("-id")
     users = Prediction.objects.filter(inference__photo=OuterRef("pk"), user__isnull=False)
@@ -44,7 +61,12 @@ def photos_for_review() -> QuerySet[Photo]:
         .select_related("label", "reviewed_by", "doubt__likelier")
         .prefetch_related(Prefetch("inference_set", inferences, to_attr="inferences"))
         .annotate(
-            believed=Coalesce("label__name", Subquery(newest.values("best_species")[:1])),
+            believed=Case(
+                When(is_other=True, other_name="", then=Value(OTHER_TEXT)),
+                When(is_other=True, then=Concat(Value(f"{OTHER_TEXT}: "), "other_name")),
+                default=Coalesce("label__name", Subquery(newest.values("best_species")[:1])),
+                output_field=CharField(),
+            ),
             asked_by=ArraySubquery(
                 users.order_by("user__username").values("user__username").distinct()[:SHOWN_USERS]
             ),
@@ -85,7 +107,9 @@ def filter_low_scores(photos: QuerySet[Photo], limit: float) -> QuerySet[Photo]:
 def filter_believed(photos: QuerySet[Photo], species: str) -> QuerySet[Photo]:
     """Return those of `photos` with this label or, without a label, with this newest answer."""
     newer = Inference.objects.filter(photo=OuterRef("photo"), id__gt=OuterRef("id"))
-    answered = Inference.objects.filter(~Exists(newer), best_species=species, photo__label=None)
+    answered = Inference.objects.filter(
+        ~Exists(newer), best_species=species, photo__label=None, photo__is_other=False
+    )
     return photos.filter(Q(label__name=species) | Q(pk__in=answered.order_by().values("photo")))
 
 
@@ -108,3 +132,10 @@ def filter_doubted_labels(photos: QuerySet[Photo]) -> QuerySet[Photo]:
     """
     doubted = photos.filter(reviewed_at=None, doubt__label=F("label"))
     return doubted.exclude(doubt__likelier=F("label")).annotate(doubted=F("doubt__doubt"))
+
+
+def other_names() -> list[str]:
+    """Return the names that were given to photos of other species, at most SUGGESTED_NAMES."""
+    named = Photo.objects.filter(is_other=True).exclude(other_name="")
+    names = named.order_by("other_name").values_list("other_name", flat=True).distinct()
+    return list(names[:SUGGESTED_NAMES])

@@ -98,6 +98,18 @@ def test_photos_are_reviewed_with_the_keyboard_and_the_mouse(
         assert focused == photos[number]
         browser.press(key)
         browser.find("#review-said", f"Photo {ids[number]}: ")
+    browser.press("o")
+    browser.find("#review-said", f"Photo {ids[3]}: 1 photo marked as other species.")
+    browser.press("u")
+    browser.find("#review-said", "Undone: 1 photo as before.")
+    for _ in range(2):
+        browser.press("j")
+    assert browser.evaluate("document.activeElement.dataset.photo") == photos[6]
+    browser.press("n")
+    browser.fill("[name=other_name]", "Boletus edulis")
+    browser.press("Enter")
+    browser.find("#review-said", f"Photo {ids[6]}: 1 photo marked as other species.")
+    assert browser.evaluate("document.activeElement.dataset.photo") == photos[7]
     take_screenshot("review", 1000)
     for number in (4, 5):
         browser.click(f".photo-card[data-photo='{photos[number]}'] input[type=checkbox]")
@@ -105,14 +117,17 @@ def test_photos_are_reviewed_with_the_keyboard_and_the_mouse(
     browser.find(".messagelist .success")
 
     fields = "'label__name', 'label_source', 'split', 'excluded', 'reviewed_by__username'"
-    chosen = [int(ids[number]) for number in range(6)]
+    chosen = [int(ids[number]) for number in range(7)]
     newest_first = f"Photo.objects.filter(pk__in={chosen}).order_by('-pk')"
     rows = query(stack, f"list({newest_first}.values_list({fields}))")
     assert rows[0] == (predicted[0], "confirmed", "training", False, "bob")
     assert rows[1] == ("Aleuria aurantia", "corrected", "training", False, "bob")
     assert rows[2][2:] == ("", True, "bob")
     assert rows[3][4] is None, "this photo was not reviewed"
-    assert [row[:2] for row in rows[4:]] == [(name, "confirmed") for name in predicted[4:6]]
+    assert [row[:2] for row in rows[4:6]] == [(name, "confirmed") for name in predicted[4:6]]
+    assert rows[6] == (None, "corrected", "training", False, "bob")
+    other = f"Photo.objects.filter(is_other=True, other_name='Boletus edulis', pk={ids[6]})"
+    assert query(stack, f"{other}.count()") == 1
 
 
 def test_run_is_started_shows_progress_and_is_cancelled(

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.utils import timezone
 
 from common.wording import format_bytes
+from supervision.datasets.selectors import labelled_counts
 from supervision.monitoring.dashboard import (
     ProductionPeriod,
     predictions_by_day,
@@ -49,6 +50,7 @@ def dashboard_context() -> dict[str, Any]:
         "counted": counted,
         "new_photos": new_photo_count(current.began) if current else None,
         "new_photos_due": settings.CHAMPIPY_NEW_PHOTOS,
+        "labelled": labelled_counts(),
         "days": DAYS,
         "predictions": sum(answered for _, answered, _ in days),
         "failed": sum(failed for _, _, failed in days),

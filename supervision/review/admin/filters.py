@@ -19,6 +19,9 @@ from supervision.review.selectors import (
     filter_low_scores,
 )
 
+OTHER = "other"
+"""Value of the filter by species for photos of other species."""
+
 
 class ReviewFilter(admin.SimpleListFilter):
     title = "review"
@@ -27,7 +30,7 @@ class ReviewFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
             ("waiting", "unreviewed: named by a model only"),
-            ("reviewed", "confirmed or corrected"),
+            ("reviewed", "confirmed or corrected, or other species"),
             ("excluded", "excluded"),
         ]
 
@@ -73,10 +76,13 @@ class SpeciesFilter(admin.SimpleListFilter):
     parameter_name = "species"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in Species.objects.values_list("name", flat=True)]
+        species = Species.objects.values_list("name", flat=True)
+        return [*((name, name) for name in species), (OTHER, "other species")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         species = self.value()
+        if species == OTHER:
+            return queryset.filter(is_other=True)
         return filter_believed(queryset, species) if species else queryset
 
     def value(self) -> str | None:

@@ -4,6 +4,7 @@ The list works without JavaScript; with it, there are keys, too (supervision/sta
 """
 
 from typing import Any, cast
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -27,7 +28,9 @@ from predictions.pictures import picture_wait
 from supervision.datasets.selectors import species_names
 from supervision.review.admin.filters import DoubtFilter, ReviewFilter, SpeciesFilter
 from supervision.review.admin.form import parse_review_form
-from supervision.review.selectors import filter_named, photos_for_review
+from supervision.review.history import last_decision, photo_count, photo_reviews
+from supervision.review.selectors import filter_named, other_names, photos_for_review
+from supervision.review.services import decision_undo
 
 CARD = "supervision/photo_card.html"
 PICTURE_WAIT_S = 5.0
@@ -49,7 +52,8 @@ class PhotoAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     actions = None
     fields = (
-        *("label", "label_source", "split", "split_at", "excluded", "reviewed_by", "reviewed_at"),
+        *("label", "is_other", "other_name", "label_source", "split", "split_at", "excluded"),
+        *("reviewed_by", "reviewed_at"),
         *("origin", "mushroom_observer_id", "sha256", "width", "height", "bytes", "created_at"),
     )
 
@@ -72,6 +76,8 @@ class PhotoAdmin(ReadOnlyAdmin):
         context = {
             "title": "Photos",
             "species": species_names(),
+            "other_names": other_names(),
+            "undo": last_decision(cast(User, request.user)),
             "query": request.GET.urlencode(),
         }
         return super().changelist_view(request, {**context, **(extra_context or {})})
@@ -80,6 +86,7 @@ class PhotoAdmin(ReadOnlyAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("review/", wrap(self.review), name="predictions_photo_review"),
+            path("undo/", wrap(self.undo), name="predictions_photo_undo"),
             path(
                 "<int:photo_id>/thumbnail",
                 wrap(self.thumbnail),
@@ -95,21 +102,45 @@ class PhotoAdmin(ReadOnlyAdmin):
             return HttpResponseNotAllowed(["POST"])
         if not self.has_view_permission(request):
             raise PermissionDenied
-        wants_json = request.accepts("application/json") and not request.accepts("text/html")
         try:
             decision = parse_review_form(request.POST)
         except ValueError as error:
-            if wants_json:
+            if _wants_json(request):
                 return HttpResponseBadRequest(str(error))
             messages.error(request, f"Nothing was changed: {error}")
             return self._back(request)
         photos = decision.apply(cast(User, request.user))
-        if wants_json:
-            photo = photos_for_review().get(pk=photos[0].pk)
-            card = render_to_string(CARD, {"photo": photo}, request)
-            return JsonResponse({"html": card, "said": decision.summary(photos)})
-        messages.success(request, decision.summary(photos))
-        return self._back(request)
+        return self._reviewed(request, photos[:1], decision.summary(photos))
+
+    def undo(self, request: HttpRequest) -> HttpResponse:
+        """Undo an administrator's own decision; return the list, or the photos' cards as JSON."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            decision = UUID(request.POST.get("decision", ""))
+        except ValueError:
+            return HttpResponseBadRequest("No decision was named. Reload the page.")
+        undone, left = decision_undo(decision=decision, by=cast(User, request.user))
+        said = f"{photo_count(len(undone))} as before." if undone else "Nothing was undone."
+        if left:
+            said += f" Left as they are, because they changed since: {photo_count(len(left))}."
+        elif not undone:
+            said += " It was undone before."
+        return self._reviewed(request, undone, said)
+
+    def _reviewed(self, request: HttpRequest, photos: list[Photo], said: str) -> HttpResponse:
+        """Return the list with a message, or the new cards and what can be undone as JSON."""
+        if not _wants_json(request):
+            messages.success(request, said)
+            return self._back(request)
+        shown = photos_for_review().filter(pk__in=[photo.pk for photo in photos[:PER_PAGE]])
+        cards = [render_to_string(CARD, {"photo": photo}, request) for photo in shown]
+        undo = last_decision(cast(User, request.user))
+        return JsonResponse(
+            {"cards": cards, "said": said, "undo": undo and {"id": undo.id, "text": undo.text}}
+        )
 
     def _back(self, request: HttpRequest) -> HttpResponse:
         query = request.POST.get("query", "")
@@ -121,7 +152,13 @@ class PhotoAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show the photo's own page: the photo enlarged, with every version's answer."""
         photo = self.get_object(request, object_id)
-        own = {"photo": photo, "title": f"Photo {object_id}", "species": species_names()}
+        own = {
+            "photo": photo,
+            "title": f"Photo {object_id}",
+            "species": species_names(),
+            "other_names": other_names(),
+            "reviews": photo_reviews(photo) if photo else [],
+        }
         return super().object_page(request, object_id, own | context)
 
     def thumbnail(self, request: HttpRequest, photo_id: int) -> HttpResponse:
@@ -148,3 +185,7 @@ class PhotoAdmin(ReadOnlyAdmin):
             )
         headers = {"Cache-Control": "private, max-age=86400"}
         return HttpResponse(data, content_type="image/jpeg", headers=headers)
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.accepts("application/json") and not request.accepts("text/html")

@@ -8,6 +8,8 @@ document.addEventListener("DOMContentLoaded", () => {
     const form = document.getElementById("changelist-form");
     const status = document.getElementById("review-said");
     const selectAll = document.getElementById("select-all");
+    const undo = document.getElementById("undo");
+    const otherName = form.elements.other_name;
     const species = [...form.elements.species.options].map((option) => option.value).slice(1);
     const url = form.querySelector("[formaction]").getAttribute("formaction");
     const cards = () => [...grid.querySelectorAll(".photo-card")];
@@ -36,43 +38,104 @@ document.addEventListener("DOMContentLoaded", () => {
     // Photos whose decision is being sent: a key pressed twice sends one decision.
     const sending = new Set();
 
-    async function sendDecision(card, verdict, name) {
+    async function send(address, fields) {
+        const response = await fetch(address, {
+            method: "POST",
+            headers: {
+                Accept: "application/json",
+                "X-CSRFToken": form.elements.csrfmiddlewaretoken.value,
+            },
+            body: new URLSearchParams(fields),
+            redirect: "error", // when logged out: the login page is not an answer
+        });
+        if (!response.ok) {
+            throw new Error(response.status === 400 ? await response.text() : `HTTP ${response.status}`);
+        }
+        const answer = await response.json();
+        for (const html of answer.cards) {
+            replaceCard(html);
+        }
+        undo.hidden = !answer.undo;
+        undo.value = answer.undo?.id ?? "";
+        undo.querySelector("span").textContent = answer.undo?.text ?? "";
+        return answer.said;
+    }
+
+    function replaceCard(html) {
+        const template = document.createElement("template");
+        template.innerHTML = html.trim();
+        const replacement = template.content.firstElementChild;
+        const id = replacement.dataset.photo.split(":")[0];
+        const card = cards().find((each) => each.dataset.photo.split(":")[0] === id);
+        if (!card) {
+            return; // of another page of the list
+        }
+        const hadFocus = document.activeElement === card;
+        replacement.classList.add("just-done");
+        card.replaceWith(replacement);
+        if (hadFocus) {
+            replacement.focus();
+        }
+    }
+
+    async function sendDecision(card, verdict, more = {}) {
         const photo = card.dataset.photo;
         if (sending.has(photo)) {
             return;
         }
         sending.add(photo);
-        const body = new URLSearchParams({ verdict, photo, species: name });
+        const id = photo.split(":")[0];
         try {
-            const response = await fetch(url, {
-                method: "POST",
-                headers: {
-                    Accept: "application/json",
-                    "X-CSRFToken": form.elements.csrfmiddlewaretoken.value,
-                },
-                body,
-                redirect: "error", // when logged out: the login page is not an answer
-            });
-            if (!response.ok) {
-                throw new Error(response.status === 400 ? await response.text() : `HTTP ${response.status}`);
-            }
-            const { html, said: message } = await response.json();
-            const template = document.createElement("template");
-            template.innerHTML = html.trim();
-            const replacement = template.content.firstElementChild;
-            const hadFocus = document.activeElement === card;
-            replacement.classList.add("just-done");
-            card.replaceWith(replacement);
-            if (hadFocus) {
-                replacement.focus();
-            }
-            showStatus(`Photo ${photo.split(":")[0]}: ${message}`, false);
+            showStatus(`Photo ${id}: ${await send(url, { verdict, photo, ...more })}`, false);
         } catch (error) {
-            showStatus(`Photo ${photo.split(":")[0]} was not changed: ${error.message} Reload the page.`, true);
+            showStatus(`Photo ${id} was not changed: ${error.message} Reload the page.`, true);
         } finally {
             sending.delete(photo);
         }
     }
+
+    async function sendUndo() {
+        const decision = undo.value;
+        if (!decision || sending.has(decision)) {
+            return;
+        }
+        sending.add(decision);
+        try {
+            showStatus(`Undone: ${await send(undo.getAttribute("formaction"), { decision })}`, false);
+        } catch (error) {
+            showStatus(`Nothing was undone: ${error.message} Reload the page.`, true);
+        } finally {
+            sending.delete(decision);
+        }
+    }
+
+    // The card whose name is being typed; Enter sends it, Escape leaves it.
+    let named = null;
+
+    function leaveName(step) {
+        const card = named;
+        named = null;
+        otherName.value = "";
+        otherName.blur();
+        card?.focus();
+        if (card && step) {
+            move(step);
+        }
+    }
+
+    otherName.addEventListener("keydown", (event) => {
+        if (!named || (event.key !== "Enter" && event.key !== "Escape")) {
+            return;
+        }
+        event.preventDefault();
+        if (event.key === "Enter") {
+            sendDecision(named, "other", { other_name: otherName.value });
+        }
+        leaveName(event.key === "Enter" ? 1 : 0);
+    });
+    otherName.addEventListener("blur", () => {
+        named = null;
+    });
 
     document.addEventListener("keydown", (event) => {
         const target = event.target;
@@ -88,18 +151,29 @@ document.addEventListener("DOMContentLoaded", () => {
             move(moves[event.key]);
             return;
         }
+        if (event.key === "u") {
+            sendUndo();
+            return;
+        }
         if (!card) {
             return;
         }
         const speciesIndex = "1234567890".indexOf(event.key);
         if (event.key === "c") {
-            sendDecision(card, "confirm", "");
+            sendDecision(card, "confirm");
             move(1);
         } else if (event.key === "x") {
-            sendDecision(card, "exclude", "");
+            sendDecision(card, "exclude");
             move(1);
+        } else if (event.key === "o") {
+            sendDecision(card, "other");
+            move(1);
+        } else if (event.key === "n") {
+            event.preventDefault();
+            named = card;
+            otherName.focus();
         } else if (speciesIndex >= 0 && event.key.length === 1 && speciesIndex < species.length) {
-            sendDecision(card, "correct", species[speciesIndex]);
+            sendDecision(card, "correct", { species: species[speciesIndex] });
             move(1);
         } else if (event.key === " " && target === card) {
             event.preventDefault();

@@ -113,6 +113,16 @@ def photos_per_species(manifest: dict[str, Any]) -> list[tuple[str, int, int]]:
     ]
 
 
+def other_photos_text(manifest: dict[str, Any]) -> str:
+    """Return how many photos of other species a run's dataset has: "164 of 30 genera"."""
+    names = [name for _, _, name in manifest.get("others", ())]
+    genera = {name.partition(" ")[0] for name in names if name}
+    nameless = names.count("")
+    parts = [f"{len(names)}", f"of {len(genera)} genera" if genera else ""]
+    parts.append(f"({nameless} without a name)" if nameless else "")
+    return " ".join(part for part in parts if part) if names else "none"
+
+
 def trials_table(run: TrainingRun) -> dict[str, Any]:
     """Return a search's trials (`mlmodels.ml.search.Trial`) as columns, rows and a chart."""
     parameters = sorted(run.trials[0]["parameters"])

@@ -22,6 +22,7 @@ from supervision.datasets.selectors import TooFewPhotos
 from supervision.evaluations.admin.figures import NOT_MEASURED, accuracy_text
 from supervision.trainings.admin.forms import RUN_FORMS
 from supervision.trainings.admin.progress import (
+    other_photos_text,
     photos_per_species,
     recent_runs,
     run_duration_text,
@@ -114,6 +115,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             "version": version,
             "accuracy": accuracy_text(version.metrics.get("evaluation")) if version else "",
             "dataset": photos_per_species(run.dataset) if run.dataset else None,
+            "others": other_photos_text(run.dataset) if run.dataset else "",
             "trials": trials_table(run) if run.trials else None,
         }
         return self._page(request, "run", own | context)

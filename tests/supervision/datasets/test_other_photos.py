@@ -4,6 +4,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.test import Client
 
 from mlmodels.ml.dataset import Dataset, LabelledPhoto, OtherPhoto
 from mlmodels.models import TrainingRun
@@ -23,6 +24,7 @@ from supervision.models import EvaluationSet
 from supervision.monitoring.selectors import new_photo_count
 from supervision.retention.selectors import listed_photos
 from supervision.review.label_audit import audited_photos
+from supervision.trainings.admin.progress import other_photos_text
 from tests.support.labelled_photos import ten_species
 from tests.support.rows import photo_rows, version_row
 
@@ -129,6 +131,7 @@ def test_a_run_records_its_others_and_they_are_kept_while_it_stands() -> None:
     )
     assert manifest_sha256(manifest) != before
     assert manifest_sha256({k: manifest[k] for k in manifest if k != "others"}) == before
+    assert other_photos_text(manifest) == "2 of 1 genera (1 without a name)"
     run = TrainingRun.objects.create(kind="train", parameters={}, dataset=manifest)
     version = version_row()
     version.run = run
@@ -165,6 +168,26 @@ def test_the_set_of_others_is_frozen_apart() -> None:
     nameless.delete()
     with pytest.raises(LookupError, match="1 photos of the evaluation set are no longer stored"):
         evaluation_others()
+
+
+def test_bob_freezes_either_set_in_the_admin(users) -> None:
+    photo_rows(1)
+    Photo.objects.update(split="evaluation")
+    other_row("a", "Boletus edulis", split="evaluation")
+    client = Client()
+    client.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
+    page = "/admin/supervision/evaluationset/"
+    assert client.get(page).content.decode().count("Freeze a new version") == 2
+    both = {"reason": "the species", "others-reason": "the others"}  # one form, two buttons
+    done = client.post(f"{page}freeze/", {**both, "kind": "others"}, follow=True).content.decode()
+    assert "evaluation set 1 of other species (1 photos)" in done
+    frozen = EvaluationSet.objects.get()
+    assert (frozen.kind, frozen.reason, frozen.n) == ("others", "the others", 1)
+    client.post(f"{page}freeze/", {**both, "kind": "species"})
+    assert current_evaluation_set().reason == "the species"
+    assert client.post(f"{page}freeze/", {**both, "kind": "x"}).status_code == 400
+    assert EvaluationSet.objects.count() == 2
+    assert "Freeze a new version" not in client.get(page).content.decode()
 
 
 def test_a_genus_in_training_is_left_out_of_the_next_set_and_marked_in_a_frozen_one() -> None:

@@ -20,7 +20,7 @@ from supervision.monitoring.dashboard import (
     storage_use,
 )
 from supervision.pictures.charts import accuracy_over_time_svg
-from tests.support.rows import inference_fields, version_row
+from tests.support.rows import inference_fields, photo_rows, version_row
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nothing_cached")]
 
@@ -107,6 +107,25 @@ def test_page_shows_model_accuracy_scores_and_new_photos(bobs, production) -> No
     assert "Disk:" in html
 
 
+def test_page_counts_labelled_photos_of_species_and_of_others(bobs, production) -> None:
+    assert "--split training --other" in bobs.get(INDEX).content.decode()
+    photo_rows(2)
+    photos = list(Photo.objects.order_by("pk"))
+    changes: list[dict] = [
+        {"is_other": True, "label": None},
+        {"is_other": True, "label": None, "other_name": "Boletus"},
+        {"is_other": True, "label": None, "split": "evaluation"},
+        {"split": "evaluation"},
+        {"split": "evaluation", "excluded": True},
+    ]
+    for photo, fields in zip(photos, changes, strict=False):
+        Photo.objects.filter(pk=photo.pk).update(**fields)
+    page = " ".join(bobs.get(INDEX).content.decode().split())
+    assert '<p class="figure">15</p> <p>for training and 1 for evaluation.' in page
+    assert "Of other species</a>: 2 for training and 1 for evaluation." in page
+    assert "--split training --other" not in page
+
+
 def test_page_counts_new_photos_since_the_promotion(bobs, production) -> None:
     old = answered(production, 90, 1)
     answered(production, 90, 2)
@@ -153,7 +172,7 @@ def test_page_query_count_does_not_depend_on_the_amount_of_data(
 ) -> None:
     answered(production, 80, 1)
     bobs.get(INDEX)  # reads the bytes in use, which are then remembered
-    with django_assert_max_num_queries(14) as few:
+    with django_assert_max_num_queries(15) as few:
         bobs.get(INDEX)
     for number in range(2, 12):
         answered(production, 80, number)

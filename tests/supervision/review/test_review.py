@@ -314,7 +314,7 @@ def test_a_decision_by_key_returns_the_new_card_of_the_photo(admin, version) -> 
     fields = {"verdict": "correct", "species": INK_CAP, "photo": f"{photo.pk}:{FLY_AGARIC}"}
     body = send(admin, "application/json", **fields).json()
     assert body["said"] == "1 photo corrected."
-    assert f'data-photo="{photo.pk}:{INK_CAP}"' in body["html"]
+    assert f'data-photo="{photo.pk}:{INK_CAP}"' in body["cards"][0]
     bad = send(admin, "application/json", **{**fields, "species": "Boletus edulis"})
     assert (bad.status_code, "is not a known species" in bad.content.decode()) == (400, True)
     assert state(photo) == (INK_CAP, "corrected", "training", False)

@@ -1,0 +1,95 @@
+"""Reads on the decisions that administrators made about photos."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from accounts.models import User
+from predictions.labels import OtherSpecies
+from predictions.models import Photo
+from supervision.models import PhotoReview
+
+_PLAIN_FIELDS = ("label_source", "split", "excluded", "reviewed_by_id")
+_TIME_FIELDS = ("split_at", "reviewed_at")
+STATE_FIELDS = (*_PLAIN_FIELDS, *_TIME_FIELDS)
+"""The fields of a photo that a review may change, beside its label."""
+
+
+def photo_state(photo: Photo) -> dict[str, Any]:
+    """Return what a review may change of a photo, ready for JSON (`PhotoReview.before`)."""
+    times: dict[str, datetime | None] = {name: getattr(photo, name) for name in _TIME_FIELDS}
+    return {
+        "species": photo.label.name if photo.label else None,
+        "is_other": photo.is_other,
+        "other_name": photo.other_name,
+        **{name: getattr(photo, name) for name in _PLAIN_FIELDS},
+        **{name: time and time.isoformat() for name, time in times.items()},
+    }
+
+
+def former_values(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of STATE_FIELDS in a state; a deleted user is None."""
+    values = {name: state[name] for name in _PLAIN_FIELDS}
+    if not User.objects.filter(pk=values["reviewed_by_id"]).exists():
+        values["reviewed_by_id"] = None
+    times = {name: state[name] and datetime.fromisoformat(state[name]) for name in _TIME_FIELDS}
+    return values | times
+
+
+def state_text(state: dict[str, Any]) -> str:
+    """Return a state as people read it: "Amanita muscaria (corrected, training)"."""
+    label = str(OtherSpecies(state["other_name"])) if state["is_other"] else state["species"]
+    notes = [state["label_source"], state["split"], "excluded" if state["excluded"] else ""]
+    text = ", ".join(note for note in notes if note)
+    return f"{label or 'no label'} ({text})" if text else label or "no label"
+
+
+def photo_reviews(photo: Photo) -> list[dict[str, Any]]:
+    """Return the decisions about a photo, newest first, as the photo's page shows them."""
+    return [
+        {
+            "at": review.created_at,
+            "by": review.by,
+            "before": state_text(review.before),
+            "after": state_text(review.after),
+            "undone_at": review.undone_at,
+        }
+        for review in photo.reviews.select_related("by")
+    ]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A decision that can be undone."""
+
+    id: UUID
+    text: str
+    """What it did: "3 photos excluded"."""
+
+
+def last_decision(by: User) -> Decision | None:
+    """Return the last decision of an administrator that still holds for one of its photos."""
+    newer = PhotoReview.objects.filter(
+        photo=OuterRef("photo"), id__gt=OuterRef("id"), undone_at=None
+    )
+    standing: QuerySet[PhotoReview] = PhotoReview.objects.filter(
+        ~Exists(newer), by=by, undone_at=None
+    )
+    last = standing.order_by("-id").first()
+    if last is None:
+        return None
+    count = standing.filter(decision=last.decision).count()
+    done = {
+        PhotoReview.Kind.LABEL: last.after["label_source"],
+        PhotoReview.Kind.OTHER: "marked as other species",
+        PhotoReview.Kind.EXCLUDE: "excluded",
+    }[PhotoReview.Kind(last.kind)]
+    return Decision(last.decision, f"{photo_count(count)} {done}")
+
+
+def photo_count(photos: int) -> str:
+    """Return a number of photos as text: "1 photo", "3 photos"."""
+    return "1 photo" if photos == 1 else f"{photos} photos"
