@@ -3,21 +3,45 @@
 import ctypes
 import os
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 from django.conf import settings
 from PIL import Image
 
+from mlmodels.ml.answers import AnswerCalibration, answer
 from mlmodels.ml.calibration import softmax
 from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.ml.preprocessing import to_input
 from mlmodels.models import ModelVersion
-from mlmodels.selectors import version_artifact
+from mlmodels.selectors import answer_calibration, version_artifact
 
 _M_MMAP_THRESHOLD = -3  # in malloc.h
 
+MAX_NAME_SCORE = 99.99
+"""Highest percentage that a name gets. A version that can't support any name does from 100 % on."""
+
 _lock = threading.Lock()
-_loaded: tuple[int, LiteRTEngine] | None = None
+_loaded: tuple[int, LiteRTEngine, AnswerCalibration | None] | None = None
+
+
+@dataclass(frozen=True)
+class PhotoAnswer:
+    """What a version says of one photo, in the order of its labels.
+
+    Only `scores` are there if the version's card has no calibration of answers; all else is None.
+    """
+
+    scores: list[float]
+    """Percentages with two decimals; the sum is 100."""
+    in_scope: bool | None = None
+    """False: it shows none of the version's species."""
+    scope_score: float | None = None
+    """Probability that it shows one of them, in percent with two decimals."""
+    p_values: list[float] | None = None
+    """Conformal p-value of each species, from 0 to 1."""
+    name_scores: list[float] | None = None
+    """Probability that each species' name is right if it is proposed, in percent, two decimals."""
 
 
 def load_engine(version: ModelVersion) -> None:
@@ -26,25 +50,43 @@ def load_engine(version: ModelVersion) -> None:
         _engine(version)
 
 
-def score_image(version: ModelVersion, image: Image.Image) -> list[float]:
-    """Return calibrated percentages (two decimals) in the order of the version's labels.
+def score_image(version: ModelVersion, image: Image.Image) -> PhotoAnswer:
+    """Return the version's answer for a photo.
 
     `image` is the result of `decode_photo`. Calls run one at a time: they share the engine's
-    memory.
+    memory. Raises ArtifactError if the version's files or its calibration are damaged.
     """
     with _lock:
-        scores = _engine(version).score(to_input(image, version.input_size))
-    percentages = 100 * softmax(scores.logits / version.temperature)
-    return [round(float(score), 2) for score in np.asarray(percentages)]
+        engine, calibration = _engine(version)
+        outputs = engine.score(to_input(image, version.input_size))
+    if calibration is None:
+        logits = outputs.logits[: len(version.labels)]
+        return PhotoAnswer(_percentages(softmax(logits, version.temperature)))
+    # Engines of older formats tell no norm.
+    said = answer(outputs.logits, getattr(outputs, "lognorm", None), calibration)
+    return PhotoAnswer(
+        scores=_percentages(said.scores),
+        in_scope=said.in_scope,
+        scope_score=round(100 * said.scope, 2),
+        p_values=[round(float(value), 6) for value in said.p_values],
+        name_scores=[
+            min(score, MAX_NAME_SCORE) for score in _percentages(said.probabilities_right)
+        ],
+    )
 
 
-def _engine(version: ModelVersion) -> LiteRTEngine:
+def _percentages(probabilities: np.ndarray) -> list[float]:
+    return [round(float(probability), 2) for probability in 100 * probabilities]
+
+
+def _engine(version: ModelVersion) -> tuple[LiteRTEngine, AnswerCalibration | None]:
     global _loaded  # noqa: PLW0603 - this process's only engine
     if _loaded is None or _loaded[0] != version.pk:
         threads = settings.CHAMPIPY_INFERENCE_THREADS or os.cpu_count() or 1
         _return_large_blocks()
-        _loaded = version.pk, version_artifact(version).load_engine(threads)
-    return _loaded[1]
+        calibration = answer_calibration(version)
+        _loaded = version.pk, version_artifact(version).load_engine(threads), calibration
+    return _loaded[1:]
 
 
 def _return_large_blocks() -> None:

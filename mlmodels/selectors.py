@@ -4,8 +4,9 @@ from dataclasses import asdict
 
 from django.db.models import QuerySet
 
+from mlmodels.ml.answers import AnswerCalibration, read_calibration
 from mlmodels.ml.artifact import Artifact, ArtifactError, read_artifact
-from mlmodels.ml.verdicts import VerdictRule, rule_from_card
+from mlmodels.ml.verdicts import VerdictRule
 from mlmodels.models import ModelVersion, StageTransition, TrainingRun
 
 
@@ -23,8 +24,25 @@ def production_version() -> ModelVersion | None:
 
 def verdict_rule(version: ModelVersion) -> VerdictRule | None:
     """Return the rule for verdicts that a version's card states, or None if it states none."""
-    rule = ModelVersion.objects.filter(pk=version.pk).values_list("card__verdict_rule", flat=True)
-    return rule_from_card({"verdict_rule": rule.first()})
+    in_card = "card__calibration__verdict_rule"
+    rule = ModelVersion.objects.filter(pk=version.pk).values_list(in_card, flat=True).first()
+    return VerdictRule(**rule) if rule else None
+
+
+def answer_calibration(version: ModelVersion) -> AnswerCalibration | None:
+    """Return the calibration of answers that a version's card states, or None if it states none.
+
+    Raises ArtifactError if it is not valid.
+    """
+    rows = ModelVersion.objects.filter(pk=version.pk).values_list("card__calibration", flat=True)
+    raw = rows.first()
+    try:
+        return read_calibration(raw, len(version.labels)) if raw is not None else None
+    except ValueError as error:
+        raise ArtifactError(
+            f"The calibration in the card of {version} is not valid: {error} Register the version "
+            "again with register_model."
+        ) from error
 
 
 def version_before_production() -> ModelVersion | None:

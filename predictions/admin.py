@@ -66,7 +66,10 @@ class PredictionAdmin(ReadOnlyAdmin):
     @admin.display(description="answer")
     def best(self, prediction: Prediction) -> str:
         inference = prediction.inference
-        return f"{inference.best_species} {inference.best_score:.2f} %" if inference else ""
+        if inference is None:
+            return ""
+        best = f"{inference.best_species} {inference.best_score:.2f} %"
+        return f"none of its species; the likeliest: {best}" if inference.scope_sentence else best
 
     @admin.display(description="photo")
     def picture(self, prediction: Prediction) -> str:
@@ -94,8 +97,13 @@ class PredictionAdmin(ReadOnlyAdmin):
             return ""
         version = prediction.inference.model_version
         rows = prediction.inference.best(len(version.labels))
+        sentence, plausible = prediction.inference.scope_sentence, prediction.inference.plausible
         return format_html(
-            "<p>By {}</p><table><tbody>{}</tbody></table>",
+            "{}<p>By {}</p><table><tbody>{}</tbody></table>{}",
+            format_html("<p><strong>{}</strong></p>", sentence) if sentence else "",
             version,
             format_html_join("", "<tr><th><i>{}</i></th><td>{} %</td></tr>", rows),
+            format_html("<p>Cannot be ruled out: {}</p>", ", ".join(plausible))
+            if plausible
+            else "",
         )

@@ -8,6 +8,7 @@ from django.db.models import Func, Q, Value
 from django.db.models.functions import Left, Upper
 from django.utils import timezone
 
+from mlmodels.ml.conformal import plausible
 from mlmodels.models import ModelVersion, Species
 from mlmodels.names import MAX_NAME_LENGTH
 
@@ -168,6 +169,19 @@ class Inference(models.Model):
     best_species = models.CharField(
         max_length=100, help_text="Name of the species with that score."
     )
+    in_scope = models.BooleanField(
+        null=True, help_text="Whether it shows one of the version's species. None: not told."
+    )
+    scope_score = models.FloatField(
+        null=True, help_text="Probability that it shows one of them, in percent."
+    )
+    p_values = models.JSONField(
+        null=True, help_text="Conformal p-values, 0 to 1, in the order of the labels."
+    )
+    name_scores = models.JSONField(
+        null=True,
+        help_text="Probability that each label is right where it is proposed, in percent.",
+    )
     duration_ms = models.FloatField(help_text="Decoding and scoring.")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -190,6 +204,24 @@ class Inference(models.Model):
         """Return the `count` most likely species with their scores in percent, best first."""
         ranked = zip(self.model_version.labels, self.scores, strict=True)
         return sorted(ranked, key=lambda pair: -pair[1])[:count]
+
+    @property
+    def plausible(self) -> list[str] | None:
+        """The species that can't be ruled out, the most probable first; None if not told."""
+        if self.p_values is None or self.in_scope is None:
+            return None
+        kept = plausible(self.scores, self.p_values, is_in_scope=self.in_scope)
+        return [self.model_version.labels[index] for index in kept]
+
+    @property
+    def scope_sentence(self) -> str:
+        """What people read first if the photo shows none of the species; empty otherwise."""
+        if self.in_scope is not False:
+            return ""
+        return (
+            f"None of the {len(self.model_version.labels)} species that I know: "
+            f"{self.scope_score:.2f} % that it is one of them."
+        )
 
 
 class Prediction(models.Model):

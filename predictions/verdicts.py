@@ -18,20 +18,30 @@ VERDICTS = ("supported", "contradicted", "undecided", NOT_COVERED)
 
 REASONS = {
     "probable": gettext_noop(
-        "The photo shows %(species)s with a probability of %(score).2f %%: a name is supported "
-        "from %(limit)g %% on."
+        "%(species)s is right with a probability of %(score).2f %%: a name is supported from "
+        "%(limit)g %% on."
     ),
     "improbable": gettext_noop(
-        "The photo shows %(species)s with a probability of only %(score).2f %%: a name is "
-        "contradicted below %(limit)g %%."
+        "%(species)s is right with a probability of only %(score).2f %%: a name is contradicted "
+        "below %(limit)g %%."
     ),
     "other_species_likelier": gettext_noop(
-        "The photo shows %(best)s rather than %(species)s, whose probability is only %(score).2f "
-        "%%: a name is contradicted below %(limit)g %%."
+        "The photo shows %(best)s rather than %(species)s, which is right with a probability of "
+        "only %(score).2f %%: a name is contradicted below %(limit)g %%."
+    ),
+    "none_of_the_species": gettext_noop(
+        "The photo shows none of the %(count)d species that %(model)s knows, and %(species)s is "
+        "right with a probability of only %(score).2f %%: a name is contradicted below %(limit)g "
+        "%%."
     ),
     "neither": gettext_noop(
-        "The photo shows %(species)s with a probability of %(score).2f %%: too little to support "
-        "the name (%(supported_from)g %%), too much to contradict it (%(contradicted_below)g %%)."
+        "%(species)s is right with a probability of %(score).2f %%: too little to support the name "
+        "(%(supported_from)g %%), too much to contradict it (%(contradicted_below)g %%)."
+    ),
+    "none_but_not_contradicted": gettext_noop(
+        "The photo seems to show none of the %(count)d species that %(model)s knows, which does "
+        "not support %(species)s. It is right with a probability of %(score).2f %%: too much to "
+        "contradict the name (%(contradicted_below)g %%)."
     ),
     "unknown_species": gettext_noop(
         "%(model)s does not know this name. GET /api/v1/species lists the names that it knows."
@@ -50,8 +60,8 @@ def verdict_on(*, proposed: str, species: str, inference: Inference) -> dict[str
     """Return the verdict on a proposed name: `verdict`, `score` and `because`.
 
     `species` is the species of that name, or "" if there is none. `score` is the probability that
-    the name is right, in percent, or None if the name is not covered. `because` has a code of
-    REASONS and its parameters.
+    the name is right, in percent, or None if the name is not covered; it counts in that eight of
+    ten proposed names are right. `because` has a code of REASONS and its parameters.
     Returns None if the name is covered, and the version's card has no rule for it.
     """
     version = inference.model_version
@@ -60,10 +70,11 @@ def verdict_on(*, proposed: str, species: str, inference: Inference) -> dict[str
         parameters = {"model": str(version)} if code == "unknown_species" else {}
         return _verdict(NOT_COVERED, None, code, parameters)
     rule = verdict_rule(version)
-    if rule is None:
+    if rule is None or inference.name_scores is None:
         return None
-    score = dict(zip(version.labels, inference.scores, strict=True))[species]
-    judgement = judge(score / 100, rule)
+    score = dict(zip(version.labels, inference.name_scores, strict=True))[species]
+    # Rounded, so that a score that people see as equal to a limit is equal to it.
+    judgement = judge(round(score / 100, 6), rule, is_in_scope=inference.in_scope is not False)
     code, parameters = _reason(judgement, species, inference, rule)
     return _verdict(judgement, score, code, {"species": species, "score": score, **parameters})
 
@@ -77,13 +88,19 @@ def _reason(
     judgement: str, species: str, inference: Inference, rule: VerdictRule
 ) -> tuple[str, dict[str, Any]]:
     supported_from, contradicted_below = 100 * rule.supported_from, 100 * rule.contradicted_below
+    version = inference.model_version
+    none = {"count": len(version.labels), "model": str(version)}
     if judgement == "supported":
         return "probable", {"limit": supported_from}
+    if judgement == "undecided" and inference.in_scope is False:
+        return "none_but_not_contradicted", none | {"contradicted_below": contradicted_below}
     if judgement == "undecided":
         return "neither", {
             "supported_from": supported_from,
             "contradicted_below": contradicted_below,
         }
+    if inference.in_scope is False:
+        return "none_of_the_species", none | {"limit": contradicted_below}
     if inference.best_species == species:
         return "improbable", {"limit": contradicted_below}
     return "other_species_likelier", {"limit": contradicted_below, "best": inference.best_species}

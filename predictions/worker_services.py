@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import time
+from dataclasses import asdict
 
 from django.conf import settings
 from django.db import transaction
@@ -182,18 +183,18 @@ def _infer(prediction: Prediction, data: bytes, version: ModelVersion) -> tuple[
         inference = stored_inference(sha256=photo.sha256, version=version)
         is_new = inference is None
         if inference is None:
-            scores = score_image(version, image)
-            best = max(scores)
-            species = version.labels[scores.index(best)]
+            answer = score_image(version, image)
+            best = max(answer.scores)
+            species = version.labels[answer.scores.index(best)]
             inference = Inference.objects.create(
                 photo=photo,
                 model_version=version,
-                scores=scores,
                 best_score=best,
                 best_species=species,
+                **asdict(answer),
                 duration_ms=round((time.perf_counter() - started) * 1000, 1),
             )
-            if best > settings.CHAMPIPY_KEEP_SCORE:
+            if best > settings.CHAMPIPY_KEEP_SCORE and answer.in_scope is not False:
                 photo_keep_for_training(photo=photo, species_name=species, user=prediction.user)
         _remember_source(prediction, photo)
     return inference, is_new

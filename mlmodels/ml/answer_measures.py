@@ -158,7 +158,7 @@ def _answered(calibration: AnswerCalibration, logits: np.ndarray, lognorm: np.nd
     values = p_values(scores, calibration.conformal)
     probabilities = name_probabilities(scores, scope, calibration.names)
     rule = calibration.verdict_rule
-    supported = probabilities >= rule.supported_from
+    is_probable = probabilities >= rule.supported_from
     return _Answers(
         scores=scores,
         scope=scope,
@@ -168,8 +168,8 @@ def _answered(calibration: AnswerCalibration, logits: np.ndarray, lognorm: np.nd
             for row, row_values, is_inside in zip(scores, values, in_scope, strict=True)
         ],
         probabilities=probabilities,
-        supported=supported,
-        contradicted=(probabilities < rule.contradicted_below) & ~supported,
+        supported=is_probable & in_scope[:, None],  # as `verdicts.judge` has it
+        contradicted=(probabilities < rule.contradicted_below) & ~is_probable,
     )
 
 

@@ -203,8 +203,8 @@ def p_values(probabilities: np.ndarray, table: ConformalTable) -> np.ndarray:
 
 
 def plausible(
-    probabilities: np.ndarray,
-    p_values: np.ndarray,
+    probabilities: Sequence[float] | np.ndarray,
+    p_values: Sequence[float] | np.ndarray,
     level: float = LEVEL,
     *,
     is_in_scope: bool = True,

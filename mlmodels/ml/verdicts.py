@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 Judgement = Literal["supported", "contradicted", "undecided"]
 
@@ -29,19 +28,14 @@ class VerdictRule:
             )
 
 
-def judge(probability: float | None, rule: VerdictRule) -> Judgement:
+def judge(probability: float | None, rule: VerdictRule, *, is_in_scope: bool = True) -> Judgement:
     """Return what a rule says of a name that is right with this probability (0 to 1).
 
-    A name whose probability is not known (None) is undecided.
+    A name whose probability is not known (None) is undecided. Where the answer is that a photo
+    shows none of the species, no name is supported.
     """
     if probability is None:
         return "undecided"
     if probability >= rule.supported_from:
-        return "supported"
+        return "supported" if is_in_scope else "undecided"
     return "contradicted" if probability < rule.contradicted_below else "undecided"
-
-
-def rule_from_card(card: Mapping[str, Any]) -> VerdictRule | None:
-    """Return the rule in a card's field `verdict_rule`, or None if the card has none."""
-    rule = card.get("verdict_rule")
-    return VerdictRule(**rule) if rule else None

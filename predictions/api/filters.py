@@ -11,6 +11,13 @@ from mlmodels.species_selectors import species_called
 from predictions.models import Prediction
 
 
+class TrueOrFalseField(serializers.BooleanField):
+    """A BooleanField that takes no other words for true and false."""
+
+    TRUE_VALUES = {"true", "True"}
+    FALSE_VALUES = {"false", "False"}
+
+
 class PredictionFilters(serializers.Serializer):
     """Query parameters; those that are absent filter nothing."""
 
@@ -22,6 +29,10 @@ class PredictionFilters(serializers.Serializer):
     )
     min_score = serializers.FloatField(
         required=False, min_value=0, max_value=100, help_text="Of the highest score, in percent."
+    )
+    in_scope = TrueOrFalseField(
+        required=False,
+        help_text="Whether the photo shows one of the species that the model knows.",
     )
     created_after = serializers.DateTimeField(
         required=False, help_text="ISO 8601, for example `2026-11-22T15:00:00Z`."
@@ -52,6 +63,7 @@ def filtered(predictions: QuerySet[Prediction], query: Any) -> QuerySet[Predicti
         "status": "status",
         "species": "inference__best_species",
         "min_score": "inference__best_score__gte",
+        "in_scope": "inference__in_scope",
         "created_after": "created_at__gt",
     }
     return predictions.filter(

@@ -127,7 +127,8 @@ class VerdictSerializer(serializers.Serializer):
     verdict = serializers.ChoiceField(VERDICTS)
     score = serializers.FloatField(
         allow_null=True,
-        help_text="Probability that the name is right, in percent; null if it is not covered.",
+        help_text="Probability that the name is right, in percent; null if it is not covered. It "
+        "counts in that eight of ten proposed names are right.",
     )
     because = serializers.CharField(help_text="A sentence for people.")
 
@@ -184,11 +185,14 @@ class PredictionSerializer(serializers.ModelSerializer):
 
     @extend_schema_field(ScopeSerializer(allow_null=True))
     def get_scope(self, prediction: Prediction) -> dict[str, Any] | None:
-        return None
+        inference = prediction.inference
+        if inference is None or inference.in_scope is None:
+            return None
+        return {"in_scope": inference.in_scope, "score": inference.scope_score}
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField(), allow_null=True))
     def get_plausible(self, prediction: Prediction) -> list[str] | None:
-        return None
+        return prediction.inference.plausible if prediction.inference else None
 
     @extend_schema_field(VerdictSerializer(allow_null=True))
     def get_verdict(self, prediction: Prediction) -> dict[str, Any] | None:

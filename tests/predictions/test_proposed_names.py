@@ -12,33 +12,32 @@ from predictions.services import prediction_create
 from predictions.verdicts import REASONS, verdict_on, verdict_sentence
 from predictions.worker_services import prediction_infer
 from tests.support.api import PREDICTIONS, post_photo, post_url
+from tests.support.calibrations import calibrate_version
 from tests.support.photos import drawn_photo
 from tests.support.rows import inference_fields, version_row
 
 pytestmark = pytest.mark.django_db
-RULE = {"supported_from": 0.6, "contradicted_below": 0.005}
-
-
-def state_rule(version: ModelVersion) -> None:
-    version.card = {**version.card, "verdict_rule": RULE}
-    version.save()
 
 
 @pytest.fixture
 def version() -> ModelVersion:
     version = version_row()
-    state_rule(version)
+    calibrate_version(version)
     return version
 
 
-def inference(version: ModelVersion, **scores: float) -> Inference:
-    """Store an answer with these scores; the names are those of genera."""
+def inference(version: ModelVersion, *, in_scope: bool | None = None, **scores: float) -> Inference:
+    """Store an answer with these scores, also of names; the names are those of genera."""
     photo = Photo.objects.create(
         sha256="a" * 64, file="a", bytes=1, width=9, height=9, perceptual_hash=0
     )
     row = [scores.get(label.split()[0], 0.0) for label in version.labels]
     return Inference.objects.create(
-        photo=photo, model_version=version, **inference_fields(version, row)
+        photo=photo,
+        model_version=version,
+        name_scores=row,
+        in_scope=in_scope,
+        **inference_fields(version, row),
     )
 
 
@@ -53,22 +52,55 @@ def test_a_name_is_supported_contradicted_or_neither(version: ModelVersion) -> N
         "Polyporus squamosus": (
             "supported",
             96.4,
-            "The photo shows Polyporus squamosus with a probability of 96.40 %: a name is "
-            "supported from 60 % on.",
+            "Polyporus squamosus is right with a probability of 96.40 %: a name is supported from "
+            "60 % on.",
         ),
         "Amanita muscaria": (
             "undecided",
             3.2,
-            "The photo shows Amanita muscaria with a probability of 3.20 %: too little to support "
-            "the name (60 %), too much to contradict it (0.5 %).",
+            "Amanita muscaria is right with a probability of 3.20 %: too little to support the "
+            "name (60 %), too much to contradict it (0.5 %).",
         ),
         "Coprinus comatus": (
             "contradicted",
             0.4,
-            "The photo shows Polyporus squamosus rather than Coprinus comatus, whose probability "
-            "is only 0.40 %: a name is contradicted below 0.5 %.",
+            "The photo shows Polyporus squamosus rather than Coprinus comatus, which is right with "
+            "a probability of only 0.40 %: a name is contradicted below 0.5 %.",
         ),
     }
+
+
+def test_a_photo_of_none_of_the_species_supports_no_name(version: ModelVersion) -> None:
+    answer = inference(version, in_scope=False, Polyporus=96.4, Coprinus=0.4)
+    told = {}
+    for species in ("Polyporus squamosus", "Coprinus comatus"):
+        verdict = verdict_on(proposed=species, species=species, inference=answer)
+        assert verdict is not None
+        told[species] = (verdict["verdict"], verdict_sentence(verdict["because"]))
+    assert told == {
+        "Polyporus squamosus": (
+            "undecided",
+            "The photo seems to show none of the 10 species that VGG16 1 knows, which does not "
+            "support Polyporus squamosus. It is right with a probability of 96.40 %: too much to "
+            "contradict the name (0.5 %).",
+        ),
+        "Coprinus comatus": (
+            "contradicted",
+            "The photo shows none of the 10 species that VGG16 1 knows, and Coprinus comatus is "
+            "right with a probability of only 0.40 %: a name is contradicted below 0.5 %.",
+        ),
+    }
+
+
+def test_a_score_that_reads_as_the_limit_meets_it(version: ModelVersion) -> None:
+    score, limit = 50.16, 0.5016
+    assert score / 100 < limit
+    calibrate_version(version, supported_from=limit)
+    answer = inference(version, Amanita=score)
+    species = "Amanita muscaria"
+    verdict = verdict_on(proposed=species, species=species, inference=answer)
+    assert verdict is not None
+    assert verdict["verdict"] == "supported"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +129,7 @@ def test_other_names_are_not_covered_with_or_without_a_rule(version, proposed, c
 def test_every_reason_can_be_told() -> None:
     parameters = {
         **{"species": "a", "best": "b", "model": "c", "score": 1.5, "limit": 100 * 0.07},
+        "count": 10,
         **{"supported_from": 60, "contradicted_below": 0.5},
     }
     for code in REASONS:
@@ -121,11 +154,11 @@ def ask(client: APIClient, data: bytes, **fields: str) -> dict:
 
 
 def test_a_synonym_is_judged_as_its_species(alice: APIClient, production: ModelVersion) -> None:
-    state_rule(production)
+    calibrate_version(production)
     photo = drawn_photo(61)
     without = ask(alice, photo)
     [top] = without["predictions"]
-    assert (without["verdict"], without["scope"], without["plausible"]) == (None, None, None)
+    assert without["verdict"] is None
     SpeciesName.objects.create(
         species_id=SpeciesName.objects.get(name=top["species"]).species_id,
         name="Agaricus alius", key="agaricus alius", kind="synonym",
@@ -135,8 +168,9 @@ def test_a_synonym_is_judged_as_its_species(alice: APIClient, production: ModelV
     verdict = answer["verdict"]
     assert list(verdict) == ["proposed", "species", "verdict", "score", "because"]
     assert verdict["proposed"] == "agaricus_alius cf. (L.) Fr."
-    assert (verdict["species"], verdict["score"]) == (top["species"], top["score"])
-    assert verdict["verdict"] == ("supported" if top["score"] >= 60 else "undecided")
+    assert verdict["species"] == top["species"]
+    is_supported = verdict["score"] >= 60 and answer["scope"]["in_scope"]
+    assert verdict["verdict"] == ("supported" if is_supported else "undecided")
     assert top["species"] in verdict["because"]
 
 
@@ -156,7 +190,7 @@ def test_a_new_photo_is_judged_by_the_worker(alice: APIClient, production: Model
 
 
 def test_a_verdict_does_not_change_when_the_names_do(alice: APIClient, production) -> None:
-    state_rule(production)
+    calibrate_version(production)
     answer = ask(alice, drawn_photo(64), proposed="Cerioporus squamosus")
     assert answer["verdict"]["species"] == "Polyporus squamosus"
     SpeciesName.objects.filter(name="Cerioporus squamosus").delete()

@@ -1,10 +1,10 @@
-"""The rule for verdicts: its limits, and cards with and without it."""
+"""The rule for verdicts: its limits."""
 
 import math
 
 import pytest
 
-from mlmodels.ml.verdicts import VerdictRule, judge, rule_from_card
+from mlmodels.ml.verdicts import VerdictRule, judge
 
 RULE = VerdictRule(supported_from=0.6, contradicted_below=0.005)
 
@@ -31,7 +31,7 @@ def test_limits_that_contradict_each_other_are_refused(limits) -> None:
         VerdictRule(*limits)
 
 
-def test_a_card_may_lack_the_rule() -> None:
-    assert rule_from_card({"name": "VGG16"}) is None
-    card = {"verdict_rule": {"supported_from": 0.6, "contradicted_below": 0.005}}
-    assert rule_from_card(card) == RULE
+def test_no_name_is_supported_where_a_photo_shows_none_of_the_species() -> None:
+    assert judge(0.99, RULE, is_in_scope=False) == "undecided"
+    assert judge(0.3, RULE, is_in_scope=False) == "undecided"
+    assert judge(0.001, RULE, is_in_scope=False) == "contradicted"

@@ -21,7 +21,7 @@ def evaluation_photos(production: ModelVersion) -> list[Photo]:
     photos = []
     for seed in range(700, 700 + PHOTOS):
         data = drawn_photo(seed)
-        scores = score_image(production, decode_photo(data))
+        scores = score_image(production, decode_photo(data)).scores
         photo_import(
             data=data,
             label=Species.objects.get_or_create(name=production.labels[scores.index(max(scores))])[

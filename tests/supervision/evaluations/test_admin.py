@@ -61,7 +61,7 @@ def evaluation_photos(production) -> list[str]:
     """Store six drawn photos, labelled as the production version answers; return their SHA-256."""
     for seed in range(800, 806):
         data = drawn_photo(seed)
-        scores = score_image(production, decode_photo(data))
+        scores = score_image(production, decode_photo(data)).scores
         photo_import(
             data=data,
             label=Species.objects.get(name=production.labels[scores.index(max(scores))]),

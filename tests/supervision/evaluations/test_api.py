@@ -169,7 +169,7 @@ def test_a_failed_gate_says_what_failed_and_how_to_override(bob, production, set
 def test_a_worker_evaluates_both_versions_before_the_gate_decides(bob, production, workers) -> None:
     for seed in range(740, 746):
         data = drawn_photo(seed)
-        scores = score_image(production, decode_photo(data))
+        scores = score_image(production, decode_photo(data)).scores
         label, _ = Species.objects.get_or_create(name=production.labels[scores.index(max(scores))])
         photo_import(
             data=data,
@@ -226,7 +226,11 @@ def test_predictions_continue_during_promotions_and_a_rollback(
         answer = response.json()
         assert answer["model"] == {"name": "VGG16", "version": in_production.version}
         expected = dict(
-            zip(in_production.labels, score_image(in_production, decode_photo(data)), strict=True)
+            zip(
+                in_production.labels,
+                score_image(in_production, decode_photo(data)).scores,
+                strict=True,
+            )
         )
         scores = {entry["species"]: entry["score"] for entry in answer["predictions"]}
         assert scores == pytest.approx(expected, abs=0.011)

@@ -345,5 +345,5 @@ def test_a_prediction_requested_before_a_switch_is_answered_by_one_version(known
     prediction_infer(prediction_id=prediction.pk)
     inference = Prediction.objects.get().inference
     assert inference.model_version == second
-    assert inference.scores == score_image(second, decode_photo(data))
-    assert inference.scores != score_image(first, decode_photo(data))
+    assert inference.scores == score_image(second, decode_photo(data)).scores
+    assert inference.scores != score_image(first, decode_photo(data)).scores
