@@ -97,7 +97,11 @@ def is_photo_needed(photo: Photo) -> bool:
     if not _unneeded_photos().filter(pk=photo.pk).exists():
         return True
     entry = [[photo.sha256]]  # JSON's "contains" looks for it within [SHA-256, species], too
-    in_a_run = Q(dataset__training__contains=entry) | Q(dataset__validation__contains=entry)
+    in_a_run = (
+        Q(dataset__training__contains=entry)
+        | Q(dataset__validation__contains=entry)
+        | Q(dataset__others__contains=entry)
+    )
     return (
         EvaluationSet.objects.filter(manifest__contains=entry).exists()
         or TrainingRun.objects.filter(in_a_run).exists()

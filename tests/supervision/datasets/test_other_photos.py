@@ -22,7 +22,7 @@ from supervision.datasets.selectors import (
 from supervision.datasets.services import evaluation_set_changes, evaluation_set_freeze
 from supervision.models import EvaluationSet
 from supervision.monitoring.selectors import new_photo_count
-from supervision.retention.selectors import listed_photos
+from supervision.retention.selectors import is_photo_needed, listed_photos
 from supervision.review.label_audit import audited_photos
 from supervision.trainings.admin.progress import other_photos_text
 from tests.support.labelled_photos import ten_species
@@ -138,6 +138,13 @@ def test_a_run_records_its_others_and_they_are_kept_while_it_stands() -> None:
     version.save()
     assert {named.sha256, nameless.sha256} <= (photos_trained_on(version) or set())
     assert {named.sha256, nameless.sha256} <= listed_photos()
+    # As when the review that made it another species is undone.
+    unlabelled = {"is_other": False, "label_source": "", "split": "", "split_at": None}
+    Photo.objects.filter(pk=nameless.pk).update(**unlabelled)
+    nameless.refresh_from_db()
+    assert is_photo_needed(nameless)
+    TrainingRun.objects.update(dataset=None)
+    assert not is_photo_needed(nameless)
 
 
 def test_the_set_of_others_is_frozen_apart() -> None:
