@@ -1,8 +1,9 @@
 """What is kept longer than the CHAMPIPY_KEEP_… settings say, and needed by nothing.
 
 A photo is needed by a training, an evaluation, a review or an audit: it has a label, a split, a
-review or a doubt, or a run's dataset or an evaluation set lists it. Such photos never go. Of
-others the bytes go first; the row with its inferences stays for as long as a prediction names it.
+review, a doubt or waiting feedback, or a run's dataset or an evaluation set lists it. Such photos
+never go. Of others the bytes go first; the row with its inferences stays for as long as a
+prediction names it.
 """
 
 import os
@@ -25,7 +26,7 @@ from mlmodels.ml.card import CARD, read_card
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.selectors import version_before_production
 from mlmodels.services import PRETRAINED
-from predictions.models import Photo, PhotoSource, Prediction
+from predictions.models import Feedback, Photo, PhotoSource, Prediction
 from supervision.models import EvaluationSet
 
 PORTION = 500
@@ -89,7 +90,8 @@ def forgotten_photos(now: datetime) -> QuerySet[Photo]:
 
 def _unneeded_photos() -> QuerySet[Photo]:
     photos = Photo.objects.filter(label=None, label_source="", split="", excluded=False)
-    return photos.filter(reviewed_at=None, doubt=None).order_by("pk")
+    said = Feedback.objects.filter(prediction__inference__photo=OuterRef("pk"), reviewed_at=None)
+    return photos.filter(~Exists(said), reviewed_at=None, doubt=None).order_by("pk")
 
 
 def is_photo_needed(photo: Photo) -> bool:

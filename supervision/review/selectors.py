@@ -42,14 +42,16 @@ def photos_for_review() -> QuerySet[Photo]:
 
     This includes `believed` (the label's name, or as `OtherSpecies` shows it, else the newest
     answer), `inferences` (newest first), `asked_by` (the names of at most SHOWN_USERS users) and
-    `feedback` (what waits, the newest SHOWN_FEEDBACK: `user`, `name`, `comment`).
+    `feedback` (what waits, the newest SHOWN_FEEDBACK: `user`, `name`, `species`, `comment`).
     """
     newest = Inference.objects.filter(photo=OuterRef("pk")).order_by("-id")
     users = Prediction.objects.filter(inference__photo=OuterRef("pk"), user__isnull=False)
     feedback = Feedback.objects.filter(
         prediction__inference__photo=OuterRef("pk"), reviewed_at=None
     ).order_by("-id")
-    said = JSONObject(user="user__username", name="name", comment="comment")
+    said = JSONObject(
+        user="user__username", name="name", species="species__name", comment="comment"
+    )
     version = "model_version"
     inferences = (
         Inference.objects.select_related(version)

@@ -1,7 +1,7 @@
 """Names as people write them: what counts as a species, what does not, and what is refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlmodels.names import MAX_NAME_LENGTH, InvalidName, parse_name
@@ -20,6 +20,7 @@ ENDS = st.sampled_from(
 SPACES = st.sampled_from([" ", "  ", "\t", "_", "__ ", "\u00a0", " \n"])
 
 
+@settings(deadline=None)
 @given(SPECIES, QUALIFIERS, QUALIFIERS, ENDS, SPACES, st.sampled_from([str, str.upper, str.lower]))
 def test_a_species_is_found_however_it_is_written(
     species, before, between, end, space, change_case
@@ -31,6 +32,7 @@ def test_a_species_is_found_however_it_is_written(
     assert name.text == " ".join(name.text.split())
 
 
+@settings(deadline=None)
 @given(
     SPECIES, st.sampled_from(["aff.", "aff", "AFF.", "(aff.)", "nr.", "affin."]), st.integers(0, 2)
 )
@@ -41,6 +43,7 @@ def test_a_name_near_a_species_is_not_the_species(species, word, place) -> None:
     assert (name.species, name.obstacle) == (None, "related_species")
 
 
+@settings(deadline=None)
 @given(GENUS, st.sampled_from(["", "sp.", "spp.", "species", "sect. Amanita", "(L.)", "?", "cf."]))
 def test_a_genus_alone_names_no_species(genus, rest) -> None:
     name = parse_name(f"{genus} {rest}")
@@ -99,6 +102,7 @@ def test_what_no_name_can_be_is_refused(text, message) -> None:
     assert message in str(error.value)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=MAX_NAME_LENGTH + 50))
 def test_any_text_is_a_name_or_refused(text) -> None:
     try:

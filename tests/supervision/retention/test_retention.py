@@ -25,7 +25,7 @@ from common.files import write_atomically
 from mlmodels.models import ModelVersion, Species, TrainingRun
 from predictions import services as prediction_services
 from predictions.import_services import photo_import
-from predictions.models import Inference, Photo, PhotoSource, Prediction
+from predictions.models import Feedback, Inference, Photo, PhotoSource, Prediction
 from predictions.photo_services import photo_lock_key
 from supervision.models import EvaluationSet, LabelDoubt
 from supervision.retention.selectors import PORTION, Amount, Subject, prunable
@@ -209,6 +209,8 @@ def test_photos_that_anything_needs_stay(media, users) -> None:
         kind="train", parameters={}, dataset={**dataset, "validation": [[validated.sha256, 0]]}
     )
     TrainingRun.objects.create(kind="train", parameters={})
+    said = asked(stored(14, media), version, days=91)
+    Feedback.objects.create(prediction=said, user=users["alice"])
     waiting = stored(10, media)
     Prediction.objects.create(file="a", is_upload=False, sha256=waiting.sha256)
     asked(stored(11, media), version, days=89)
@@ -221,7 +223,7 @@ def test_photos_that_anything_needs_stay(media, users) -> None:
     prune()
     assert before - files(media) == {gone.sha256}
     assert Photo.objects.filter(file="").get() == gone
-    assert Photo.objects.count() == 13
+    assert Photo.objects.count() == 14
 
 
 def test_a_process_that_dies_after_the_commit_leaves_files_that_the_next_run_finds(media) -> None:
