@@ -2,7 +2,11 @@ from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import (
+    OpenApiExample,
+    extend_schema_field,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 
 from common.api import WholeNumberField
@@ -10,6 +14,37 @@ from mlmodels.names import MAX_NAME_LENGTH, InvalidName, parse_name
 from predictions.models import Prediction
 from predictions.verdicts import VERDICTS, verdict_sentence
 
+EXAMPLE: dict[str, Any] = {
+    "id": 12,
+    "status": "done",
+    "file": "https://mushroomobserver.org/images/320/1520.jpg",
+    "sha256": "47a9c1d5e0b7f3826d4e9a10c8b5f27361d0e4a98c7b52f6130d9e8a4b7c6f52",
+    "model": {"name": "VGG16", "version": 3},
+    "predictions": [{"species": "Aleuria aurantia", "score": 97.31}],
+    "scope": {"in_scope": True, "score": 98.02},
+    "plausible": ["Aleuria aurantia"],
+    "verdict": {
+        "proposed": "Peziza aurantia",
+        "species": "Aleuria aurantia",
+        "verdict": "supported",
+        "score": 99.61,
+        "because": "Aleuria aurantia is right with a probability of 99.61 %: a name is supported "
+        "from 96.94 % on.",
+    },
+    "reused": False,
+    "created_at": "2026-11-24T15:00:00Z",
+    "duration_ms": 61,
+    "error": None,
+}
+EXAMPLE_OUT_OF_SCOPE = EXAMPLE | {
+    "id": 13,
+    "file": "chanterelle.jpg",
+    "sha256": "0d9e8a4b7c6f5247a9c1d5e0b7f3826d4e9a10c8b5f27361d0e4a98c7b52f613",
+    "predictions": [{"species": "Mycena haematopus", "score": 41.7}],
+    "scope": {"in_scope": False, "score": 12.34},
+    "plausible": [],
+    "verdict": None,
+}
 PROPOSED = "A name that somebody proposes for the photo; the answer says whether it is right."
 
 
@@ -133,6 +168,16 @@ class VerdictSerializer(serializers.Serializer):
     because = serializers.CharField(help_text="A sentence for people.")
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("In scope", value=EXAMPLE, response_only=True),
+        OpenApiExample(
+            "None of the species that the model knows",
+            value=EXAMPLE_OUT_OF_SCOPE,
+            response_only=True,
+        ),
+    ]
+)
 class PredictionSerializer(serializers.ModelSerializer):
     """`model` and `predictions` are null until the prediction is done, `error` unless it failed.
 

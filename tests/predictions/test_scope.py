@@ -148,6 +148,10 @@ def test_the_admin_says_first_that_a_photo_shows_none_of_the_species(users, rows
     assert "Cannot be ruled out: Aleuria aurantia, Coprinus comatus" in shown
     assert sentence[:20] not in page(inside)
     assert "Cannot be ruled out" not in page(untold)
+    for pk, is_told in ((outside, True), (inside, False), (untold, False)):
+        photo = Prediction.objects.get(pk=pk).inference.photo_id
+        reviewed = admin.get(f"/admin/predictions/photo/{photo}/change/").content.decode()
+        assert ("none of its species" in reviewed) is is_told
     listing = admin.get("/admin/predictions/prediction/").content.decode()
     assert listing.count("none of its species; the likeliest: Amanita muscaria 55.00 %") == 1
 
