@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from accounts.services import terminal_token_create
 from common.home import TERMINAL_TOKEN
 from predictions.models import Photo, Prediction
 from predictions.terminal.__main__ import main
+from tests.support.paths import PROJECT
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
 
@@ -203,3 +205,14 @@ def test_a_missing_or_expired_token_is_renewed(over_http: Predict, home: Path, p
     get_token_model().objects.filter(user__username="terminal").delete()
     assert over_http(str(photo)) == 0
     assert os.environ["CHAMPIPY_HOME"] == str(home)
+
+
+def test_a_database_that_does_not_answer_is_said_in_a_line(photo: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "predict", str(photo)], check=False, cwd=PROJECT,
+        env=os.environ | {"DATABASE_URL": "postgres://nobody:x@127.0.0.1:1/none"},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("CommandError: The database does not answer: ")
+    assert "Traceback" not in done.stderr

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.files.base import ContentFile
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from mlmodels.models import ModelVersion
 from mlmodels.names import InvalidName, parse_name
@@ -15,7 +15,13 @@ from predictions.errors import SERVICE_CODES, NotAccepted
 from predictions.models import Prediction
 from predictions.selectors import answered_predictions
 from predictions.services import prediction_create
-from predictions.terminal.arguments import DESCRIPTION, EPILOG, WRONG_USAGE, add_arguments
+from predictions.terminal.arguments import (
+    DESCRIPTION,
+    EPILOG,
+    UNAVAILABLE,
+    WRONG_USAGE,
+    add_arguments,
+)
 from predictions.terminal.output import Failure, Report
 from predictions.terminal.photos import NoPhotos, Photo, list_photos
 from predictions.worker_services import prediction_fetch, prediction_infer
@@ -35,6 +41,16 @@ class Command(BaseCommand):
         add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._predict(options)
+        except (InterfaceError, OperationalError) as error:
+            raise CommandError(
+                f"The database does not answer: {str(error).strip()} Check DATABASE_URL, or see "
+                "./champipy status.",
+                returncode=UNAVAILABLE,
+            ) from error
+
+    def _predict(self, options: dict[str, Any]) -> None:
         version = production_version()
         maximum = len(version.labels) if version else 1
         if not 1 <= options["nb_preds"] <= maximum:
