@@ -195,7 +195,7 @@ def bad(base: str, home: Path) -> None:
         headers = {"Cookie": cookie} if is_admin else dict(alice.session.headers)
         connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=60)
         headers |= {"Content-Type": content_type} if content_type else {}
-        connection.request(method, path if is_admin else url.path + path, body, headers)  # type: ignore[arg-type]
+        connection.request(method, path if is_admin else url.path + path, body, headers)
         answer = connection.getresponse()
         answer.read()
         connection.close()

@@ -13,7 +13,9 @@ def format_duration(seconds: float) -> str:
 
 
 def format_bytes(count: float) -> str:
-    """Return a number of bytes as text: "12 MB" or "1.3 GB"."""
+    """Return a number of bytes as text: "310 kB", "12 MB" or "1.3 GB"."""
+    if 0 < count < 1e6:
+        return f"{count / 1e3:.0f} kB"
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 

@@ -96,7 +96,8 @@ class PredictionAdmin(ReadOnlyAdmin):
         if prediction.inference is None:
             return ""
         version = prediction.inference.model_version
-        rows = prediction.inference.best(len(version.labels))
+        best = prediction.inference.best(len(version.labels))
+        rows = [(species, f"{score:.2f}") for species, score in best]
         sentence, plausible = prediction.inference.scope_sentence, prediction.inference.plausible
         return format_html(
             "{}<p>By {}</p><table><tbody>{}</tbody></table>{}",

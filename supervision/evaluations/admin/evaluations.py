@@ -23,9 +23,9 @@ MAX_SHOWN = 60
 
 @admin.register(Evaluation)
 class EvaluationAdmin(ReadOnlyAdmin):
-    list_display = ("model_version", "accuracy", "n", "evaluation_set", "evaluated_at")
+    list_display = ("model_version", "right", "photos", "evaluation_set", "evaluated_at")
     fields = (
-        *("model_version", "accuracy", "n", "species", "sizes", "calibration_error"),
+        *("model_version", "right", "photos", "species", "sizes", "calibration_error"),
         *("reliability", "confusion", "wrong_answers"),
         *("ms_per_photo", "evaluation_set", "evaluated_at"),
     )
@@ -36,6 +36,14 @@ class EvaluationAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Evaluation]:
         evaluations = super().get_queryset(request).select_related("model_version")
         return evaluations.defer("model_version__card", "model_version__files")
+
+    @admin.display(description="accuracy", ordering="accuracy")
+    def right(self, evaluation: Evaluation) -> str:
+        return f"{evaluation.accuracy:.1%}"
+
+    @admin.display(description="photos", ordering="n")
+    def photos(self, evaluation: Evaluation) -> int:
+        return evaluation.n
 
     @admin.display(description="by species")
     def species(self, evaluation: Evaluation) -> str:
@@ -80,13 +88,15 @@ class EvaluationAdmin(ReadOnlyAdmin):
         )
         return format_html(
             "<p>{} of {}, the surest first.</p>"
-            '<table class="numbers"><thead><tr><th>photo</th><th>shows</th><th>answer</th>'
-            "<th>score</th></tr></thead><tbody>{}</tbody></table>",
+            '<div class="chart-box"><table class="numbers wrong-answers"><thead><tr><th>photo</th>'
+            '<th>shows</th><th>answer</th><th class="number">score</th></tr></thead>'
+            "<tbody>{}</tbody></table></div>",
             min(len(wrong), MAX_SHOWN),
             len(wrong),
             format_html_join(
                 "",
-                '<tr><td>{}</td><td class="species">{}</td><td class="species">{}</td>'
+                '<tr><td class="text">{}</td><td class="text species">{}</td>'
+                '<td class="text species">{}</td>'
                 "<td>{}</td></tr>",
                 rows,
             ),

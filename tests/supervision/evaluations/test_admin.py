@@ -260,6 +260,9 @@ def test_the_page_of_an_evaluation_shows_photos_and_tables(
     page = admin_page.get(path.format(Evaluation.objects.get(model_version=worse).pk))
     html = page.content.decode()
     assert "6 of 6, the surest first." in html
+    accuracy = Evaluation.objects.get(model_version=worse).accuracy
+    assert f">{accuracy:.1%}<" in html
+    assert '<td class="text species">' in html
     for sha256 in evaluation_photos:
         photo = Photo.objects.get(sha256=sha256)
         assert reverse("admin:predictions_photo_thumbnail", args=[photo.pk]) in html

@@ -402,14 +402,14 @@ def test_a_photo_is_found_by_the_beginnings_of_its_names_with_indexes(version) -
 
 
 def test_the_page_of_a_prediction_shows_the_photo_and_a_table(admin, users, version) -> None:
-    photo = answered_photo(96, FLY_AGARIC, 61.25, version)
+    photo = answered_photo(96, FLY_AGARIC, 61.5, version)
     done = Prediction.objects.create(
         user=users["alice"], file="a.jpg", is_upload=True, status="done",
         inference=photo.inference_set.get(),
     )  # fmt: skip
     page = admin.get(f"/admin/predictions/prediction/{done.pk}/change/").content.decode()
     assert f'src="{LIST}{photo.pk}/thumbnail"' in page
-    assert f"<tr><th><i>{FLY_AGARIC}</i></th><td>61.25 %</td></tr>" in page
+    assert f"<tr><th><i>{FLY_AGARIC}</i></th><td>61.50 %</td></tr>" in page
     assert page.count("<tr><th><i>") == len(SPECIES)
     pending = Prediction.objects.create(file="b.jpg", is_upload=True)
     page = admin.get(f"/admin/predictions/prediction/{pending.pk}/change/").content.decode()

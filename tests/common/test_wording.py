@@ -1,0 +1,13 @@
+"""Numbers as people read them."""
+
+import pytest
+
+from common.wording import format_bytes
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 MB"), (1, "0 kB"), (310_499, "310 kB"), (12.4e6, "12 MB"), (1.34e9, "1.3 GB")],
+)
+def test_bytes_are_told_in_a_unit_that_suits_them(count: float, text: str) -> None:
+    assert format_bytes(count) == text
