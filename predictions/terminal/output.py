@@ -86,7 +86,8 @@ class Report:
         scope = answer["scope"]
         if scope is not None and not scope["in_scope"]:
             lines.append(
-                f"  None of the species that I know: {scope['score']:.2f} % that it is one of them."
+                f"  None of the species that I know: {scope['score']:.2f} % that it is one of "
+                "them. If it were one:"
             )
         for each in answer["predictions"]:
             bar = "█" * round(each["score"] / 100 * BAR_WIDTH)

@@ -18,6 +18,7 @@ from accounts.services import terminal_token_create
 from common.home import TERMINAL_TOKEN
 from predictions.models import Photo, Prediction
 from predictions.terminal.__main__ import main
+from tests.support.calibrations import calibrate_version
 from tests.support.paths import PROJECT
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
@@ -91,6 +92,20 @@ def test_the_species_of_a_file_are_printed(predict: Predict, photo: Path, capsys
         assert f"{score:6.2f} %  {species}" in out
     assert len(out.splitlines()) == 4
     assert prediction.file == "a photo.jpg"
+
+
+@pytest.mark.parametrize(("threshold", "is_first"), [(0.0, False), (1.0, True)])
+def test_what_is_none_of_the_species_is_said_before_their_scores(
+    here: Predict, production, photo: Path, capsys, threshold, is_first
+) -> None:
+    calibrate_version(production, threshold=threshold)
+    assert here(str(photo)) == 0
+    said = capsys.readouterr().out.splitlines()[1]
+    score = Prediction.objects.get().inference.scope_score
+    sentence = (
+        f"  None of the species that I know: {score:.2f} % that it is one of them. If it were one:"
+    )
+    assert (said == sentence) is is_first
 
 
 def test_a_url_is_answered_by_the_stored_inference_of_a_file(
