@@ -77,10 +77,14 @@ INSTALLED_APPS = [
     "supervision",
 ]
 MIDDLEWARE = [
+    "champipy_site.api_middleware.request_ids",
     "champipy_site.middleware.head_without_body",
     "champipy_site.middleware.security_headers",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "champipy_site.api_middleware.compressed_answers",
+    "champipy_site.api_middleware.private_answers",
+    "champipy_site.api_middleware.problem_details",
     "champipy_site.middleware.sound_requests",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -90,6 +94,18 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
+# Sites whose pages may call the API from a browser. None: no page of another site may.
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = [
+    *("accept", "authorization", "content-type", "idempotency-key", "prefer", "x-request-id")
+]
+CORS_EXPOSE_HEADERS = [
+    *("location", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id")
+]
+if CORS_ALLOWED_ORIGINS:
+    INSTALLED_APPS.append("corsheaders")
+    MIDDLEWARE.insert(1, "corsheaders.middleware.CorsMiddleware")
 ROOT_URLCONF = "champipy_site.urls"
 WSGI_APPLICATION = "champipy_site.wsgi.application"
 TEMPLATES = [
@@ -186,6 +202,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "common.api.Negotiation",
     "DEFAULT_PARSER_CLASSES": ["common.api.JSONParser"],
     "DEFAULT_PAGINATION_CLASS": "common.paging.Pages",
     "PAGE_SIZE": 50,
@@ -245,7 +262,6 @@ CELERY_TASK_ROUTES = {
     "supervision.trainings.tasks.work_next_run": {"queue": "training"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 30}
@@ -339,8 +355,17 @@ CHAMPIPY_INFERENCE_THREADS = env.int("CHAMPIPY_INFERENCE_THREADS", default=0)  #
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name}{request}: {message}", "style": "{"}
+    },
+    "filters": {"request_id": {"()": "common.request_id.RequestIdFilter"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["request_id"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         "django.request": {"level": "ERROR"},  # a 404 is the client's mistake

@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.decorators.http import conditional_page
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
@@ -14,7 +15,7 @@ admin.site.site_header = admin.site.site_title = "ChampiPy"
 api_v1 = [
     path("status", StatusView.as_view(), name="status"),
     path("dbconnex", DbConnexView.as_view(), name="dbconnex"),
-    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("schema", conditional_page(SpectacularAPIView.as_view()), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("", include("accounts.api.urls")),
     path("", include("mlmodels.api.urls")),

@@ -8,8 +8,9 @@ from typing import IO, Any
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from drf_spectacular.utils import OpenApiResponse, extend_schema_serializer
-from rest_framework import parsers, serializers
+from rest_framework import negotiation, parsers, serializers
 from rest_framework.exceptions import ParseError
+from rest_framework.request import Request
 
 ERROR_TYPES = ["validation_error", "client_error", "server_error"]
 
@@ -45,6 +46,24 @@ def error_response(codes: Iterable[str]) -> OpenApiResponse:
     return OpenApiResponse(
         ErrorSerializer, description="One of the codes " + ", ".join(f"`{code}`" for code in codes)
     )
+
+
+def accepts_problem_details(accept: str) -> bool:
+    """Return whether an Accept header names application/problem+json (with any weight but 0)."""
+    for item in accept.lower().split(","):
+        media_type, *parameters = [part.strip() for part in item.split(";")]
+        if media_type == "application/problem+json":
+            return not any(re.fullmatch(r"q=0(\.0*)?", part) for part in parameters)
+    return False
+
+
+class Negotiation(negotiation.DefaultContentNegotiation):
+    """Answers in JSON to who accepts problem details: they are only the form of errors."""
+
+    def get_accept_list(self, request: Request) -> list[str]:
+        accepted: list[str] = super().get_accept_list(request)
+        has_problems = accepts_problem_details(request.headers.get("Accept", ""))
+        return [*accepted, "application/json"] if has_problems else accepted
 
 
 class JSONParser(parsers.JSONParser):

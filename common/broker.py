@@ -6,6 +6,8 @@ from typing import Any
 from celery import current_app
 from kombu.exceptions import OperationalError
 
+from common.request_id import request_id
+
 logger = logging.getLogger(__name__)
 
 
@@ -17,7 +19,8 @@ def send_task(name: str, *arguments: Any, expires_s: float) -> bool:
     database row, and beat sends it again.
     """
     try:
-        current_app.send_task(name, arguments, expires=expires_s)
+        headers = {"request_id": request_id.get()}
+        current_app.send_task(name, arguments, expires=expires_s, headers=headers)
     except OperationalError as error:
         logger.warning("%s%s was not sent: %s", name, arguments, error)
         return False

@@ -1,5 +1,6 @@
 """Writes the answers of predictions, and waits for them."""
 
+import logging
 import time
 from typing import Any
 
@@ -11,6 +12,8 @@ from predictions.models import Inference, Prediction
 from predictions.selectors import answered_predictions
 from predictions.verdicts import verdict_on
 from predictions.wakeup import MAX_WAKEUP_WAIT_S, announce_answer, wait_for_answer
+
+logger = logging.getLogger(__name__)
 
 
 class PredictionDeleted(Exception):  # noqa: N818 - an answer, not a fault
@@ -41,6 +44,7 @@ def prediction_finish(
     }
     for field, value in answer.items():
         setattr(prediction, field, value)
+    logger.info("%s in %s ms", prediction, prediction.duration_ms)
     if prediction.pk is None:
         prediction.save()
         return True

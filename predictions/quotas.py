@@ -2,6 +2,8 @@
 
 import logging
 import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import redis
 from django.conf import settings
@@ -13,19 +15,21 @@ from predictions.errors import NotAccepted
 logger = logging.getLogger(__name__)
 
 DAY_S = 24 * 3600
+MONTH_S = 32 * DAY_S
 ADMIN_FACTOR = 10
 """An administrator's quotas are this many times as large."""
 
-# Adds each amount to its key, or none of them if a sum would exceed its limit. Returns the number
-# of the first key whose limit would be exceeded, or 0.
+# Adds each amount to its key, or none of them if a sum would exceed its limit (-1: there is none).
+# Returns the number of the first key whose limit would be exceeded, or 0.
 _TAKE = """
 for i, key in ipairs(KEYS) do
-  local sum = tonumber(redis.call('GET', key) or 0) + tonumber(ARGV[2 * i])
-  if sum > tonumber(ARGV[2 * i + 1]) then return i end
+  local sum = tonumber(redis.call('GET', key) or 0) + tonumber(ARGV[3 * i - 2])
+  local limit = tonumber(ARGV[3 * i - 1])
+  if limit >= 0 and sum > limit then return i end
 end
 for i, key in ipairs(KEYS) do
-  redis.call('INCRBY', key, ARGV[2 * i])
-  redis.call('EXPIRE', key, ARGV[1])
+  redis.call('INCRBY', key, ARGV[3 * i - 2])
+  redis.call('EXPIRE', key, ARGV[3 * i])
 end
 return 0
 """
@@ -39,30 +43,90 @@ def quota_take(*, user: User | None, predictions: int = 0, new_bytes: int = 0) -
     """
     if user is None:
         return
-    factor = ADMIN_FACTOR if user.is_admin else 1
-    mega_bytes = settings.CHAMPIPY_DAILY_UPLOAD_MB * factor
-    quotas = [
-        ("predictions", predictions, settings.CHAMPIPY_DAILY_PREDICTIONS * factor),
-        ("bytes", new_bytes, mega_bytes * 1_000_000),
+    prediction_limit, byte_limit = _limits(user)
+    counted = [
+        (_predictions_key(user), predictions, prediction_limit, DAY_S),
+        (_bytes_key(user), new_bytes, byte_limit, DAY_S),
+        (_month_key(user), predictions, -1, MONTH_S),
     ]
-    taken = [quota for quota in quotas if quota[1]]
-    keys = [f"champipy:quota_{name}:{user.pk}:{int(time.time() // DAY_S)}" for name, _, _ in taken]
-    amounts = [number for _, amount, limit in taken for number in (amount, limit)]
+    taken = [count for count in counted if count[1]]
+    if not taken:
+        return
+    keys = [key for key, *_ in taken]
+    arguments = [number for _, *numbers in taken for number in numbers]
     try:
-        exceeded = int(valkey_client().eval(_TAKE, len(keys), *keys, DAY_S, *amounts))
+        exceeded = int(valkey_client().eval(_TAKE, len(keys), *keys, *arguments))
     except redis.RedisError as error:
         logger.warning("The quotas of %s were not counted: %s", user, error)
         return
-    if exceeded and taken[exceeded - 1][0] == "predictions":
-        limit = taken[exceeded - 1][2]
+    if exceeded and keys[exceeded - 1] == _predictions_key(user):
         raise NotAccepted(
-            "quota_exceeded", f"You have made today's {limit:,} predictions. Go on tomorrow."
+            "quota_exceeded",
+            f"You have made today's {prediction_limit:,} predictions. Go on tomorrow.",
         )
     if exceeded:
         raise NotAccepted(
             "quota_exceeded",
-            f"You have sent today's {mega_bytes:,} MB of new photos. Go on tomorrow.",
+            f"You have sent today's {byte_limit // 1_000_000:,} MB of new photos. Go on tomorrow.",
         )
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a user has used of their quotas."""
+
+    predictions_today: int
+    predictions_this_month: int
+    prediction_limit: int
+    bytes_today: int
+    byte_limit: int
+    resets_at: datetime
+
+    @property
+    def predictions_left(self) -> int:
+        """Return how many predictions are left today."""
+        return max(0, self.prediction_limit - self.predictions_today)
+
+
+def usage_of(*, user: User) -> Usage | None:
+    """Return what the user has used today and this month, or None if Valkey is unavailable."""
+    keys = [_predictions_key(user), _month_key(user), _bytes_key(user)]
+    try:
+        today, month, new_bytes = valkey_client().mget(keys)
+    except redis.RedisError as error:
+        logger.warning("The quotas of %s were not read: %s", user, error)
+        return None
+    prediction_limit, byte_limit = _limits(user)
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    return Usage(
+        predictions_today=int(today or 0),
+        predictions_this_month=int(month or 0),
+        prediction_limit=prediction_limit,
+        bytes_today=int(new_bytes or 0),
+        byte_limit=byte_limit,
+        resets_at=datetime.combine(tomorrow, datetime.min.time(), UTC),
+    )
+
+
+def _limits(user: User) -> tuple[int, int]:
+    """Return how many predictions, and bytes of new photos, the user has a day."""
+    factor = ADMIN_FACTOR if user.is_admin else 1
+    return (
+        settings.CHAMPIPY_DAILY_PREDICTIONS * factor,
+        settings.CHAMPIPY_DAILY_UPLOAD_MB * factor * 1_000_000,
+    )
+
+
+def _predictions_key(user: User) -> str:
+    return f"champipy:quota_predictions:{user.pk}:{int(time.time() // DAY_S)}"
+
+
+def _bytes_key(user: User) -> str:
+    return f"champipy:quota_bytes:{user.pk}:{int(time.time() // DAY_S)}"
+
+
+def _month_key(user: User) -> str:
+    return f"champipy:usage_predictions:{user.pk}:{datetime.now(UTC):%Y-%m}"
 
 
 def seconds_until_tomorrow() -> int:

@@ -54,7 +54,7 @@ def static_folder() -> None:
 def fresh_rate_limits() -> None:
     """Reset the rate limits, so that one test's requests do not count in another."""
     client = redis.Redis.from_url(settings.REDIS_URL)
-    for pattern in ("champipy:throttle_*", "champipy:quota_*"):
+    for pattern in ("champipy:throttle_*", "champipy:quota_*", "champipy:usage_*"):
         for key in client.scan_iter(pattern):
             client.delete(key)
 

@@ -4,12 +4,24 @@ from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox import auth
 from knox.models import AbstractAuthToken
+from rest_framework.authentication import get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 
 class TokenAuthentication(auth.TokenAuthentication):
-    """Knox's authentication, which also refuses a token that is not valid UTF-8 with a 401."""
+    """Knox's authentication, with `Bearer` beside `Token`.
+
+    It also refuses a token that is not valid UTF-8 with a 401.
+    """
+
+    def authenticate(self, request: Request) -> Any:
+        scheme, *token = get_authorization_header(request).split() or [b""]
+        if scheme.lower() != b"bearer":
+            return super().authenticate(request)
+        if len(token) != 1:
+            raise AuthenticationFailed("Invalid token.")
+        return self.authenticate_credentials(token[0])
 
     def authenticate_credentials(self, token: bytes) -> tuple:
         try:

@@ -16,6 +16,7 @@ from mlmodels.selectors import production_version
 from predictions.api.failures import PredictionFailed
 from predictions.api.schema import species_count
 from predictions.api.serializers import NbPredsSerializer, PredictionSerializer, UrlField
+from predictions.api.usage import RateLimitHeaders
 from predictions.errors import NotAccepted
 from predictions.selectors import answered_predictions
 from predictions.services import predictions_create
@@ -38,7 +39,7 @@ class BatchSerializer(serializers.Serializer):
     results = PredictionSerializer(many=True)
 
 
-class BatchView(APIView):
+class BatchView(RateLimitHeaders, APIView):
     cost = 1
 
     def get_throttles(self) -> list:

@@ -4,11 +4,13 @@ from rest_framework.routers import SimpleRouter
 from predictions.api.batch import BatchView
 from predictions.api.feedback import FeedbackView
 from predictions.api.photos import PredictionPhotoView
+from predictions.api.usage import UsageView
 from predictions.api.views import PredictionViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("predictions", PredictionViewSet, basename="prediction")
 urlpatterns = [
+    path("usage", UsageView.as_view(), name="usage"),
     path("predictions/batch", BatchView.as_view(), name="prediction-batch"),
     *router.urls,
     re_path(

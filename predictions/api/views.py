@@ -31,6 +31,7 @@ from predictions.api.serializers import (
     PredictionSerializer,
     PredictionUploadRequest,
 )
+from predictions.api.usage import RateLimitHeaders
 from predictions.api.waiting import waiting_places
 from predictions.deletion_services import prediction_delete
 from predictions.errors import FAILURES, NotAccepted
@@ -73,6 +74,7 @@ def _error_responses() -> dict[int, Any]:
     ),
 )
 class PredictionViewSet(
+    RateLimitHeaders,
     mixins.ListModelMixin,
     mixins.RetrieveModelMixin,
     mixins.DestroyModelMixin,

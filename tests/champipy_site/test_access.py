@@ -23,6 +23,7 @@ OPEN = {
 }
 FOR_USERS = {
     ("GET", "/api/v1/user"): 200,
+    ("GET", "/api/v1/usage"): 200,
     ("GET", "/api/v1/predictions"): 200,
     ("GET", "/api/v1/predictions/999999"): 404,
     ("GET", "/api/v1/predictions/999999/photo"): 404,
