@@ -236,6 +236,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "common.openapi.shorten_names",
+        "common.openapi.describe",
         "predictions.api.schema.add_nb_preds_maximum",
     ],
 }

@@ -1,6 +1,7 @@
 """The OpenAPI schema: which errors each call can answer with, and the names of components."""
 
 import json
+import re
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample
@@ -59,6 +60,67 @@ class AutoSchema(openapi.AutoSchema):
 
     def _get_error_response_examples(self) -> list[OpenApiExample]:
         return []
+
+
+TAGS = {
+    "accounts": ("Tokens, and what one's user has used.", ("token", "user", "usage")),
+    "predictions": ("Photos and what they show.", ("predictions", "species", "photos")),
+    "training": ("Runs that make new versions.", ("train", "finetune", "search", "runs")),
+    "models": ("Versions, and which is in production.", ("models",)),
+    "monitoring": (
+        "How good the model is, and what needs attention.",
+        ("accuracy", "past_pred_acc", "nb_new_img", "alerts"),
+    ),
+    "service": ("Whether ChampiPy is up.", ("status", "dbconnex")),
+}
+"""The groups of the calls: what to say of each, and the first parts of its paths."""
+ID_SCHEMA = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+
+
+def describe(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Group the calls, describe ids in paths, and give each error an example."""
+    groups = {part: tag for tag, (_, parts) in TAGS.items() for part in parts}
+    used: dict[str, str] = {}
+    for path, operations in result["paths"].items():
+        part = path.removeprefix("/api/v1/").split("/")[0]
+        tag = groups.get(part, part)
+        used[tag] = TAGS[tag][0] if tag in TAGS else f"`/{part}`"
+        for operation in operations.values():
+            operation["tags"] = [tag]
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path" and parameter["name"] == "id":
+                    parameter["schema"] = ID_SCHEMA
+                    parameter["description"] = "As lists and answers give it."
+            for status, response in operation["responses"].items():
+                _add_examples(status, response)
+    result["tags"] = [{"name": tag, "description": used[tag]} for tag in sorted(used)]
+    return result
+
+
+def _add_examples(status: str, response: dict[str, Any]) -> None:
+    """Give an error an example for each of its codes, which its description lists."""
+    content = response.get("content", {}).get("application/json", {})
+    if content.get("schema") != {"$ref": "#/components/schemas/Error"}:
+        return
+    kind = "client_error" if status < "500" else "server_error"
+    content["examples"] = {
+        code: {
+            "value": {
+                "type": kind if code not in VALIDATION_CODES else "validation_error",
+                "errors": [
+                    {
+                        "code": code,
+                        "detail": "What happened, to what, and what to do now.",
+                        "attr": "nb_preds" if code in VALIDATION_CODES else None,
+                    }
+                ],
+            }
+        }
+        for code in re.findall("`([a-z_]+)`", response["description"])
+    }
+
+
+VALIDATION_CODES = ("invalid", "required")
 
 
 def shorten_names(

@@ -32,7 +32,7 @@ class JpegRenderer(renderers.BaseRenderer):
     """Lets clients ask for image/jpeg. Errors are JSON all the same."""
 
     media_type = "image/jpeg"
-    format = "jpeg"
+    format = "json"  # the same as JSON's: there is no `?format=` to choose by
 
 
 class PredictionPhotoView(APIView):

@@ -1,11 +1,14 @@
 """Tests that the OpenAPI schema is valid, complete and without warnings."""
 
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
 from rest_framework.test import APIClient
+from vacuum import lint
 
 
 def schema_for(client: APIClient) -> dict:
@@ -24,6 +27,16 @@ def test_schema_validates_without_warnings(capsys, tmp_path) -> None:
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "s.yaml"))
     output = capsys.readouterr()
     assert "warning" not in (output.out + output.err).lower()
+
+
+@pytest.mark.django_db
+def test_a_linter_finds_nothing(nobody: APIClient) -> None:
+    rules = Path(__file__).with_name("openapi_rules.yaml").read_bytes()
+    schema = json.dumps(schema_for(nobody), default=str).encode()
+    found = [
+        f"{each.rule_id}: {each.message} ({each.path})" for each in lint(schema, ruleset=rules)
+    ]
+    assert found == []
 
 
 @pytest.mark.django_db

@@ -208,7 +208,9 @@ class LastPredictionsView(APIView):
 
 
 class NewPhotosQuery(serializers.Serializer):
-    model_name = serializers.CharField(default="VGG16", max_length=50)
+    model_name = serializers.CharField(
+        default="VGG16", max_length=50, help_text="The name of the version."
+    )
     stage = serializers.CharField(
         default=ModelVersion.Stage.PRODUCTION,
         max_length=20,

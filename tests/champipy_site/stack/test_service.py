@@ -1,7 +1,10 @@
 """Tests the service over HTTP, with every process running."""
 
+import importlib
+import io
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import time
@@ -15,6 +18,7 @@ import requests
 from accounts.services import PUBLISHED_PASSWORDS
 from champipy_site.stack.state import read_state
 from mlmodels.services import PRETRAINED
+from tests.support.clients import node, python_client, typescript_client
 from tests.support.paths import PROJECT
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
@@ -75,6 +79,89 @@ def test_printed_curl_commands_work(running_stack: Stack, source: str) -> None:
     command = ["sh", "-c", "\n".join(local)]
     done = subprocess.run(command, capture_output=True, check=True, cwd=PROJECT)
     assert json.loads(done.stdout)["predictions"][0]["species"] == "Amanita muscaria"
+
+
+@pytest.fixture(scope="module")
+def schema_file(running_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the running stack's schema in a file, as integrators get it."""
+    answer = requests.get(
+        f"http://127.0.0.1:{running_stack.port}/api/v1/schema",
+        headers={"Accept": "application/vnd.oai.openapi+json"},
+        timeout=30,
+    )
+    path = tmp_path_factory.mktemp("schema") / "openapi.json"
+    path.write_bytes(answer.content)
+    return path
+
+
+def test_a_generated_python_client_works(
+    running_stack: Stack, schema_file: Path, tmp_path: Path
+) -> None:
+    generated = python_client(schema_file, tmp_path)
+    calls = importlib.import_module("generated_client.api.predictions")
+    accounts = importlib.import_module("generated_client.api.accounts")
+    models = importlib.import_module("generated_client.models")
+    types = importlib.import_module("generated_client.types")
+    for package in (calls, accounts):
+        for _, name, _ in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{name}")
+    base = f"http://127.0.0.1:{running_stack.port}"
+    nobody = generated.Client(base_url=base)
+    login = models.LoginRequest(username="alice", password="wonderland")
+    token = accounts.create_token.sync(client=nobody, body=login).token
+    alice = generated.AuthenticatedClient(base_url=base, token=token)  # sends it as Bearer
+
+    upload = types.File(payload=io.BytesIO(drawn_photo(150)), file_name="a.jpg")
+    body = models.PredictionUploadRequest(file=upload, nb_preds=2)
+    made = calls.predict.sync_detailed(client=alice, body=body, prefer="wait=30")
+    assert made.status_code == 200, made.content
+    prediction = made.parsed
+    assert (prediction.status, len(prediction.predictions)) == ("done", 2)
+    assert calls.get_prediction.sync(client=alice, id=prediction.id) == prediction
+    listed = calls.list_predictions.sync(
+        client=alice, status=models.ListPredictionsStatus.DONE, page_size=1
+    )
+    assert listed.results == [prediction]
+    photo = calls.get_prediction_photo.sync_detailed(client=alice, id=prediction.id)
+    assert photo.content.startswith(b"\xff\xd8\xff")
+    batch = models.PredictionBatchRequest(files=["ftp://a", "ftp://b"])
+    once = calls.predict_batch.sync(client=alice, body=batch, idempotency_key="k")
+    assert [row.error.code for row in once.results] == ["url_forbidden"] * 2
+    assert calls.predict_batch.sync(client=alice, body=batch, idempotency_key="k") == once
+    assert accounts.get_usage.sync(client=alice).predictions.today >= 3
+
+    other = models.PredictionBatchRequest(files=["ftp://c"])
+    again = calls.predict_batch.sync_detailed(client=alice, body=other, idempotency_key="k")
+    wrong = [
+        (again, 422, "idempotency_key_reused"),
+        (calls.list_predictions.sync_detailed(client=nobody), 401, "not_authenticated"),
+        (
+            calls.predict.sync_detailed(
+                client=alice, body=models.PredictionJsonRequest(file="http://10.0.0.1/")
+            ),
+            422,
+            "url_forbidden",
+        ),
+        (calls.list_predictions.sync_detailed(client=alice, cursor="x"), 400, "invalid"),
+    ]
+    for answer, status, code in wrong:
+        assert (answer.status_code, answer.parsed.errors[0].code) == (status, code)
+    deleted = calls.delete_prediction.sync_detailed(client=alice, id=prediction.id)
+    assert deleted.status_code == 204
+    gone = calls.get_prediction.sync_detailed(client=alice, id=prediction.id)
+    assert (gone.status_code, gone.parsed.errors[0].code) == (404, "not_found")
+
+
+def test_a_generated_typescript_client_works(
+    running_stack: Stack, schema_file: Path, tmp_path: Path
+) -> None:
+    if reason := typescript_client(schema_file, tmp_path):
+        pytest.skip(reason)
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(drawn_photo(151))
+    base = f"http://127.0.0.1:{running_stack.port}"
+    done = node(tmp_path, "client.ts", base, str(photo))
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
 
 
 def test_web_and_inference_stay_small_and_load_no_tensorflow(running_stack: Stack) -> None:
