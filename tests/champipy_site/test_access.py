@@ -30,7 +30,7 @@ FOR_USERS = {
     ("DELETE", "/api/v1/predictions/999999"): 404,
     ("POST", "/api/v1/predictions"): 400,
     ("POST", "/api/v1/predictions/batch"): 400,
-    ("POST", "/api/v1/predictions/999999/feedback"): 404,
+    ("POST", "/api/v1/predictions/999999/feedback"): 400,
     ("DELETE", "/api/v1/token"): 204,
 }
 FOR_ADMINISTRATORS = {

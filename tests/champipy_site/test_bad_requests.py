@@ -156,8 +156,8 @@ def test_newline_in_a_path_is_a_404(path: str, as_alice) -> None:
         (
             "GET",
             f"{PREDICTIONS}?pge=2",
-            "Unknown query parameters: 'pge'. Known here: created_after, cursor, min_score, page, "
-            "page_size, species, status.",
+            "Unknown query parameters: 'pge'. Known here: created_after, cursor, in_scope, "
+            "min_score, page, page_size, species, status.",
         ),
         ("HEAD", f"{PREDICTIONS}?pge=2", ""),
         ("POST", f"{PREDICTIONS}?page=2", "Unknown query parameters: 'page'. Known here: none."),

@@ -18,8 +18,11 @@ TSC_OPTIONS = (
     *("--noEmit", "--strict", "--skipLibCheck", "--allowImportingTsExtensions"),
     *("--target", "es2022", "--module", "nodenext", "--moduleResolution", "nodenext"),
 )
-# It knows no picture; as bytes they are the same to it.
-CONFIG = {"content_type_overrides": {"image/jpeg": "application/octet-stream"}}
+CONFIG = {
+    # It knows no pictures; as bytes they are the same to it.
+    "content_type_overrides": {"image/jpeg": "application/octet-stream"},
+    "post_hooks": [],  # nobody reads the code
+}
 
 
 def python_client(schema: Path, folder: Path) -> ModuleType:
