@@ -223,7 +223,9 @@ class VersionSerializer(ModelNameSerializer):
 
 
 class NewPhotosSerializer(serializers.Serializer):
-    nb_new_img = serializers.IntegerField()
+    nb_new_img = serializers.IntegerField(
+        help_text="Training photos since then, without those of other species."
+    )
     since = serializers.DateTimeField(help_text="When the version entered its stage.")
     model = VersionSerializer()
     target = serializers.IntegerField(help_text="New photos at which a training is due.")
