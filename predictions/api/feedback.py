@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api.idempotency import IDEMPOTENCY_KEY, create_once
 from accounts.models import User
 from common.api import error_response
 from mlmodels.names import MAX_NAME_LENGTH, InvalidName, parse_name
@@ -70,8 +71,13 @@ class FeedbackView(APIView):
         operation_id="giveFeedback",
         summary="Say what the photo of a prediction shows; an administrator reviews it",
         description="Changes no label by itself. A second one takes the place of your first.",
+        parameters=[IDEMPOTENCY_KEY],
         request=FeedbackRequest,
-        responses={200: FeedbackSerializer, 409: error_response(["prediction_not_done"])},
+        responses={
+            200: FeedbackSerializer,
+            409: error_response(["prediction_not_done"]),
+            422: error_response(["idempotency_key_reused"]),
+        },
     )
     def post(self, request: Request, id: str) -> Response:
         serializer = FeedbackRequest(data=request.data)
@@ -82,8 +88,17 @@ class FeedbackView(APIView):
         if prediction is None:
             raise NotFound
         try:
-            feedback = feedback_give(
-                prediction=prediction, user=user, name=said["species"], comment=said["comment"]
+            [feedback] = create_once(
+                request,
+                create=lambda: [
+                    feedback_give(
+                        prediction=prediction,
+                        user=user,
+                        name=said["species"],
+                        comment=said["comment"],
+                    )
+                ],
+                rows=Feedback.objects.select_related("species"),
             )
         except NotAnswered as error:
             raise PredictionNotDone from error

@@ -16,7 +16,7 @@ from accounts.models import IdempotencyKey, User
 from mlmodels.models import TrainingRun
 from predictions import services
 from predictions.errors import NotAccepted
-from predictions.models import Prediction
+from predictions.models import Feedback, Prediction
 from supervision.retention.services import keys_prune
 from tests.support.api import PREDICTIONS, client_of, error_of, post_photo
 from tests.support.photos import drawn_photo
@@ -103,6 +103,17 @@ def test_a_run_is_queued_once(bob: APIClient) -> None:
     assert runs[0].headers["Location"] == runs[1].headers["Location"]
     assert error_of(post(bob, {"epochs": 4}, "/api/v1/train")) == (422, "idempotency_key_reused")
     assert TrainingRun.objects.count() == 1
+
+
+def test_repeated_feedback_does_not_wait_for_review_again(alice: APIClient) -> None:
+    post_photo(alice, drawn_photo(95), KEY)
+    prediction = answered(Prediction.objects.get())
+    path = f"{PREDICTIONS}/{prediction.pk}/feedback"
+    assert post(alice, {"species": None}, path).status_code == 200
+    Feedback.objects.update(reviewed_at=timezone.now())
+    assert post(alice, {"species": None}, path).json()["is_reviewed"] is True
+    again = post(alice, {"species": "Aleuria aurantia"}, path)
+    assert error_of(again) == (422, "idempotency_key_reused")
 
 
 def test_a_refused_request_may_be_sent_again_with_its_key(alice: APIClient, settings) -> None:
