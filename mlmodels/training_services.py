@@ -1,6 +1,7 @@
 """Trains the new version that a run requests. Loads TensorFlow, so only trainings import it."""
 
 import logging
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -150,6 +151,8 @@ def version_train(
             labels=trained.labels,
             input_size=trained.parameters.input_size,
             temperature=trained.temperature,
+            pooling=trained.parameters.pooling,
+            calibration=trained.calibration,
             engine=engine,
             weights=trained.weights,
             changed_layers=trained.changed_layers,
@@ -168,6 +171,8 @@ def version_train(
 def _parameters(run: TrainingRun) -> TrainingParameters:
     requested = {name: run.parameters[name] for name in ("variables", "epochs", "views", "seed")
                  if name in run.parameters}  # fmt: skip
+    if run.parent is not None:  # the pooling decides the shape of the head
+        requested["pooling"] = version_artifact(run.parent).card.pooling
     return TrainingParameters(**requested)
 
 
@@ -207,8 +212,12 @@ def _export(
     photos = held_out.photos if held_out else dataset.validation
     truth = np.array([photo.label for photo in photos])
     path = folder / "engine.tflite"
-    pixels = calibration_pixels(dataset.training, size, CALIBRATION_PHOTOS)
-    export_engine(trained.weights, pixels, size, path)
+    pooling = trained.parameters.pooling
+    if trained.stem is not None:  # what the head was fitted to
+        shutil.copyfile(trained.stem, path)
+    else:
+        pixels = calibration_pixels(dataset.training, size, CALIBRATION_PHOTOS)
+        export_engine(trained.weights, pixels, size, path, pooling)
 
     logits = _logits(trained, path, photos, report_stage)
     compared = photos[:MAX_PARITY_PHOTOS]
@@ -229,13 +238,14 @@ def _export(
             parity.p_value,
         )
         precision = "float16"
-        export_float_engine(trained.weights, size, path)
+        export_float_engine(trained.weights, size, path, pooling)
         logits = _logits(trained, path, photos, report_stage)
     metrics: dict[str, Any] = {
         "validation": {
             **trained.validation.as_dict(),
             "is_new": dataset.validation_is_new,
         },
+        **({"out_of_fold": trained.figures} if trained.figures else {}),
         "engine": {
             "precision": precision,
             "int8_agreement": parity.agreement,
@@ -261,7 +271,7 @@ def _logits(
     report_stage("evaluation", 0)
     done = count(1)
     return engine_logits(
-        LiteRTEngine.load(path, trained.weights),
+        LiteRTEngine.load(path, trained.weights, trained.parameters.pooling),
         photos,
         lambda: report_stage("evaluation", next(done) / len(photos)),
     )
@@ -271,11 +281,12 @@ def _float_logits(
     trained: TrainedNetwork, photos: Sequence[LabelledPhoto], on_batch: Callable[[float], None]
 ) -> np.ndarray:
     """Return the float network's logits; call `on_batch` with the completed share, 0 to 1."""
-    network = build_network(trained.weights, trained.parameters.input_size)
+    parameters = trained.parameters
+    network = build_network(trained.weights, parameters.input_size, parameters.pooling)
     rows = []
     for start in range(0, len(photos), 8):
-        pixels = [photo_pixels(p, trained.parameters.input_size) for p in photos[start : start + 8]]
-        rows.append(np.asarray(network(np.stack(pixels))["logits"]))
+        pixels = [photo_pixels(p, parameters.input_size) for p in photos[start : start + 8]]
+        rows.append(np.asarray(network({"maps": np.stack(pixels)})["logits"]))
         on_batch(min(1.0, (start + 8) / len(photos)))
     return np.concatenate(rows)
 
@@ -285,6 +296,7 @@ def _recipe(
 ) -> dict[str, Any]:
     return {
         **asdict(trained.parameters),
+        "other_photos": trained.other_photos,
         "kind": run.kind,
         "parent": str(run.parent) if run.parent else None,
         "views": trained.views,

@@ -17,7 +17,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from mlmodels.ml.answers import AnswerCalibration
 from mlmodels.ml.card import (
     CARD,
     ENGINE,
@@ -36,7 +37,7 @@ from mlmodels.ml.card import (
     read_card,
 )
 from mlmodels.ml.engine import EngineError, LiteRTEngine
-from mlmodels.ml.layers import HEAD, tensor_shapes
+from mlmodels.ml.layers import HEAD, Pooling, tensor_shapes
 from mlmodels.ml.model_card import model_card
 from mlmodels.ml.preprocessing import PREPROCESSING
 
@@ -52,7 +53,7 @@ class Artifact:
     folder: Path
     card: Card
     head: dict[str, np.ndarray]
-    """The dense layer's tensors, float32."""
+    """The head's tensors (`layers.tensor_shapes`), float32."""
 
     @property
     def engine_path(self) -> Path:
@@ -64,7 +65,9 @@ class Artifact:
         Raises `ArtifactError` when the file is not an engine or its input size is not the card's.
         """
         try:
-            engine = LiteRTEngine.load(self.engine_path, self.head, num_threads)
+            engine = LiteRTEngine.load(
+                self.engine_path, self.head, self.card.pooling, num_threads
+            )
         except EngineError as error:
             raise ArtifactError(f"{self.folder}: {error}") from error
         if engine.input_size != self.card.input_size:
@@ -98,6 +101,8 @@ def write_artifact(
     labels: Sequence[str],
     input_size: int,
     temperature: float,
+    pooling: Pooling,
+    calibration: AnswerCalibration | None,
     engine: Path,
     weights: Mapping[str, np.ndarray],
     changed_layers: Sequence[str],
@@ -121,10 +126,11 @@ def write_artifact(
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
         shutil.copyfile(engine, temporary / ENGINE)
+        n_outputs = weights[f"{HEAD}/bias"].shape[0]
         tensors = {
             tensor: np.ascontiguousarray(weights[tensor], _dtype(layer))
             for layer in changed_layers
-            for tensor in tensor_shapes(layer, len(labels))
+            for tensor in tensor_shapes(layer, n_outputs, pooling)
         }
         save_file(tensors, temporary / WEIGHTS)
         card = Card(
@@ -134,6 +140,9 @@ def write_artifact(
             input_size=input_size,
             preprocessing=PREPROCESSING,
             temperature=temperature,
+            pooling=pooling,
+            knows_others=n_outputs > len(labels),
+            calibration=calibration,
             changed_layers=tuple(changed_layers),
             backbone=backbone,
             dataset_hash=dataset_hash,
@@ -143,7 +152,7 @@ def write_artifact(
             packages=installed_versions(),
             files={file: _record(temporary / file) for file in (ENGINE, WEIGHTS)},
         )
-        text = json.dumps(asdict(card), indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(card.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         (temporary / CARD).write_text(text + "\n", encoding="utf-8")
         (temporary / "README.md").write_text(model_card(card), encoding="utf-8")
         (temporary / WEIGHTS).chmod(0o644)  # safetensors and mkdtemp admit only the owner
@@ -187,7 +196,7 @@ def read_artifact(folder: Path) -> Artifact:
         if _record(folder / name) != record:
             raise ArtifactError(f"{folder / name} does not have the SHA-256 in its card.")
     tensors = _read_tensors(folder / WEIGHTS, card)
-    head = {name: tensors[name] for name in tensor_shapes(HEAD, len(card.labels))}
+    head = {name: tensors[name] for name in tensor_shapes(HEAD, card.n_outputs, card.pooling)}
     return Artifact(folder, card, head)
 
 
@@ -212,7 +221,7 @@ def _read_tensors(path: Path, card: Card) -> dict[str, np.ndarray]:
     expected = {
         name: (shape, np.dtype(_dtype(layer)))
         for layer in card.changed_layers
-        for name, shape in tensor_shapes(layer, len(card.labels)).items()
+        for name, shape in tensor_shapes(layer, card.n_outputs, card.pooling).items()
     }
     if missing := expected.keys() - tensors.keys():
         raise ArtifactError(f"{path} lacks {sorted(missing)}.")

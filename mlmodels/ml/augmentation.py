@@ -1,6 +1,6 @@
 """Views of a photo: random variations of framing, colour and resolution for training.
 
-View 0 is the photo itself. The others are seeded with the view's number and the photo's SHA-256:
+View 0 is the photo itself, view 1 its mirror image. The others are seeded with the view's number and the photo's SHA-256:
 the same photo and view number always give the same pixels, so their features can be cached.
 """
 
@@ -11,10 +11,10 @@ import hashlib
 import numpy as np
 from PIL import Image, ImageEnhance
 
-VERSION = "views-1"
+VERSION = "views-2"
 """Part of the feature cache's key. Change it with the views, or old features are reused."""
 
-CROP_AREA = (0.45, 1.0)
+CROP_AREA = (0.75, 1.0)
 """Smallest and largest share of the photo's area that a crop keeps."""
 CROP_ASPECT = (0.75, 1.33)
 """Smallest and largest factor by which a crop changes the ratio of width to height."""
@@ -28,14 +28,16 @@ A third of the views are reduced because half of the photos are small thumbnails
 
 
 def augmented_view(image: Image.Image, sha256: str, view: int) -> Image.Image:
-    """Return view number `view` (0 or more) of an RGB photo; view 0 is the photo itself.
+    """Return view number `view` (0 or more) of an RGB photo; 0 is the photo, 1 its mirror image.
 
-    The steps, in this order: rotation by up to 20 degrees (half of the views), a crop to 45 to
-    100 % of the area, a horizontal flip (half), brightness, contrast and saturation changed by up
+    The steps of the others, in this order: rotation by up to 20 degrees (half of the views), a crop
+    to 75 to 100 % of the area, a horizontal flip (half), brightness, contrast and saturation changed by up
     to 25 %, and a lower resolution (a third). The view is not resized to a common size.
     """
     if view == 0:
         return image
+    if view == 1:
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     seed = hashlib.sha256(f"{VERSION}:{sha256}:{view}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(seed[:8], "little"))
     if rng.random() < 0.5:

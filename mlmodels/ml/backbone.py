@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from common.files import write_atomically
-from mlmodels.ml.layers import CONVOLUTIONS, tensor_shapes
+from mlmodels.ml.layers import AVERAGE, CONVOLUTIONS, tensor_shapes
 
 Weights = Mapping[str, np.ndarray]
 
@@ -46,7 +46,7 @@ WHEEL_SECONDS = 600.0
 SHAPES = {
     name: shape
     for convolution in CONVOLUTIONS
-    for name, shape in tensor_shapes(convolution.name, n_labels=0).items()
+    for name, shape in tensor_shapes(convolution.name, n_outputs=0, pooling=AVERAGE).items()
 }
 
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mlmodels.ml.layers import CONVOLUTIONS, HEAD
+from mlmodels.ml.answers import AnswerCalibration
+from mlmodels.ml.layers import CONVOLUTIONS, HEAD, Pooling
 from mlmodels.ml.preprocessing import PREPROCESSING
 
-FORMAT = "champipy-model-2"
+FORMAT = "champipy-model-3"
+FORMAT_2 = "champipy-model-2"
+"""The format before: the average of the last maps, and neither scope nor calibration."""
+_SINCE_3: dict[str, Any] = {
+    "pooling": {"blocks": [], "second_order": 0},
+    "knows_others": False,
+    "calibration": None,
+}
+"""The fields that format 2 lacks, with their values for it."""
 CARD, ENGINE, WEIGHTS = "card.json", "engine.tflite", "weights.safetensors"
 MAX_CARD_BYTES = 1_000_000
 MAX_BYTES = 100_000_000
@@ -50,6 +59,11 @@ class Card:
     """`preprocessing.PREPROCESSING` at the training."""
     temperature: float
     """The logits are divided by it before the softmax."""
+    pooling: Pooling
+    knows_others: bool
+    """Whether the dense layer has an output for other species, after those of the labels."""
+    calibration: AnswerCalibration | None
+    """How outputs become answers; None: there are only scores."""
     changed_layers: tuple[str, ...]
     """The layers in ``weights.safetensors``; all others are ImageNet's."""
     backbone: str
@@ -60,6 +74,16 @@ class Card:
     recipe: dict[str, Any]
     packages: dict[str, str]
     files: dict[str, FileRecord]
+
+    @property
+    def n_outputs(self) -> int:
+        """Return the number of the dense layer's outputs."""
+        return len(self.labels) + self.knows_others
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the content of card.json."""
+        calibration = None if self.calibration is None else self.calibration.as_dict()
+        return {**asdict(self), "calibration": calibration}
 
 
 def read_card(path: Path) -> Card:
@@ -82,10 +106,15 @@ def _refuse_constant(text: str) -> NoReturn:
 
 def _card(raw: Any) -> Card:
     names = {field.name for field in fields(Card)}
+    if isinstance(raw, dict) and raw.get("format") == FORMAT_2 and not raw.keys() & _SINCE_3:
+        raw = {**raw, **_SINCE_3}
     if not isinstance(raw, dict) or raw.keys() != names:
         found = sorted(raw) if isinstance(raw, dict) else type(raw).__name__
         raise ArtifactError(f"the card must have the fields {sorted(names)}, not {found}.")
-    _require(raw["format"] == FORMAT, f"the format must be {FORMAT!r}, not {raw['format']!r}.")
+    _require(
+        raw["format"] in (FORMAT, FORMAT_2),
+        f"the format must be {FORMAT!r} or {FORMAT_2!r}, not {raw['format']!r}.",
+    )
     _require(
         raw["preprocessing"] == PREPROCESSING,
         f"the model was trained with the preprocessing {raw['preprocessing']!r}; "
@@ -114,6 +143,7 @@ def _card(raw: Any) -> Card:
         and temperature > 0,
         "the temperature must be a positive number.",
     )
+    _require(isinstance(raw["knows_others"], bool), "knows_others must be true or false.")
     for name in ("metrics", "recipe", "packages"):
         _require(isinstance(raw[name], dict), f"{name} must be an object.")
     _require(
@@ -121,8 +151,39 @@ def _card(raw: Any) -> Card:
         "the versions of packages must be strings.",
     )
     return Card(
-        **{**raw, "labels": labels, "changed_layers": changed, "files": _files(raw["files"])}
+        **{
+            **raw,
+            "labels": labels,
+            "changed_layers": changed,
+            "pooling": _pooling(raw["pooling"]),
+            "calibration": _calibration(raw["calibration"], len(labels)),
+            "files": _files(raw["files"]),
+        }
     )
+
+
+def _pooling(raw: Any) -> Pooling:
+    _require(
+        isinstance(raw, dict)
+        and raw.keys() == {"blocks", "second_order"}
+        and isinstance(raw["blocks"], list)
+        and all(_is_int(block) for block in raw["blocks"])
+        and _is_int(raw["second_order"]),
+        "the pooling must have blocks, a list of integers, and second_order, an integer.",
+    )
+    try:
+        return Pooling(tuple(raw["blocks"]), raw["second_order"])
+    except ValueError as error:
+        raise ArtifactError(f"the pooling is not one that this ChampiPy knows: {error}") from error
+
+
+def _calibration(raw: Any, n_labels: int) -> AnswerCalibration | None:
+    if raw is None:
+        return None
+    try:
+        return AnswerCalibration.from_dict(raw, n_labels)
+    except ValueError as error:
+        raise ArtifactError(f"the calibration is not valid: {error}") from error
 
 
 def _files(raw: Any) -> dict[str, FileRecord]:

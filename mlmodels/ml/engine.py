@@ -1,7 +1,8 @@
-"""The engine that computes predictions: LiteRT for the convolutions, NumPy for the head.
+"""The engine that computes predictions: LiteRT for the convolutions, NumPy for the rest.
 
-The convolutions are in a file that `export` wrote, nearly always as int8. The head takes little
-computation and determines the scores, so it is computed in float32. TensorFlow is not imported.
+The convolutions are in a file that `export` wrote, nearly always as int8. Pooling and head take
+little computation and determine the scores, so they are computed in float32. TensorFlow is not
+imported.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from mlmodels.ml.head import head_logits
-from mlmodels.ml.layers import feature_maps_shape
+from mlmodels.ml.head import head_logits, lognorm
+from mlmodels.ml.layers import BLOCK_ENDS, PROJECTION, Pooling, maps_shape
+from mlmodels.ml.pooling import pool
 
 SIGNATURE = "serving_default"
 
@@ -28,19 +30,28 @@ class Scores:
     """The network's output for one photo."""
 
     logits: np.ndarray
-    """Float32 [labels]; `calibration.softmax` with the model's temperature turns them to scores."""
+    """Float32 [labels], or [labels + 1] with the output of other species last."""
     embedding: np.ndarray
-    """Float32 [512], 0 or more: the pooled features, from which a photo's novelty is measured."""
+    """Float32 [`Pooling.size`], 0 or more: the pooled maps."""
+    lognorm: float
+    """`head.lognorm` of the embedding."""
 
 
 class LiteRTEngine:
     """A LiteRT interpreter and a head. Not thread-safe: each thread needs an engine of its own."""
 
     def __init__(
-        self, interpreter: Interpreter, head: Mapping[str, np.ndarray], path: Path
+        self,
+        interpreter: Interpreter,
+        head: Mapping[str, np.ndarray],
+        pooling: Pooling,
+        path: Path,
     ) -> None:
         signatures = interpreter.get_signature_list()
-        expected = {SIGNATURE: {"inputs": ["pixels"], "outputs": ["features"]}}
+        names = {block: f"block{block}" for block in pooling.maps}
+        if pooling.is_average:  # named so before there was another pooling
+            names = {5: "features"}
+        expected = {SIGNATURE: {"inputs": ["pixels"], "outputs": sorted(names.values())}}
         found = {
             name: {kind: sorted(names) for kind, names in signature.items()}
             for name, signature in signatures.items()
@@ -49,37 +60,47 @@ class LiteRTEngine:
             raise EngineError(f"{path.name} has the signatures {found}, not {expected}.")
         runner = interpreter.get_signature_runner(SIGNATURE)
         pixels = runner.get_input_details()["pixels"]
-        features = runner.get_output_details()["features"]
         shape = tuple(int(side) for side in pixels["shape"])
         if shape != (1, shape[1], shape[1], 3) or pixels["dtype"] != np.uint8:
             raise EngineError(f"{path.name} takes {shape}, not uint8 pixels [1, size, size, 3].")
         if tuple(pixels["quantization"]) not in {(1.0, 0), (0.0, 0)}:  # int8; not quantised
             raise EngineError(f"{path.name} must take pixels unscaled, from 0 to 255.")
-        maps = tuple(int(side) for side in features["shape"])
-        if maps != (1, *feature_maps_shape(shape[1])) or features["dtype"] != np.float32:
-            raise EngineError(
-                f"{path.name} returns {features['dtype'].__name__} {maps}, not float32 maps."
-            )
+        outputs = runner.get_output_details()
+        for block, name in names.items():
+            maps = tuple(int(side) for side in outputs[name]["shape"])
+            of_block = (1, *maps_shape(BLOCK_ENDS[block], shape[1]))
+            if maps != of_block or outputs[name]["dtype"] != np.float32:
+                raise EngineError(
+                    f"{path.name} returns {outputs[name]['dtype'].__name__} {maps}, "
+                    f"not float32 {of_block}."
+                )
         self._interpreter = interpreter
         self._head = head
+        self._pooling = pooling
         self._pixels = pixels["index"]
-        self._features = features["index"]
+        self._maps = {block: outputs[name]["index"] for block, name in names.items()}
         self.input_size = shape[1]
         """Pixels on each side of the photo that `score` takes."""
 
     @classmethod
-    def load(cls, path: Path, head: Mapping[str, np.ndarray], num_threads: int = 1) -> LiteRTEngine:
+    def load(
+        cls,
+        path: Path,
+        head: Mapping[str, np.ndarray],
+        pooling: Pooling,
+        num_threads: int = 1,
+    ) -> LiteRTEngine:
         """Return the engine with the convolutions in the file at `path` and the given `head`.
 
-        `head`: the dense layer's tensors, float32, by name. Raises `EngineError` when the file is
-        not an engine that `export` wrote.
+        `head`: its tensors (`layers.tensor_shapes`), float32, by name. Raises `EngineError` when
+        the file is not an engine that `export` wrote for this `pooling`.
         """
         try:
             interpreter = Interpreter(str(path), num_threads=num_threads)
             interpreter.allocate_tensors()
         except (OSError, ValueError, RuntimeError) as error:
             raise EngineError(f"{path.name} can't be loaded as a LiteRT model: {error}") from error
-        return cls(interpreter, head, path)
+        return cls(interpreter, head, pooling, path)
 
     def score(self, pixels: np.ndarray) -> Scores:
         """Return logits and embedding of one photo.
@@ -95,5 +116,12 @@ class LiteRTEngine:
             )
         self._interpreter.set_tensor(self._pixels, pixels[None])
         self._interpreter.invoke()
-        embedding = self._interpreter.get_tensor(self._features)[0].mean(axis=(0, 1))
-        return Scores(logits=head_logits(embedding, self._head), embedding=embedding)
+        maps = {
+            block: self._interpreter.get_tensor(index)[0] for block, index in self._maps.items()
+        }
+        embedding = pool(maps, self._pooling, self._head.get(PROJECTION))
+        return Scores(
+            logits=head_logits(embedding, self._head),
+            embedding=embedding,
+            lognorm=float(lognorm(embedding, self._head)),
+        )

@@ -22,7 +22,7 @@ from tensorflow.python.framework.convert_to_constants import (  # not public yet
 )
 
 from common.files import write_atomically
-from mlmodels.ml.layers import CONVOLUTIONS
+from mlmodels.ml.layers import AVERAGE, CONVOLUTIONS, Pooling
 from mlmodels.ml.network import build_stem, set_weights
 
 CALIBRATION_PHOTOS = 100
@@ -35,37 +35,49 @@ def export_engine(
     calibration_photos: Sequence[np.ndarray],
     input_size: int,
     path: Path,
+    pooling: Pooling = AVERAGE,
 ) -> None:
     """Write the convolutions as int8 to `path`: uint8 pixels in, float32 feature maps out.
 
     `weights`: the network's tensors, float32. `calibration_photos`: uint8 RGB [size, size, 3],
     about a hundred training photos; more do not improve the result. The file is written completely
     or not at all. Its signature, which `engine.LiteRTEngine` reads, has one input, ``pixels``
-    [1, size, size, 3], and one output, ``features`` [1, h, w, 512]. Raises `ValueError` without
+    [1, size, size, 3], and an output ``block3``, ``block4`` or ``block5`` [1, h, w, c] for each of
+    `pooling.maps`; for the average, it is named ``features``. Raises `ValueError` without
     calibration photos.
     """
-    model = build_stem(len(CONVOLUTIONS), input_size)
-    set_weights(model, weights)
+    model = _convolutions(weights, input_size, pooling)
     write_atomically(path, [quantise(model, calibration_photos, input_size)])
 
 
-def export_float_engine(weights: Mapping[str, np.ndarray], input_size: int, path: Path) -> None:
+def export_float_engine(
+    weights: Mapping[str, np.ndarray], input_size: int, path: Path, pooling: Pooling = AVERAGE
+) -> None:
     """Write the convolutions with float16 weights and float32 computation to `path`.
 
     Scoring is several times slower than with int8 and the file twice as large: for a network whose
     accuracy int8 reduces. Arguments and signature are those of `export_engine`.
     """
-    model = build_stem(len(CONVOLUTIONS), input_size)
-    set_weights(model, weights)
+    model = _convolutions(weights, input_size, pooling)
     with _converter(model, tf.TensorSpec([1, input_size, input_size, 3], tf.uint8)) as converter:
         converter.target_spec.supported_types = [tf.float16]
         write_atomically(path, [bytes(converter.convert())])
 
 
+def _convolutions(
+    weights: Mapping[str, np.ndarray], input_size: int, pooling: Pooling
+) -> keras.Model:
+    stem = build_stem(len(CONVOLUTIONS), input_size, pooling)
+    set_weights(stem, weights)
+    if pooling.is_average:
+        return keras.Model(stem.input, {"features": stem.output["block5"]})
+    return stem
+
+
 def quantise(
     model: keras.Model, calibration_photos: Sequence[np.ndarray], input_size: int
 ) -> bytes:
-    """Return a LiteRT file of `model`, pixels to features, with int8 weights and activations.
+    """Return a LiteRT file of `model`, pixels to named maps, with int8 weights and activations.
 
     `calibration_photos`: uint8 RGB [size, size, 3]. Raises `ValueError` when there are none.
     """
@@ -98,11 +110,11 @@ def quantise(
 
 @contextmanager
 def _converter(model: keras.Model, pixels: tf.TensorSpec) -> Iterator[tf.lite.TFLiteConverter]:
-    """Provide a converter of the model, from ``pixels`` to ``features``."""
+    """Provide a converter of the model, from ``pixels`` to its outputs, by their names."""
     signature = [tf.TensorSpec(pixels.shape, pixels.dtype, name="pixels")]
 
     @tf.function(input_signature=signature)
-    def forward(pixels: tf.Tensor) -> tf.Tensor:
+    def forward(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return model(tf.cast(pixels, tf.float32), training=False)
 
     # Variables become constants because the converter's calibration can't read variables.
@@ -110,7 +122,8 @@ def _converter(model: keras.Model, pixels: tf.TensorSpec) -> Iterator[tf.lite.TF
 
     @tf.function(input_signature=signature)
     def serve(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"features": tf.nest.flatten(frozen(pixels))[0]}
+        # The frozen function returns a list, in the order of the sorted names.
+        return dict(zip(sorted(model.output), tf.nest.flatten(frozen(pixels)), strict=True))
 
     module = tf.Module()
     module.serve = serve

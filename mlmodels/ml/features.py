@@ -1,12 +1,13 @@
 """Features at the cut, computed once for several views of each photo and cached on disk.
 
 The layers below the first trained one (the *stem*) never change during a training, so their output
-is computed once. The stem runs as int8 in LiteRT, several times faster than float on a CPU without
-bfloat16. The exported engine will compute the trained layers' input in int8, too.
+is computed once: the maps at the cut, and the part of the embedding that depends on nothing else.
+The stem runs as int8 in LiteRT, several times faster than float on a CPU without bfloat16. The
+exported engine will compute the trained layers' input in int8, too.
 
 Cache layout, all under one folder: ``stems/<key>.tflite`` and
-``features/<key>/<sha256>-<view>.npy`` (float16, or uint8 pixels where nothing is frozen).
-Every file is written completely or not at all, so an interrupted extraction can be resumed.
+``features/<key>/<sha256>-<view>.npy``: the maps (float16, or uint8 pixels where nothing is frozen),
+then the pooled part (float16), each as an array of its own where there is one. Every file is written completely or not at all, so an interrupted extraction can be resumed.
 """
 
 from __future__ import annotations
@@ -16,24 +17,42 @@ import io
 import os
 import shutil
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from common.files import write_atomically
 from mlmodels.ml import augmentation
 from mlmodels.ml.backbone import weights_digest
-from mlmodels.ml.dataset import LabelledPhoto
-from mlmodels.ml.layers import CONVOLUTIONS
+from mlmodels.ml.layers import AVERAGE, BLOCK_ENDS, CONVOLUTIONS, PROJECTION, Pooling, maps_shape
+from mlmodels.ml.pooling import pool, statistics
 from mlmodels.ml.preprocessing import decode_photo, to_input
 
-STEM_CALIBRATION_PHOTOS = 32
+STEM_CALIBRATION_PHOTOS = 100
 """Photos from which the stem's quantisation ranges are measured."""
 CACHE_BYTES = 6_000_000_000
 """Size to which `prune_cache` reduces the features."""
+
+
+class AnyPhoto(Protocol):
+    """A photo of which features are computed: `dataset.LabelledPhoto` or `dataset.OtherPhoto`."""
+
+    @property
+    def sha256(self) -> str:
+        """Return what identifies the photo in the cache."""
+
+    @property
+    def read(self) -> Callable[[], bytes]:
+        """Return the function that returns the photo's bytes."""
+
+
+Features = dict[str, np.ndarray]
+"""The input of `network.build_tail`: "maps" [n, h, w, c] and "pooled" [n, d], each if there is one.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,22 +64,45 @@ class FeatureCache:
     """The LiteRT file that computes the features; None at cut 0, where they are the pixels."""
     input_size: int
     """Pixels on each side of the input."""
-    is_pooled: bool = False
-    """Whether the stem has all convolutions, so that the features are the embedding."""
+    cut: int
+    """Convolutions of the stem."""
+    pooling: Pooling
+    projection: np.ndarray | None = None
+    """Of the second order, float32 [512, d], where the stem has all convolutions."""
+
+    @property
+    def has_maps(self) -> bool:
+        """Return whether the features have the maps at the cut."""
+        return self.cut < len(CONVOLUTIONS)
 
     def path(self, sha256: str, view: int) -> Path:
         """Return the path of one view of one photo, which need not exist yet."""
         return self.folder / f"{sha256}-{view}.npy"
 
-    def load(self, photos: Sequence[tuple[str, int]]) -> np.ndarray:
-        """Return the features of (SHA-256, view) pairs, [n, …]: float16, or uint8 at cut 0.
+    def load(self, photos: Sequence[tuple[str, int]]) -> Features:
+        """Return the features of (SHA-256, view) pairs, float16 (the maps uint8 at cut 0).
 
         Raises `FileNotFoundError` for a pair that is not in the cache.
         """
-        return np.stack([np.load(self.path(*photo), allow_pickle=False) for photo in photos])
+        rows: dict[str, list[np.ndarray]] = {}
+        for photo in photos:
+            with self.path(*photo).open("rb") as file:
+                for name in self._names:
+                    rows.setdefault(name, []).append(np.load(file, allow_pickle=False))
+        return {name: np.stack(arrays) for name, arrays in rows.items()}
+
+    @property
+    def photo_bytes(self) -> int:
+        """Return the size of one view of one photo."""
+        maps = int(np.prod(maps_shape(self.cut, self.input_size))) * (2 if self.cut else 1)
+        return self.has_maps * maps + 2 * self.pooling.frozen_size(self.cut)
+
+    @property
+    def _names(self) -> list[str]:
+        return ["maps"] * self.has_maps + ["pooled"] * (self.pooling.frozen_size(self.cut) > 0)
 
 
-def photo_pixels(photo: LabelledPhoto, input_size: int, view: int = 0) -> np.ndarray:
+def photo_pixels(photo: AnyPhoto, input_size: int, view: int = 0) -> np.ndarray:
     """Return one view of a photo as the network's input, uint8 RGB [size, size, 3].
 
     Raises `preprocessing.PhotoError` when the bytes are not a usable photo.
@@ -70,7 +112,7 @@ def photo_pixels(photo: LabelledPhoto, input_size: int, view: int = 0) -> np.nda
 
 
 def calibration_pixels(
-    photos: Sequence[LabelledPhoto], input_size: int, count: int
+    photos: Sequence[AnyPhoto], input_size: int, count: int
 ) -> list[np.ndarray]:
     """Return the pixels of at most `count` photos, uint8 RGB [size, size, 3].
 
@@ -83,10 +125,11 @@ def calibration_pixels(
 def open_cache(
     root: Path,
     weights: Mapping[str, np.ndarray],
-    calibration: Sequence[LabelledPhoto],
+    calibration: Sequence[AnyPhoto],
     *,
     cut: int,
     input_size: int,
+    pooling: Pooling = AVERAGE,
 ) -> FeatureCache:
     """Return the feature cache of the first `cut` convolutions (0 to 13) with these `weights`.
 
@@ -95,33 +138,38 @@ def open_cache(
     """
     if cut == 0:
         folder = root / "features" / f"pixels-{input_size}-{augmentation.VERSION}"
-        return FeatureCache(folder, None, input_size)
+        return FeatureCache(folder, None, input_size, cut, pooling)
     frozen = {
         f"{layer.name}/{kind}": weights[f"{layer.name}/{kind}"]
         for layer in CONVOLUTIONS[:cut]
         for kind in ("kernel", "bias")
     }
     # NumPy does the pooling: in int8, the pooled features would lose too much precision.
-    pooled = "-pooled" if cut == len(CONVOLUTIONS) else ""
-    name = f"{weights_digest(frozen)[:16]}-{cut}-{input_size}{pooled}"
+    blocks = "".join(str(block) for block in pooling.maps if BLOCK_ENDS[block] <= cut)
+    name = f"{weights_digest(frozen)[:16]}-{cut}-{input_size}-maps{blocks}"
     stem_path = root / "stems" / f"{name}.tflite"
     if not stem_path.exists():
         from mlmodels.ml.export import quantise
         from mlmodels.ml.network import build_stem, set_weights
 
-        model = build_stem(cut, input_size)
+        model = build_stem(cut, input_size, pooling)
         set_weights(model, frozen)
         pixels = calibration_pixels(calibration, input_size, STEM_CALIBRATION_PHOTOS)
         write_atomically(stem_path, [quantise(model, pixels, input_size)])
     # The stem's bytes are part of the key because another calibration gives other features.
-    stem_digest = hashlib.sha256(stem_path.read_bytes()).hexdigest()[:16]
-    folder = root / "features" / f"{name}-{stem_digest}-{augmentation.VERSION}"
-    return FeatureCache(folder, stem_path, input_size, is_pooled=cut == len(CONVOLUTIONS))
+    key = hashlib.sha256(stem_path.read_bytes())
+    projection = weights.get(PROJECTION) if cut == len(CONVOLUTIONS) else None
+    if pooling.frozen_size(cut):
+        key.update(repr(pooling).encode())
+    if projection is not None:
+        key.update(projection.tobytes())
+    folder = root / "features" / f"{name}-{key.hexdigest()[:16]}-{augmentation.VERSION}"
+    return FeatureCache(folder, stem_path, input_size, cut, pooling, projection)
 
 
 def extract_features(
     cache: FeatureCache,
-    photos: Sequence[tuple[LabelledPhoto, int]],
+    photos: Sequence[tuple[AnyPhoto, int]],
     *,
     threads: int,
     progress: Callable[[int, int], None],
@@ -139,21 +187,19 @@ def extract_features(
     os.utime(cache.folder)
     local = threading.local()
 
-    def compute(pair: tuple[LabelledPhoto, int]) -> None:
+    def compute(pair: tuple[AnyPhoto, int]) -> None:
         photo, view = pair
         path = cache.path(photo.sha256, view)
         if path.exists():
             return
-        features = photo_pixels(photo, cache.input_size, view)
+        arrays = [photo_pixels(photo, cache.input_size, view)]
         if cache.stem is not None:
             if not hasattr(local, "stem"):
-                local.stem = _Stem(cache.stem)
-            features = local.stem(features)
-            if cache.is_pooled:
-                features = features.mean(axis=(0, 1))
-            features = features.astype(np.float16)
+                local.stem = Stem(cache.stem)
+            arrays = [array.astype(np.float16) for array in _features(local.stem(*arrays), cache)]
         buffer = io.BytesIO()
-        np.save(buffer, features, allow_pickle=False)
+        for array in arrays:
+            np.save(buffer, array, allow_pickle=False)
         write_atomically(path, [buffer.getvalue()])
 
     done = 0
@@ -169,7 +215,7 @@ def extract_features(
 def prune_cache(
     root: Path,
     keep: FeatureCache,
-    photos: Collection[LabelledPhoto],
+    photos: Collection[AnyPhoto],
     max_bytes: int = CACHE_BYTES,
 ) -> None:
     """Remove features until at most `max_bytes` are left, but never those of `photos` in `keep`.
@@ -205,18 +251,29 @@ def prune_cache(
         excess -= record.st_size
 
 
-class _Stem:
-    """A LiteRT interpreter with one thread: uint8 pixels [size, size, 3] to float32 features."""
+def _features(maps: Mapping[str, np.ndarray], cache: FeatureCache) -> Iterator[np.ndarray]:
+    """Yield the maps at the cut and the pooled part of the embedding, each if there is one."""
+    if cache.has_maps:
+        yield maps["features"]
+        pooled = [
+            statistics(maps[f"block{block}"])
+            for block in cache.pooling.blocks
+            if BLOCK_ENDS[block] <= cache.cut
+        ]
+        if pooled:
+            yield np.concatenate(pooled)
+    else:
+        blocks = {block: maps[f"block{block}"] for block in cache.pooling.maps}
+        yield pool(blocks, cache.pooling, cache.projection)
+
+
+class Stem:
+    """A LiteRT interpreter with one thread: uint8 pixels [size, size, 3] to named float32 maps."""
 
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter = Interpreter(str(path), num_threads=1)
-        self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._runner = Interpreter(str(path), num_threads=1).get_signature_runner()
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        self._interpreter.set_tensor(self._input, pixels[None])
-        self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output)[0]
+    def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: maps[0] for name, maps in self._runner(pixels=pixels[None]).items()}

@@ -1,79 +1,193 @@
-"""The head in NumPy: its logits, and its fit by logistic regression before other layers train."""
+"""The head in NumPy: its logits, and its fit by ridge regression.
+
+The head standardises the embedding and has one dense layer. Ridge regression onto the labels was
+right on 87.9 % of the training photos in cross-validation by find, logistic regression on 85.6 %:
+with more features than photos, the squared error uses all photos, and not just those near a border.
+Its outputs are roughly 0 to 1; divided by a temperature near 0.1 they are logits.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from mlmodels.ml.layers import HEAD, tensor_shapes
+from mlmodels.ml.layers import HEAD, PROJECTION, Pooling, tensor_shapes
 
 MAX_FOLDS = 5
-"""Most folds that `out_of_fold_logits` uses."""
+"""Most folds of a cross-validation (`out_of_fold`)."""
+SHRINKAGE = 0.01
+"""Share of a part's mean standard deviation that is added to each one, so that a number that hardly
+varies is not blown up."""
+
+Head = Mapping[str, np.ndarray]
 
 
-def blank_head(n_labels: int) -> dict[str, np.ndarray]:
-    """Return a head whose weights, and so all logits, are 0: two float32 tensors by name."""
-    return {
-        name: np.zeros(shape, np.float32) for name, shape in tensor_shapes(HEAD, n_labels).items()
-    }
+@dataclass(frozen=True)
+class OutOfFold:
+    """The outputs for photos by heads that were fitted without their groups."""
+
+    logits: np.ndarray
+    """Float64 [n, k], or [n, k + 1] with the output of other species last; -inf where the head did
+    not know the label."""
+    lognorms: np.ndarray
+    """Float64 [n]: `lognorm` of each photo."""
+    other_logits: np.ndarray
+    """Float64 [m, k + 1], of the photos of other species; [0, k] without such photos."""
+    other_lognorms: np.ndarray
+    """Float64 [m]."""
 
 
-def head_logits(embedding: np.ndarray, head: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the dense layer's logits, float32 [..., k], for pooled features [..., 512]."""
-    return (embedding @ head[f"{HEAD}/kernel"] + head[f"{HEAD}/bias"]).astype(np.float32)
+def blank_head(n_outputs: int, pooling: Pooling) -> dict[str, np.ndarray]:
+    """Return a head whose dense layer, and so all logits, are 0, without the projection."""
+    shapes = tensor_shapes(HEAD, n_outputs, pooling)
+    head = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    if f"{HEAD}/scale" in head:
+        head[f"{HEAD}/scale"] += 1
+    head.pop(PROJECTION, None)
+    return head
+
+
+def standardised(embedding: np.ndarray, head: Head) -> np.ndarray:
+    """Return embeddings [..., d] as the dense layer takes them, float32 [..., d]."""
+    if f"{HEAD}/mean" not in head:
+        return embedding
+    return (embedding - head[f"{HEAD}/mean"]) * head[f"{HEAD}/scale"]
+
+
+def head_logits(embedding: np.ndarray, head: Head) -> np.ndarray:
+    """Return the dense layer's logits, float32 [..., k], for embeddings [..., d]."""
+    features = standardised(embedding, head)
+    return (features @ head[f"{HEAD}/kernel"] + head[f"{HEAD}/bias"]).astype(np.float32)
+
+
+def lognorm(embedding: np.ndarray, head: Head) -> np.ndarray:
+    """Return the logarithm of the standardised embedding's squared length, [...].
+
+    It is about 0 for photos such as those of the training, and larger for others: in many numbers
+    they lie farther from the mean.
+    """
+    return np.log(np.square(standardised(embedding, head)).sum(axis=-1) + 1e-9)
+
+
+def standardisation(embeddings: np.ndarray, pooling: Pooling) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and scale, float32 [d] each, that standardise embeddings [n, d].
+
+    The parts of the embedding then have the same share of its squared length, which is about 1.
+    """
+    mean = embeddings.mean(axis=0, dtype=np.float64)
+    deviation = embeddings.std(axis=0, dtype=np.float64)
+    scales, start = [], 0
+    for size in pooling.parts:
+        part = deviation[start : start + size]
+        scales.append(1 / (part + SHRINKAGE * part.mean() + 1e-12) / np.sqrt(size))
+        start += size
+    scale = np.concatenate(scales) / np.sqrt(len(pooling.parts))
+    return mean.astype(np.float32), scale.astype(np.float32)
 
 
 def fit_head(
-    embeddings: np.ndarray, labels: np.ndarray, n_labels: int, regularisation: float
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    n_labels: int,
+    regularisation: float,
+    pooling: Pooling,
+    others: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the head's two tensors, float32, fitted to `embeddings` [n, 512] and `labels` [n].
+    """Return the head's tensors, float32, fitted to `embeddings` [n, d] and `labels` [n].
 
-    Multinomial logistic regression with an L2 penalty (`sklearn.linear_model.LogisticRegression`).
-    `regularisation` is its C: smaller is stronger. The embeddings are 0 or more; the labels are
-    integers from 0 to `n_labels` - 1, and each must occur.
+    Ridge regression (Hoerl & Kennard 1970) onto 1 for the photo's label and 0 for all others; the
+    penalty is `regularisation` times the number of photos. The labels are integers from 0 to
+    `n_labels` - 1. `others` [m, d] are photos of none of the labels; with them, the head has one
+    more output, the last. The mean and scale come from the labelled photos alone.
     """
-    from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from scipy.linalg import solve  # type: ignore[import-untyped]
 
-    fitted = LogisticRegression(C=regularisation, max_iter=3000)
-    # The problem is too small to gain from threads, and on busy cores they wait for each other.
-    with threadpool_limits(1):
-        fitted.fit(embeddings.astype(np.float64), labels)
-    kernel, bias = fitted.coef_.T, fitted.intercept_
-    if n_labels == 2:  # scikit-learn then has one column: the second logit minus the first
-        kernel, bias = np.hstack([-kernel / 2, kernel / 2]), np.hstack([-bias / 2, bias / 2])
-    tensors = {"kernel": kernel, "bias": bias}
-    return {f"{HEAD}/{name}": value.astype(np.float32) for name, value in tensors.items()}
+    mean, scale = standardisation(embeddings, pooling)
+    targets, rows = np.asarray(labels), embeddings
+    n_outputs = n_labels
+    if others is not None and len(others):
+        targets = np.concatenate([targets, np.full(len(others), n_labels)])
+        rows = np.concatenate([embeddings, others])
+        n_outputs += 1
+    features = (rows - mean) * scale
+    one_hot = np.eye(n_outputs)[targets]
+    share = one_hot.mean(axis=0)
+    gram = (features @ features.T).astype(np.float64)
+    gram[np.diag_indices_from(gram)] += regularisation * len(gram)
+    weights = solve(gram, one_hot - share, assume_a="pos")
+    tensors = {
+        "kernel": features.T @ weights.astype(np.float32),
+        "bias": share,
+        "mean": mean,
+        "scale": scale,
+    }
+    head = {f"{HEAD}/{name}": value.astype(np.float32) for name, value in tensors.items()}
+    return _without_standardisation(head) if pooling.is_average else head
 
 
-def out_of_fold_logits(
+def _without_standardisation(head: Head) -> dict[str, np.ndarray]:
+    """Return the same head as a dense layer alone, as the specification's network has it."""
+    kernel = head[f"{HEAD}/kernel"] * head[f"{HEAD}/scale"][:, np.newaxis]
+    bias = head[f"{HEAD}/bias"] - head[f"{HEAD}/mean"] @ kernel
+    return {f"{HEAD}/kernel": kernel, f"{HEAD}/bias": bias}
+
+
+def out_of_fold(
     embeddings: np.ndarray,
     labels: np.ndarray,
     groups: Sequence[str],
     regularisation: float,
+    pooling: Pooling,
+    *,
+    others: np.ndarray | None = None,
+    other_groups: Sequence[str] = (),
     seed: int = 0,
-) -> np.ndarray:
-    """Return logits, float64 [n, k], of each photo by a head fitted without the photo's group.
+) -> OutOfFold:
+    """Return the outputs for each photo by a head fitted without the photo's group.
 
-    `embeddings` [views, n, 512] of the same photos in each view: heads are fitted to all views and
-    score the first. `labels` [n], from 0 to k - 1; `groups` [n]; `regularisation` as for
-    `fit_head`. There are `MAX_FOLDS` folds by group, shuffled with `seed`, or fewer (at least 2)
-    where a label has fewer groups. Where a fold holds all photos of a label, its head does not know
-    the label, and the logit is -inf.
+    `embeddings` [views, n, d] of the same photos in each view: heads are fitted to all views and
+    score the first. `labels` [n], from 0 to k - 1; `groups` [n]; `others` [views, m, d] and
+    `other_groups` [m] likewise. There are `MAX_FOLDS` folds by group, shuffled with `seed`, or
+    fewer (at least 2) where a label has fewer groups. Where a fold holds all photos of a label, its
+    head does not know the label.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
     pairs = np.unique(np.column_stack([labels, np.unique(groups, return_inverse=True)[1]]), axis=0)
-    min_groups = int(np.bincount(pairs[:, 0]).min())
-    folds = StratifiedGroupKFold(
-        min(MAX_FOLDS, max(2, min_groups)), shuffle=True, random_state=seed
+    n_folds = min(MAX_FOLDS, max(2, int(np.bincount(pairs[:, 0]).min())))
+    n_labels = int(labels.max()) + 1
+    has_others = others is not None and len(set(other_groups)) >= n_folds
+    logits = np.full((len(labels), n_labels + has_others), -np.inf)
+    lognorms = np.zeros(len(labels))
+    n_others = len(other_groups) if has_others else 0
+    other_logits, other_lognorms = np.full((n_others, logits.shape[1]), -np.inf), np.zeros(n_others)
+    other_folds = (
+        GroupKFold(n_folds, shuffle=True, random_state=seed).split(other_groups, groups=other_groups)
+        if has_others
+        else iter([(np.arange(0), np.arange(0))] * n_folds)
     )
-    logits = np.full((len(labels), int(labels.max()) + 1), -np.inf)
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     for fitted, held_out in folds.split(labels, labels, groups):
+        fitted_others, held_out_others = next(other_folds)
         known_labels, targets = np.unique(labels[fitted], return_inverse=True)
-        views = embeddings[:, fitted].reshape(-1, embeddings.shape[-1])
-        targets = np.tile(targets, len(embeddings))
-        head = fit_head(views, targets, len(known_labels), regularisation)
-        logits[np.ix_(held_out, known_labels)] = head_logits(embeddings[0, held_out], head)
-    return logits
+        head = fit_head(
+            embeddings[:, fitted].reshape(-1, embeddings.shape[-1]),
+            np.tile(targets, len(embeddings)),
+            len(known_labels),
+            regularisation,
+            pooling,
+            others[:, fitted_others].reshape(-1, others.shape[-1])
+            if others is not None and has_others
+            else None,
+        )
+        columns = [*known_labels, n_labels] if has_others else known_labels
+        logits[np.ix_(held_out, columns)] = head_logits(embeddings[0, held_out], head)
+        lognorms[held_out] = lognorm(embeddings[0, held_out], head)
+        if others is not None and has_others:
+            other_logits[np.ix_(held_out_others, columns)] = head_logits(
+                others[0, held_out_others], head
+            )
+            other_lognorms[held_out_others] = lognorm(others[0, held_out_others], head)
+    return OutOfFold(logits, lognorms, other_logits, other_lognorms)

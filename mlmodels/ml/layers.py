@@ -1,8 +1,8 @@
 """The network's layers and their shapes, as plain data that needs no framework.
 
-The specification's network is VGG16 without its top, global average pooling, dropout and one dense
-layer. `variables` counts its layers with weights from the output: 1 is the dense layer (here the
-`HEAD`), 2 adds block5_conv3, 4 adds the rest of block5, 14 is the whole network.
+The network is VGG16 without its top, a pooling layer (`Pooling`), dropout and one dense layer.
+`variables` counts its layers with weights from the output: 1 is the dense layer (here the `HEAD`),
+2 adds block5_conv3, 4 adds the rest of block5, 14 is the whole network.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 HEAD: Final = "head"
-EMBEDDING_SIZE: Final = 512
-"""Channels of the last convolution, averaged over the feature maps."""
+PROJECTION: Final = f"{HEAD}/projection"
+"""The tensor [512, d] that projects the last maps' channels before their second order."""
+CHANNELS: Final = 512
+"""Channels of the last convolution."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,80 @@ def _vgg16() -> tuple[Convolution, ...]:
 CONVOLUTIONS: Final = _vgg16()
 """The 13 convolutions of VGG16, configuration D of Simonyan & Zisserman 2014 (arXiv:1409.1556)."""
 
+BLOCK_ENDS: Final = {3: 7, 4: 10, 5: 13}
+"""The number of convolutions up to the end of each block that can be pooled."""
+STATISTICS: Final = 3
+"""Mean, maximum and standard deviation: numbers that are taken from each channel."""
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How the feature maps become the embedding, a photo's one vector of numbers.
+
+    Without blocks it is the average of the last maps: the specification's network. With blocks it
+    is the square root of each channel's statistics over the maps after these blocks, and the
+    correlations of the last maps' channels, projected to `second_order` dimensions
+    (`pooling.pool`).
+    """
+
+    blocks: tuple[int, ...] = ()
+    """Of 3, 4 and 5, ascending."""
+    second_order: int = 0
+    """Dimensions to which the last maps' channels are projected; 0 leaves the second order out."""
+
+    def __post_init__(self) -> None:
+        if self.blocks != tuple(block for block in BLOCK_ENDS if block in self.blocks):
+            raise ValueError(f"Blocks are 3, 4 and 5, ascending, not {self.blocks}.")
+        if not 0 <= self.second_order <= CHANNELS or (self.second_order and not self.blocks):
+            raise ValueError(
+                f"The second order is 0 to {CHANNELS} dimensions, and 0 without blocks, "
+                f"not {self.second_order}."
+            )
+
+    @property
+    def is_average(self) -> bool:
+        """Return whether the embedding is the average of the last maps."""
+        return not self.blocks
+
+    @property
+    def maps(self) -> tuple[int, ...]:
+        """Return the blocks whose maps are pooled, ascending."""
+        needs_last = self.is_average or self.second_order > 0
+        return (*self.blocks, 5) if needs_last and 5 not in self.blocks else self.blocks
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Return the sizes of the embedding's parts: the statistics, then the second order."""
+        if self.is_average:
+            return (CHANNELS,)
+        statistics = STATISTICS * sum(block_channels(block) for block in self.blocks)
+        pairs = self.second_order * (self.second_order + 1) // 2
+        return (statistics, pairs) if pairs else (statistics,)
+
+    @property
+    def size(self) -> int:
+        """Return the length of the embedding."""
+        return sum(self.parts)
+
+    def frozen_size(self, cut: int) -> int:
+        """Return how many of the embedding's first numbers depend on the first `cut` convolutions
+        alone."""
+        if cut == len(CONVOLUTIONS):
+            return self.size
+        frozen = [block for block in self.blocks if BLOCK_ENDS[block] <= cut]
+        return STATISTICS * sum(block_channels(block) for block in frozen)
+
+
+def block_channels(block: int) -> int:
+    """Return the number of channels of the maps after a block (3, 4 or 5)."""
+    return CONVOLUTIONS[BLOCK_ENDS[block] - 1].outputs
+
+
+AVERAGE: Final = Pooling()
+"""The pooling of the specification's network."""
+DEFAULT_POOLING: Final = Pooling((3, 4, 5), second_order=128)
+"""The pooling of new versions; cross-validation on the training photos chose it."""
+
 TRAINABLE_LAYERS: Final = len(CONVOLUTIONS) + 1
 """All layers that have weights: the convolutions and the head."""
 
@@ -67,23 +143,11 @@ def trained_layers(variables: int) -> tuple[str, ...]:
     return (*(layer.name for layer in CONVOLUTIONS[cut:]), HEAD)
 
 
-def feature_shape(cut: int, input_size: int) -> tuple[int, ...]:
-    """Return the shape of the features after `cut` convolutions and the pooling that follows them.
+def maps_shape(convolutions: int, input_size: int) -> tuple[int, ...]:
+    """Return the shape [h, w, channels] of the maps after that many convolutions, 0 to 13.
 
-    It is the photo's [size, size, 3] at cut 0, the pooled embedding's [512] at 13, and
-    [h, w, channels] in between. `input_size` is in pixels.
+    Where max pooling follows the last of them, it is included. `input_size` is in pixels.
     """
-    if cut == len(CONVOLUTIONS):
-        return (EMBEDDING_SIZE,)
-    return _maps_shape(cut, input_size)
-
-
-def feature_maps_shape(input_size: int) -> tuple[int, ...]:
-    """Return the shape [h, w, 512] of the maps after the last convolution and its max pooling."""
-    return _maps_shape(len(CONVOLUTIONS), input_size)
-
-
-def _maps_shape(convolutions: int, input_size: int) -> tuple[int, ...]:
     side, channels = input_size, 3
     for layer in CONVOLUTIONS[:convolutions]:
         channels = layer.outputs
@@ -92,17 +156,23 @@ def _maps_shape(convolutions: int, input_size: int) -> tuple[int, ...]:
     return (side, side, channels)
 
 
-def tensor_shapes(layer: str, n_labels: int) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(layer: str, n_outputs: int, pooling: Pooling) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a layer's tensors by name, for example "block5_conv1/kernel".
 
-    `n_labels` only affects the head. Raises `ValueError` for a layer that the network does not
-    have.
+    `n_outputs` and `pooling` only affect the head, which has the standardisation of the embedding
+    and the projection of the second order besides the dense layer, where the pooling has
+    statistics. Raises `ValueError` for a layer that the network does not have.
     """
     if layer == HEAD:
-        return {
-            f"{HEAD}/kernel": (EMBEDDING_SIZE, n_labels),
-            f"{HEAD}/bias": (n_labels,),
+        shapes: dict[str, tuple[int, ...]] = {
+            f"{HEAD}/kernel": (pooling.size, n_outputs),
+            f"{HEAD}/bias": (n_outputs,),
         }
+        if not pooling.is_average:
+            shapes[f"{HEAD}/mean"] = shapes[f"{HEAD}/scale"] = (pooling.size,)
+        if pooling.second_order:
+            shapes[PROJECTION] = (CHANNELS, pooling.second_order)
+        return shapes
     for convolution in CONVOLUTIONS:
         if convolution.name == layer:
             return {

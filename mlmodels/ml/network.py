@@ -1,4 +1,4 @@
-"""The network in Keras: VGG16 without its top, global average pooling, dropout, one dense layer.
+"""The network in Keras: VGG16 without its top, a pooling layer, dropout, one dense layer.
 
 The softmax is applied outside (`calibration.softmax`), so that scores can be calibrated. Networks
 are built in code; weights are only loaded from plain arrays.
@@ -18,12 +18,17 @@ import numpy as np
 from keras import ops
 
 from mlmodels.ml.layers import (
+    AVERAGE,
+    BLOCK_ENDS,
+    CHANNELS,
     CONVOLUTIONS,
     HEAD,
     TRAINABLE_LAYERS,
-    feature_shape,
+    Pooling,
     frozen_convolutions,
+    maps_shape,
 )
+from mlmodels.ml.pooling import EPSILON, triangle
 from mlmodels.ml.winograd import WinogradConv2D
 
 IMAGENET_MEAN = (123.68, 116.779, 103.939)  # red, green, blue
@@ -31,6 +36,8 @@ WINOGRAD_CHANNELS = 512
 """Winograd's algorithm is used from this number of channels. Layers with fewer have more pixels: it
 saves less time there and takes more memory.
 """
+_OF_THE_HEAD = ("standardisation", "second_order")
+"""Layers whose tensors are the head's by name."""
 
 
 @keras.saving.register_keras_serializable("champipy")
@@ -42,19 +49,78 @@ class ImageNetColours(keras.layers.Layer):
         return ops.cast(pixels, self.compute_dtype) - mean
 
 
-def build_stem(cut: int, input_size: int) -> keras.Model:
+@keras.saving.register_keras_serializable("champipy")
+class Statistics(keras.layers.Layer):
+    """`pooling.statistics` of maps [n, h, w, c]: float32 [n, 3 c]."""
+
+    def call(self, maps: keras.KerasTensor) -> keras.KerasTensor:
+        maps = ops.cast(maps, "float32")
+        mean = ops.mean(maps, axis=(1, 2))
+        deviation = ops.sqrt(ops.maximum(ops.var(maps, axis=(1, 2)), 0) + EPSILON)
+        values = ops.concatenate([mean, ops.max(maps, axis=(1, 2)), deviation], axis=-1)
+        return ops.sqrt(values + EPSILON)
+
+
+@keras.saving.register_keras_serializable("champipy")
+class SecondOrder(keras.layers.Layer):
+    """`pooling.second_order` of maps [n, h, w, 512]: float32 [n, size (size + 1) / 2]."""
+
+    def __init__(self, size: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self._size = size
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.projection = self.add_weight(
+            shape=(CHANNELS, self._size), name="projection", trainable=False
+        )
+
+    def call(self, maps: keras.KerasTensor) -> keras.KerasTensor:
+        maps = ops.cast(maps, "float32")
+        projected = ops.reshape(maps, (-1, maps.shape[1] * maps.shape[2], CHANNELS))
+        projected = ops.matmul(projected, self.projection)
+        products = ops.matmul(ops.transpose(projected, (0, 2, 1)), projected)
+        rows, columns, factors = triangle(self._size)
+        flat = ops.reshape(products, (-1, self._size**2))
+        chosen = ops.take(flat, rows * self._size + columns, axis=1)
+        rooted = ops.sign(chosen) * ops.sqrt(ops.abs(chosen) + EPSILON) * factors
+        return rooted / ops.sqrt(ops.sum(ops.square(rooted), axis=-1, keepdims=True))
+
+
+@keras.saving.register_keras_serializable("champipy")
+class Standardisation(keras.layers.Layer):
+    """The embedding [n, d] less a fixed mean, times a fixed scale."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        size = (shape[-1],)
+        self.mean = self.add_weight(shape=size, name="mean", trainable=False)
+        self.scale = self.add_weight(
+            shape=size, name="scale", trainable=False, initializer="ones"
+        )
+
+    def call(self, embedding: keras.KerasTensor) -> keras.KerasTensor:
+        return (embedding - self.mean) * self.scale
+
+
+def build_stem(cut: int, input_size: int, pooling: Pooling = AVERAGE) -> keras.Model:
     """Return the first `cut` convolutions (1 to 13): pixels [n, size, size, 3] to feature maps.
 
-    At 13, all of them, the maps [n, h, w, 512] are not averaged to the embedding yet.
+    The result is a dictionary: "features", the maps at the cut, and "block3", "block4" and
+    "block5", the maps after those of `pooling.maps` that are before the cut. At 13, nothing needs
+    "features", and it is left out.
     """
     pixels = keras.Input((input_size, input_size, 3), name="pixels")
-    return keras.Model(pixels, _convolve(ImageNetColours()(pixels), 0, cut), name="stem")
+    x, blocks = _convolve(ImageNetColours()(pixels), 0, cut)
+    outputs = {f"block{block}": blocks[block] for block in pooling.maps if block in blocks}
+    if cut < len(CONVOLUTIONS):
+        outputs["features"] = x
+    return keras.Model(pixels, outputs, name="stem")
 
 
 def build_tail(
     cut: int,
     input_size: int,
-    n_labels: int,
+    n_outputs: int,
+    pooling: Pooling = AVERAGE,
     *,
     dtype: str = "float32",
     frozen: int = 0,
@@ -62,39 +128,65 @@ def build_tail(
     seed: int = 0,
     winograd: bool = False,
 ) -> keras.Model:
-    """Return the layers after the cut: features to ``{"embedding": [n, 512], "logits": [n, k]}``.
+    """Return the layers after the cut: features to ``{"embedding": [n, d], "logits": [n, k]}``.
 
-    `cut` is 0 (the whole network, from pixels) to 13 (the head only); the features are [n, …] as
-    in `layers.feature_shape`. `dtype` is the convolutions' policy, "float32" or "mixed_bfloat16";
-    both outputs are float32. The first `frozen` convolutions, counted from the input of the whole
-    network as `cut` is, are not trained. `dropout` is the share of pooled features dropped in
-    training, `seed` its seed. With `winograd`, for float32 only, layers with `WINOGRAD_CHANNELS`
-    or more use Winograd's algorithm: training is faster, and results differ only by rounding.
+    `cut` is 0 (the whole network, from pixels) to 13 (the head only). The input is a dictionary:
+    "maps", the maps at the cut as in `layers.maps_shape` (missing at 13), and "pooled", the first
+    `pooling.frozen_size(cut)` numbers of the embedding (missing if there are none). `dtype` is the
+    convolutions' policy, "float32" or "mixed_bfloat16"; both outputs are float32. The first
+    `frozen` convolutions, counted from the input of the whole network as `cut` is, are not trained.
+    `dropout` is the share of the embedding dropped in training, `seed` its seed. With `winograd`,
+    for float32 only, layers with `WINOGRAD_CHANNELS` or more use Winograd's algorithm: training is
+    faster, and results differ only by rounding.
     """
-    features = keras.Input(feature_shape(cut, input_size), name="features")
-    x: keras.KerasTensor = features
-    if cut == 0:
-        x = ImageNetColours(dtype=dtype)(x)
+    inputs: dict[str, keras.KerasTensor] = {}
+    parts: list[keras.KerasTensor] = []
+    if frozen_size := pooling.frozen_size(cut):
+        inputs["pooled"] = keras.Input((frozen_size,), name="pooled")
+        parts.append(inputs["pooled"])
     if cut < len(CONVOLUTIONS):
-        x = _convolve(x, cut, len(CONVOLUTIONS), dtype=dtype, winograd=winograd)
-        x = keras.layers.GlobalAveragePooling2D(dtype=dtype)(x)
-    embedding = keras.layers.Identity(dtype="float32", name="embedding")(x)
-    x = keras.layers.Dropout(dropout, seed=seed, dtype="float32")(embedding)
-    logits = keras.layers.Dense(n_labels, name=HEAD, dtype="float32")(x)
-    tail = keras.Model(features, {"embedding": embedding, "logits": logits}, name="tail")
+        x = inputs["maps"] = keras.Input(maps_shape(cut, input_size), name="maps")
+        if cut == 0:
+            x = ImageNetColours(dtype=dtype)(x)
+        _, blocks = _convolve(x, cut, len(CONVOLUTIONS), dtype=dtype, winograd=winograd)
+        parts += _pooled(blocks, pooling)
+    joined = keras.layers.Concatenate(dtype="float32")(parts) if parts[1:] else parts[0]
+    embedding = keras.layers.Identity(dtype="float32", name="embedding")(joined)
+    x = embedding
+    if not pooling.is_average:
+        x = Standardisation(dtype="float32", name="standardisation")(x)
+    x = keras.layers.Dropout(dropout, seed=seed, dtype="float32")(x)
+    logits = keras.layers.Dense(n_outputs, name=HEAD, dtype="float32")(x)
+    tail = keras.Model(inputs, {"embedding": embedding, "logits": logits}, name="tail")
     for layer in CONVOLUTIONS[cut:frozen]:
         tail.get_layer(layer.name).trainable = False
     return tail
 
 
-def build_network(weights: Mapping[str, np.ndarray], input_size: int) -> keras.Model:
-    """Return the whole network with `weights`, from pixels to embedding and logits.
+def _pooled(blocks: Mapping[int, keras.KerasTensor], pooling: Pooling) -> list[keras.KerasTensor]:
+    """Return the embedding's parts that come from the maps after the given blocks."""
+    if pooling.is_average:
+        return [keras.layers.GlobalAveragePooling2D(dtype="float32")(blocks[5])]
+    parts = [
+        Statistics(dtype="float32")(blocks[block]) for block in pooling.blocks if block in blocks
+    ]
+    if pooling.second_order:
+        parts.append(
+            SecondOrder(pooling.second_order, dtype="float32", name="second_order")(blocks[5])
+        )
+    return parts
 
-    `weights` has the backbone's and the head's tensors; the number of labels is that of the head's
+
+def build_network(
+    weights: Mapping[str, np.ndarray], input_size: int, pooling: Pooling = AVERAGE
+) -> keras.Model:
+    """Return the whole network with `weights`, from ``{"maps": pixels}`` to embedding and logits.
+
+    `weights` has the backbone's and the head's tensors; the number of outputs is that of the head's
     kernel. Raises `ValueError` when a tensor is missing or has another shape.
     """
     network = build_tail(
-        frozen_convolutions(TRAINABLE_LAYERS), input_size, weights["head/kernel"].shape[1]
+        frozen_convolutions(TRAINABLE_LAYERS), input_size, weights["head/kernel"].shape[1], pooling
     )
     set_weights(network, weights)
     return network
@@ -130,8 +222,9 @@ def _swap_rgb_bgr(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """Return the model's variables by the names of the tensors (`layers.tensor_shapes`)."""
     return {
-        f"{layer.name}/{variable.name}": variable
+        f"{HEAD if layer.name in _OF_THE_HEAD else layer.name}/{variable.name}": variable
         for layer in model.layers
         for variable in layer.weights
         if variable.name != "seed_generator_state"
@@ -140,8 +233,10 @@ def _variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 def _convolve(
     x: keras.KerasTensor, start: int, stop: int, dtype: str = "float32", winograd: bool = False
-) -> keras.KerasTensor:
-    for layer in CONVOLUTIONS[start:stop]:
+) -> tuple[keras.KerasTensor, dict[int, keras.KerasTensor]]:
+    """Return the maps after the convolutions from `start` to `stop`, and those after each block."""
+    blocks = {}
+    for number, layer in enumerate(CONVOLUTIONS[start:stop], start + 1):
         use_winograd = winograd and layer.outputs >= WINOGRAD_CHANNELS
         convolution = WinogradConv2D if use_winograd else keras.layers.Conv2D
         x = convolution(
@@ -149,4 +244,5 @@ def _convolve(
         )(x)
         if layer.pooled:
             x = keras.layers.MaxPooling2D(2, dtype=dtype)(x)
-    return x
+            blocks.update({block: x for block, end in BLOCK_ENDS.items() if end == number})
+    return x, blocks

@@ -15,6 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mlmodels.ml.features import Features
+
 WARM_UP = 0.05
 """Share of the training during which the learning rate rises to its maximum."""
 
@@ -74,7 +76,7 @@ class Optimiser:
 
     def step(
         self,
-        features: np.ndarray,
+        features: Features,
         targets: np.ndarray,
         partners: np.ndarray,
         mix: float,
@@ -82,7 +84,7 @@ class Optimiser:
     ) -> float:
         """Train on one batch and return its mean loss in nats.
 
-        `features` [n, …]; `targets` one-hot float32 [n, k]; `partners` [n], the index in the batch
+        `features`, of n photos; `targets` one-hot float32 [n, k]; `partners` [n], the index in the batch
         of the photo that each is mixed with; `mix`, the share (0 to 1) of the photo itself; `done`,
         the completed share of the training (0 to 1), which sets the learning rate.
         """
@@ -91,7 +93,7 @@ class Optimiser:
         # The first steps keep less of the average, as in tf.train.ExponentialMovingAverage.
         averaging = min(self._averaging, self._steps / (self._steps + 10))
         loss = self._step(
-            tf.constant(features),
+            {name: tf.constant(array) for name, array in features.items()},
             tf.constant(targets),
             tf.constant(partners, tf.int32),
             tf.constant(mix, tf.float32),
@@ -115,14 +117,14 @@ class Optimiser:
 
     def _train_step(
         self,
-        features: tf.Tensor,
+        features: dict[str, tf.Tensor],
         targets: tf.Tensor,
         partners: tf.Tensor,
         mix: tf.Tensor,
         averaging: tf.Tensor,
     ) -> tf.Tensor:
-        x = tf.cast(features, tf.float32)
-        x = mix * x + (1 - mix) * tf.gather(x, partners)
+        x = {name: tf.cast(array, tf.float32) for name, array in features.items()}
+        x = {name: mix * a + (1 - mix) * tf.gather(a, partners) for name, a in x.items()}
         n_labels = tf.cast(tf.shape(targets)[1], tf.float32)
         y = mix * targets + (1 - mix) * tf.gather(targets, partners)
         y = y * (1 - self._smoothing) + self._smoothing / n_labels
@@ -138,16 +140,17 @@ class Optimiser:
 
 def predict(
     tail: keras.Model,
-    load: Callable[[int, int], np.ndarray],
+    load: Callable[[int, int], Features],
     count: int,
     batch_size: int,
 ) -> dict[str, np.ndarray]:
-    """Return the tail's outputs: ``logits`` [count, k] and ``embedding`` [count, 512], float32.
+    """Return the tail's outputs: ``logits`` [count, k] and ``embedding`` [count, d], float32.
 
     `load(start, stop)` returns the features of the photos from `start` to `stop` - 1.
     """
-    batches = [
-        tail(tf.cast(load(start, min(start + batch_size, count)), tf.float32), training=False)
-        for start in range(0, count, batch_size)
-    ]
+    batches = []
+    for start in range(0, count, batch_size):
+        features = load(start, min(start + batch_size, count))
+        inputs = {name: tf.cast(array, tf.float32) for name, array in features.items()}
+        batches.append(tail(inputs, training=False))
     return {name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]}

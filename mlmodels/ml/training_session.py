@@ -11,9 +11,8 @@ import numpy as np
 
 from mlmodels.ml.calibration import fit_temperature, negative_log_likelihood, temperature_ratio
 from mlmodels.ml.dataset import Dataset, LabelledPhoto
-from mlmodels.ml.features import FeatureCache, extract_features
-from mlmodels.ml.head import fit_head, out_of_fold_logits
-from mlmodels.ml.layers import feature_shape
+from mlmodels.ml.features import AnyPhoto, FeatureCache, Features, extract_features
+from mlmodels.ml.head import OutOfFold, fit_head, out_of_fold
 from mlmodels.ml.network import get_weights
 from mlmodels.ml.optimisation import Optimiser, predict
 from mlmodels.ml.training_types import EpochRecord, Progress, TrainingParameters, TrainingStopped
@@ -104,17 +103,14 @@ class TrainingSession:
             eta = min(eta, max(0.0, 60 * self.parameters.minutes - elapsed))
         self._progress(Progress(stage, fraction, epoch, self.parameters.epochs, eta, record))
 
-    def extract(self, cache: FeatureCache, cut: int) -> int:
-        """Compute the features view by view and return the number of views of each photo.
+    def extract(self, cache: FeatureCache) -> int:
+        """Compute the features view by view and return the number of views of each labelled photo.
 
-        There are fewer than `parameters.views` where time, disk space or epochs do not suffice.
+        There are fewer than `parameters.views` where time or disk space do not suffice.
         """
         photos = self.dataset.photos
-        size = int(np.prod(feature_shape(cut, self.parameters.input_size))) * (2 if cut else 1)
-        max_views = max(1, MAX_FEATURE_BYTES // (size * len(photos)))
-        # Each epoch uses one view of each photo, so further views would be computed in vain.
-        useful_views = max(self.parameters.epochs, self.parameters.head_views)
-        views = min(self.parameters.views, useful_views, max_views)
+        max_views = max(1, MAX_FEATURE_BYTES // (cache.photo_bytes * len(photos)))
+        views = min(self.parameters.views, max_views)
         pairs = [(photo, view) for view in range(views) for photo in photos]
         done = extract_features(
             cache,
@@ -125,49 +121,89 @@ class TrainingSession:
         )
         return done // len(photos)
 
-    def embeddings(self, tail: keras.Model, cache: FeatureCache, views: int) -> np.ndarray:
-        """Return the pooled features, float32 [views, n, 512], of all photos' first views.
+    def extract_copies(self, cache: FeatureCache, copies: Sequence[AnyPhoto], views: int) -> None:
+        """Compute the features of `views` views of copies of photos, which are few."""
+        extract_features(
+            cache,
+            [(copy, view) for view in range(views) for copy in copies],
+            threads=os.cpu_count() or 1,
+            progress=lambda _done, _total: self.report("features", LAYERS_BEGIN),
+            should_stop=lambda _done: False,
+        )
 
-        They are computed with the tail's current weights, for at most `parameters.head_views`
-        views. The training photos come first, then the validation photos.
+    def embeddings(
+        self, tail: keras.Model, cache: FeatureCache, photos: Sequence[AnyPhoto], views: int
+    ) -> np.ndarray:
+        """Return the embeddings, float32 [views, n, d], of the photos' first views.
+
+        They are computed with the tail's current weights where the cache does not have them.
         """
-        photos = self.dataset.photos
-        views = min(views, self.parameters.head_views)
         pairs = [(photo.sha256, view) for view in range(views) for photo in photos]
 
-        def load(start: int, stop: int) -> np.ndarray:
+        def load(start: int, stop: int) -> Features:
             self.report("head", LAYERS_BEGIN)
             return cache.load(pairs[start:stop])
 
-        flat = predict(tail, load, len(pairs), self.parameters.batch_size)["embedding"]
+        if cache.has_maps:
+            flat = predict(tail, load, len(pairs), self.parameters.batch_size)["embedding"]
+        else:
+            flat = load(0, len(pairs))["pooled"].astype(np.float32)
         return flat.reshape(views, len(photos), -1)
 
-    def fit_head(self, embeddings: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the head's tensors, float32, fitted to the training photos of `embeddings`."""
-        photos = self.dataset.training
-        of_training = embeddings[:, : len(photos)]
+    def fit_head(
+        self, embeddings: np.ndarray, photos: Sequence[LabelledPhoto], others: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
+        """Return the head's tensors, float32, fitted to the first `photos` of `embeddings`.
+
+        `embeddings` [views, n, d]; `others` [copies, m, d] of other species, or None.
+        """
+        self.report("head", LAYERS_BEGIN)
         return fit_head(
-            of_training.reshape(-1, of_training.shape[-1]),
+            embeddings[:, : len(photos)].reshape(-1, embeddings.shape[-1]),
             np.array([photo.label for photo in photos] * len(embeddings)),
             len(self.dataset.labels),
             self.parameters.head_regularisation,
+            self.parameters.pooling,
+            None if others is None else others.reshape(-1, others.shape[-1]),
         )
 
-    def temperature_ratio(self, embeddings: np.ndarray) -> float:
-        """Return the temperature of all photos divided by that of the validation photos.
+    def out_of_fold(
+        self,
+        embeddings: np.ndarray,
+        others: np.ndarray | None = None,
+        other_groups: Sequence[str] = (),
+    ) -> OutOfFold:
+        """Return the outputs for all photos by heads that were fitted without their finds.
 
-        Both are for heads on `embeddings` that were not fitted to the photos they score. Returns 1
-        where a species has too few finds to fit such heads.
+        The arguments are those of `fit_head`, with a group for each of the others.
         """
+        self.report("calibration", LAYERS_BEGIN)
         photos = self.dataset.photos
-        labels = np.array([photo.label for photo in photos])
-        groups = [photo.group for photo in photos]
-        logits = out_of_fold_logits(embeddings, labels, groups, self.parameters.head_regularisation)
-        if not np.isfinite(logits).all():  # some species has too few finds
-            return 1.0
-        return temperature_ratio(
-            logits, labels, np.arange(len(photos)) >= len(self.dataset.training)
+        return out_of_fold(
+            embeddings,
+            np.array([photo.label for photo in photos]),
+            [photo.group for photo in photos],
+            self.parameters.head_regularisation,
+            self.parameters.pooling,
+            others=others,
+            other_groups=other_groups,
         )
+
+    def temperatures(self, logits: np.ndarray) -> tuple[float, float]:
+        """Return the temperature of out-of-fold logits [n, k], and its ratio to the validation's.
+
+        The ratio is the temperature of all photos divided by that of the validation photos. Returns
+        1 and 1 where a species has too few finds for such logits.
+        """
+        if not np.isfinite(logits).all():
+            return 1.0, 1.0
+        labels = np.array([photo.label for photo in self.dataset.photos])
+        is_validation = np.arange(len(labels)) >= len(self.dataset.training)
+        return fit_temperature(logits, labels), temperature_ratio(logits, labels, is_validation)
+
+    def measure_head(self, logits: np.ndarray) -> Candidate:
+        """Add a fitted head's validation `logits` [n, k] to the history as epoch 0."""
+        return self._candidate({}, logits, 0, None)
 
     def fit_layers(
         self,
@@ -305,6 +341,11 @@ class TrainingSession:
                 len(photos),
                 self.parameters.batch_size,
             )["logits"]
+        return self._candidate(weights, logits, epoch, loss)
+
+    def _candidate(
+        self, weights: dict[str, np.ndarray], logits: np.ndarray, epoch: int, loss: float | None
+    ) -> Candidate:
         temperature = fit_temperature(logits, self.validation_labels)
         nll = negative_log_likelihood(logits, self.validation_labels, temperature)
         accuracy = float((logits.argmax(axis=1) == self.validation_labels).mean())

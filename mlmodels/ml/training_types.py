@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from mlmodels.ml.answers import AnswerCalibration
+from mlmodels.ml.layers import DEFAULT_POOLING, Pooling
 from mlmodels.ml.metrics import EvaluationMetrics
 
 
@@ -15,10 +19,12 @@ class TrainingParameters:
 
     input_size: int = 224
     """Pixels on each side of the input."""
-    variables: int = 4
-    """Number of trained layers with weights, counted from the output: 1 to 14."""
-    epochs: int = 12
-    views: int = 6
+    pooling: Pooling = DEFAULT_POOLING
+    variables: int = 1
+    """Number of trained layers with weights, counted from the output: 1 to 14. With 1, the head is
+    fitted in closed form: there are no epochs, and all that follows them plays no part."""
+    epochs: int = 8
+    views: int = 2
     """Views of each photo to train on, including the photo itself."""
     batch_size: int = 32
     learning_rate: float = 1e-4
@@ -28,13 +34,11 @@ class TrainingParameters:
     mixup: float = 0.4
     """Parameter of the beta distribution that mixup draws from; 0 turns mixup off."""
     dropout: float = 0.2
-    """Share of the pooled features that each step drops."""
+    """Share of the embedding that each step drops."""
     averaging: float = 0.98
     """Share of the average of the weights that each step keeps."""
-    head_views: int = 2
-    """Views to which the head is fitted before the layers are trained."""
-    head_regularisation: float = 0.001
-    """C of the logistic regression that fits the head; smaller is stronger."""
+    head_regularisation: float = 3e-4
+    """Penalty of the ridge regression that fits the head, for each photo; larger is stronger."""
     seed: int = 0
     minutes: float = 30.0
     """Time budget. If it is short, the learning rate falls sooner and the best weights are kept."""
@@ -81,16 +85,24 @@ class TrainedNetwork:
     parameters: TrainingParameters
     weights: dict[str, np.ndarray]
     """All tensors of the network by name, float32: convolutions and head, trained or not."""
+    stem: Path | None
+    """The LiteRT file of all convolutions if none was trained: it can serve as the engine."""
     changed_layers: tuple[str, ...]
     """Layers whose weights are not ImageNet's, in the order of the network."""
     temperature: float
     """The logits are divided by it before the softmax."""
+    calibration: AnswerCalibration | None
+    """From photos that the network was not trained on; None where there are none."""
+    figures: dict[str, Any]
+    """What `answer_calibration.measure` found on the same photos; empty where there are none."""
+    other_photos: int
+    """Photos of other species that the head has learnt from; 0: it has no output for them."""
     temperature_ratio: float
     """Factor applied to the validation temperature; below 1 when validation photos are harder."""
     validation: EvaluationMetrics
     """Metrics on the validation photos, at `temperature`."""
     validation_logits: np.ndarray
-    """Float32 [n, k], in the order of the dataset's validation photos."""
+    """Float32 [n, k], without the output of other species, in the order of the dataset's validation photos."""
     history: tuple[EpochRecord, ...]
     best_epoch: int
     """Epoch of the first training whose weights were chosen; 0 is before the training."""

@@ -1,0 +1,47 @@
+"""Numbers that come with ChampiPy: the projection of the second order, and other species.
+
+The embeddings of photos of other species let a version learn what is none of its labels when its
+dataset has no such photos. They belong to ImageNet's convolutions and `DEFAULT_POOLING`; a network
+with other ones can't use them. `benchmarks.reference` made the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from mlmodels.ml.layers import Pooling
+
+FILE: Final = Path(__file__).with_name("reference.safetensors")
+
+
+@dataclass(frozen=True)
+class OtherEmbeddings:
+    """The embeddings of photos of other species, in several copies each."""
+
+    values: np.ndarray
+    """Float32 [copies, m, d]: a size, its mirror image, another size, its mirror image."""
+    groups: tuple[str, ...]
+    """The genus of each photo, or a name for what is no mushroom."""
+
+
+def load_projection(pooling: Pooling) -> np.ndarray | None:
+    """Return the projection of the second order, float32 [512, d], or None without one.
+
+    It consists of the first principal components of the last maps' channels.
+    """
+    if not pooling.second_order:
+        return None
+    return load_file(FILE)["projection"][:, : pooling.second_order].astype(np.float32)
+
+
+def load_others() -> OtherEmbeddings:
+    """Return the embeddings of other species, by `layers.DEFAULT_POOLING`."""
+    tensors = load_file(FILE)
+    names = bytes(tensors["group_names"]).decode().split("\n")
+    groups = tuple(names[index] for index in tensors["groups"])
+    return OtherEmbeddings(tensors["others"].astype(np.float32), groups)
