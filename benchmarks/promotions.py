@@ -50,6 +50,8 @@ def write_rescaled(folder: Path, temperature: float) -> None:
         labels=card.labels,
         input_size=card.input_size,
         temperature=temperature,
+        pooling=card.pooling,
+        calibration=card.calibration,
         engine=shipped.engine_path,
         weights=weights,
         changed_layers=card.changed_layers,

@@ -53,9 +53,7 @@ def split_groups(photos: Path) -> tuple[set[str], set[str]]:
     return learnt, measured
 
 
-def photos_of(
-    photos: Path, split: str, groups: set[str] | None = None
-) -> tuple[OtherPhoto, ...]:
+def photos_of(photos: Path, split: str, groups: set[str] | None = None) -> tuple[OtherPhoto, ...]:
     """Return a split's photos, those of `groups` alone if they are given."""
 
     def read(row: dict[str, str]) -> Callable[[], bytes]:
@@ -85,9 +83,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         statistics = Pooling(DEFAULT_POOLING.blocks)
         root = Path(folder)
-        stem_of = open_cache(
-            root, backbone, training, cut=13, input_size=224, pooling=statistics
-        )
+        stem_of = open_cache(root, backbone, training, cut=13, input_size=224, pooling=statistics)
         assert stem_of.stem is not None
         stem = Stem(stem_of.stem)
         channels = [

@@ -40,7 +40,10 @@ def engine_logits(
     photos: Sequence[LabelledPhoto],
     on_photo: Callable[[], object] = lambda: None,
 ) -> np.ndarray:
-    """Return the logits, float32 [photos, labels]. Call `on_photo` after each photo."""
+    """Return the logits, float32 [photos, outputs]. Call `on_photo` after each photo.
+
+    The outputs are the labels', and last that of other species where the engine has one.
+    """
     rows = []
     for photo in photos:
         rows.append(engine.score(photo_pixels(photo, engine.input_size)).logits)
@@ -58,6 +61,7 @@ def held_out_metrics(
     the metrics without the photos that are near a training photo (absent if all are).
     """
     truth = np.array([photo.label for photo in held_out.photos])
+    logits = logits[:, : len(labels)]
     metrics = evaluate(logits, truth, labels, temperature, held_out.longer_sides).as_dict()
     metrics["evaluation_set"] = held_out.sha256
     metrics["ece_uncalibrated"] = expected_calibration_error(softmax(logits), truth)

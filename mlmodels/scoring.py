@@ -62,8 +62,7 @@ def score_image(version: ModelVersion, image: Image.Image) -> PhotoAnswer:
     if calibration is None:
         logits = outputs.logits[: len(version.labels)]
         return PhotoAnswer(_percentages(softmax(logits, version.temperature)))
-    # Engines of older formats tell no norm.
-    said = answer(outputs.logits, getattr(outputs, "lognorm", None), calibration)
+    said = answer(outputs.logits, outputs.lognorm, calibration)
     return PhotoAnswer(
         scores=_percentages(said.scores),
         in_scope=said.in_scope,

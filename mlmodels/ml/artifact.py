@@ -65,9 +65,7 @@ class Artifact:
         Raises `ArtifactError` when the file is not an engine or its input size is not the card's.
         """
         try:
-            engine = LiteRTEngine.load(
-                self.engine_path, self.head, self.card.pooling, num_threads
-            )
+            engine = LiteRTEngine.load(self.engine_path, self.head, self.card.pooling, num_threads)
         except EngineError as error:
             raise ArtifactError(f"{self.folder}: {error}") from error
         if engine.input_size != self.card.input_size:

@@ -1,7 +1,8 @@
 """Views of a photo: random variations of framing, colour and resolution for training.
 
-View 0 is the photo itself, view 1 its mirror image. The others are seeded with the view's number and the photo's SHA-256:
-the same photo and view number always give the same pixels, so their features can be cached.
+View 0 is the photo itself, view 1 its mirror image. The others are seeded with the view's number
+and the photo's SHA-256: the same photo and view number always give the same pixels, so their
+features can be cached.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ def augmented_view(image: Image.Image, sha256: str, view: int) -> Image.Image:
     """Return view number `view` (0 or more) of an RGB photo; 0 is the photo, 1 its mirror image.
 
     The steps of the others, in this order: rotation by up to 20 degrees (half of the views), a crop
-    to 75 to 100 % of the area, a horizontal flip (half), brightness, contrast and saturation changed by up
-    to 25 %, and a lower resolution (a third). The view is not resized to a common size.
+    to 75 to 100 % of the area, a horizontal flip (half), brightness, contrast and saturation
+    changed by up to 25 %, and a lower resolution (a third). The view is not resized to a common
+    size.
     """
     if view == 0:
         return image

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mlmodels.ml.answers import AnswerCalibration
+from mlmodels.ml.answers import AnswerCalibration, read_calibration
 from mlmodels.ml.layers import CONVOLUTIONS, HEAD, Pooling
 from mlmodels.ml.preprocessing import PREPROCESSING
 
@@ -181,7 +181,7 @@ def _calibration(raw: Any, n_labels: int) -> AnswerCalibration | None:
     if raw is None:
         return None
     try:
-        return AnswerCalibration.from_dict(raw, n_labels)
+        return read_calibration(raw, n_labels)
     except ValueError as error:
         raise ArtifactError(f"the calibration is not valid: {error}") from error
 

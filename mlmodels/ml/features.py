@@ -7,7 +7,8 @@ exported engine will compute the trained layers' input in int8, too.
 
 Cache layout, all under one folder: ``stems/<key>.tflite`` and
 ``features/<key>/<sha256>-<view>.npy``: the maps (float16, or uint8 pixels where nothing is frozen),
-then the pooled part (float16), each as an array of its own where there is one. Every file is written completely or not at all, so an interrupted extraction can be resumed.
+then the pooled part (float16), each as an array of its own where there is one. Every file is
+written completely or not at all, so an interrupted extraction can be resumed.
 """
 
 from __future__ import annotations
@@ -111,9 +112,7 @@ def photo_pixels(photo: AnyPhoto, input_size: int, view: int = 0) -> np.ndarray:
     return to_input(image, input_size)
 
 
-def calibration_pixels(
-    photos: Sequence[AnyPhoto], input_size: int, count: int
-) -> list[np.ndarray]:
+def calibration_pixels(photos: Sequence[AnyPhoto], input_size: int, count: int) -> list[np.ndarray]:
     """Return the pixels of at most `count` photos, uint8 RGB [size, size, 3].
 
     They are the first ones by SHA-256, so the same photos are chosen each time.

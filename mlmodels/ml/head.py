@@ -8,7 +8,7 @@ Its outputs are roughly 0 to 1; divided by a temperature near 0.1 they are logit
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +91,7 @@ def fit_head(
     embeddings: np.ndarray,
     labels: np.ndarray,
     n_labels: int,
+    *,
     regularisation: float,
     pooling: Pooling,
     others: np.ndarray | None = None,
@@ -138,9 +139,9 @@ def out_of_fold(
     embeddings: np.ndarray,
     labels: np.ndarray,
     groups: Sequence[str],
+    *,
     regularisation: float,
     pooling: Pooling,
-    *,
     others: np.ndarray | None = None,
     other_groups: Sequence[str] = (),
     seed: int = 0,
@@ -153,41 +154,61 @@ def out_of_fold(
     fewer (at least 2) where a label has fewer groups. Where a fold holds all photos of a label, its
     head does not know the label.
     """
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
-
-    pairs = np.unique(np.column_stack([labels, np.unique(groups, return_inverse=True)[1]]), axis=0)
-    n_folds = min(MAX_FOLDS, max(2, int(np.bincount(pairs[:, 0]).min())))
-    n_labels = int(labels.max()) + 1
-    has_others = others is not None and len(set(other_groups)) >= n_folds
-    logits = np.full((len(labels), n_labels + has_others), -np.inf)
-    lognorms = np.zeros(len(labels))
-    n_others = len(other_groups) if has_others else 0
-    other_logits, other_lognorms = np.full((n_others, logits.shape[1]), -np.inf), np.zeros(n_others)
-    other_folds = (
-        GroupKFold(n_folds, shuffle=True, random_state=seed).split(other_groups, groups=other_groups)
-        if has_others
-        else iter([(np.arange(0), np.arange(0))] * n_folds)
+    labels, n_labels = np.asarray(labels), int(labels.max()) + 1
+    n_folds = _folds(labels, groups)
+    if others is not None and len(set(other_groups)) < n_folds:
+        others = None  # too few groups to leave some out
+    n_others = 0 if others is None else len(other_groups)
+    n_outputs = n_labels + (n_others > 0)
+    result = OutOfFold(
+        logits=np.full((len(labels), n_outputs), -np.inf),
+        lognorms=np.zeros(len(labels)),
+        other_logits=np.full((n_others, n_outputs), -np.inf),
+        other_lognorms=np.zeros(n_others),
     )
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    for fitted, held_out in folds.split(labels, labels, groups):
-        fitted_others, held_out_others = next(other_folds)
+    for (fitted, held_out), (fitted_others, held_out_others) in zip(
+        _split(labels, groups, n_folds, seed),
+        _split(np.zeros(n_others, int), other_groups, n_folds, seed),
+        strict=True,
+    ):
         known_labels, targets = np.unique(labels[fitted], return_inverse=True)
         head = fit_head(
-            embeddings[:, fitted].reshape(-1, embeddings.shape[-1]),
+            _rows(embeddings[:, fitted]),
             np.tile(targets, len(embeddings)),
             len(known_labels),
-            regularisation,
-            pooling,
-            others[:, fitted_others].reshape(-1, others.shape[-1])
-            if others is not None and has_others
-            else None,
+            regularisation=regularisation,
+            pooling=pooling,
+            others=None if others is None else _rows(others[:, fitted_others]),
         )
-        columns = [*known_labels, n_labels] if has_others else known_labels
-        logits[np.ix_(held_out, columns)] = head_logits(embeddings[0, held_out], head)
-        lognorms[held_out] = lognorm(embeddings[0, held_out], head)
-        if others is not None and has_others:
-            other_logits[np.ix_(held_out_others, columns)] = head_logits(
-                others[0, held_out_others], head
-            )
-            other_lognorms[held_out_others] = lognorm(others[0, held_out_others], head)
-    return OutOfFold(logits, lognorms, other_logits, other_lognorms)
+        columns = [*known_labels, *range(n_labels, n_outputs)]
+        result.logits[np.ix_(held_out, columns)] = head_logits(embeddings[0, held_out], head)
+        result.lognorms[held_out] = lognorm(embeddings[0, held_out], head)
+        if others is not None:
+            shown = others[0, held_out_others]
+            result.other_logits[np.ix_(held_out_others, columns)] = head_logits(shown, head)
+            result.other_lognorms[held_out_others] = lognorm(shown, head)
+    return result
+
+
+def _folds(labels: np.ndarray, groups: Sequence[str]) -> int:
+    """Return `MAX_FOLDS`, or fewer (at least 2) where a label has fewer groups."""
+    pairs = np.unique(np.column_stack([labels, np.unique(groups, return_inverse=True)[1]]), axis=0)
+    return min(MAX_FOLDS, max(2, int(np.bincount(pairs[:, 0]).min())))
+
+
+def _split(
+    labels: np.ndarray, groups: Sequence[str], n_folds: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the indices of the fitted and of the held-out photos of each fold."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if not len(labels):
+        yield from [(np.arange(0), np.arange(0))] * n_folds
+    else:
+        folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+        yield from folds.split(labels, labels, groups)
+
+
+def _rows(embeddings: np.ndarray) -> np.ndarray:
+    """Return [views, n, d] as [views * n, d]."""
+    return embeddings.reshape(-1, embeddings.shape[-1])

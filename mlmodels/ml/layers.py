@@ -102,8 +102,7 @@ class Pooling:
         return sum(self.parts)
 
     def frozen_size(self, cut: int) -> int:
-        """Return how many of the embedding's first numbers depend on the first `cut` convolutions
-        alone."""
+        """Return how many of the first numbers depend on the first `cut` convolutions alone."""
         if cut == len(CONVOLUTIONS):
             return self.size
         frozen = [block for block in self.blocks if BLOCK_ENDS[block] <= cut]

@@ -93,9 +93,7 @@ class Standardisation(keras.layers.Layer):
     def build(self, shape: tuple[int, ...]) -> None:
         size = (shape[-1],)
         self.mean = self.add_weight(shape=size, name="mean", trainable=False)
-        self.scale = self.add_weight(
-            shape=size, name="scale", trainable=False, initializer="ones"
-        )
+        self.scale = self.add_weight(shape=size, name="scale", trainable=False, initializer="ones")
 
     def call(self, embedding: keras.KerasTensor) -> keras.KerasTensor:
         return (embedding - self.mean) * self.scale

@@ -84,9 +84,9 @@ class Optimiser:
     ) -> float:
         """Train on one batch and return its mean loss in nats.
 
-        `features`, of n photos; `targets` one-hot float32 [n, k]; `partners` [n], the index in the batch
-        of the photo that each is mixed with; `mix`, the share (0 to 1) of the photo itself; `done`,
-        the completed share of the training (0 to 1), which sets the learning rate.
+        `features`, of n photos; `targets` one-hot float32 [n, k]; `partners` [n], the index in the
+        batch of the photo that each is mixed with; `mix`, the share (0 to 1) of the photo itself;
+        `done`, the completed share of the training (0 to 1), which sets the learning rate.
         """
         self._steps += 1
         self._adamw.learning_rate.assign(self._learning_rate * cosine_rate(done))

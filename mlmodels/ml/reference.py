@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from safetensors.numpy import load_file
 
-from mlmodels.ml.layers import Pooling
+from mlmodels.ml.layers import PROJECTION, Pooling
 
 FILE: Final = Path(__file__).with_name("reference.safetensors")
 
@@ -29,14 +29,15 @@ class OtherEmbeddings:
     """The genus of each photo, or a name for what is no mushroom."""
 
 
-def load_projection(pooling: Pooling) -> np.ndarray | None:
-    """Return the projection of the second order, float32 [512, d], or None without one.
+def load_projection(pooling: Pooling) -> dict[str, np.ndarray]:
+    """Return the projection of the second order by its name, float32 [512, d]; empty without one.
 
     It consists of the first principal components of the last maps' channels.
     """
     if not pooling.second_order:
-        return None
-    return load_file(FILE)["projection"][:, : pooling.second_order].astype(np.float32)
+        return {}
+    components = load_file(FILE)["projection"][:, : pooling.second_order]
+    return {PROJECTION: components.astype(np.float32)}
 
 
 def load_others() -> OtherEmbeddings:

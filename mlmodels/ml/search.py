@@ -23,7 +23,7 @@ from mlmodels.ml.dataset import Dataset, LabelledPhoto
 from mlmodels.ml.features import CACHE_BYTES, prune_cache
 from mlmodels.ml.layers import frozen_convolutions
 from mlmodels.ml.network import set_weights
-from mlmodels.ml.training import prepare
+from mlmodels.ml.training import prepare, scaled_head
 from mlmodels.ml.training_session import TrainingSession
 from mlmodels.ml.training_types import Progress, TrainingParameters
 
@@ -125,8 +125,11 @@ def search(
             setup = prepare(session, backbone, cache_dir, SEARCH_CUT)
             prune_cache(cache_dir, setup.cache, needed, max_cache_bytes)
             if not first_head:  # it does not depend on the searched parameters
-                embeddings = session.embeddings(setup.tail, setup.cache, setup.views)
-                first_head.update(session.fit_head(embeddings))
+                photos = dataset.photos
+                embeddings = session.embeddings(setup.tail, setup.cache, photos, setup.views)
+                temperature, _ = session.temperatures(session.out_of_fold(embeddings).logits)
+                head = session.fit_head(embeddings, dataset.training, None)
+                first_head.update(scaled_head(head, len(dataset.labels), temperature))
             set_weights(setup.tail, {**backbone, **first_head})
             session.fit_layers(setup.tail, setup.cache, setup.views, will_refit=False)
             state = "out of time" if session.out_of_time else "complete"

@@ -72,7 +72,8 @@ def two_sizes(
     first, so most photos occur in a small and in a large size. Photos smaller than their size keep
     their own.
     """
-    first, second = [], []
+    first: list[ResizedPhoto] = []
+    second: list[ResizedPhoto] = []
     for photo in photos:
         place = int(hashlib.sha256(photo.sha256.encode()).hexdigest()[:8], 16) / 2**32
         for copies, quantile in ((first, place), (second, (place + 0.5) % 1)):

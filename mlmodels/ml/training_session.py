@@ -162,9 +162,9 @@ class TrainingSession:
             embeddings[:, : len(photos)].reshape(-1, embeddings.shape[-1]),
             np.array([photo.label for photo in photos] * len(embeddings)),
             len(self.dataset.labels),
-            self.parameters.head_regularisation,
-            self.parameters.pooling,
-            None if others is None else others.reshape(-1, others.shape[-1]),
+            regularisation=self.parameters.head_regularisation,
+            pooling=self.parameters.pooling,
+            others=None if others is None else others.reshape(-1, others.shape[-1]),
         )
 
     def out_of_fold(
@@ -183,8 +183,8 @@ class TrainingSession:
             embeddings,
             np.array([photo.label for photo in photos]),
             [photo.group for photo in photos],
-            self.parameters.head_regularisation,
-            self.parameters.pooling,
+            regularisation=self.parameters.head_regularisation,
+            pooling=self.parameters.pooling,
             others=others,
             other_groups=other_groups,
         )

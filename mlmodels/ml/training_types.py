@@ -102,7 +102,8 @@ class TrainedNetwork:
     validation: EvaluationMetrics
     """Metrics on the validation photos, at `temperature`."""
     validation_logits: np.ndarray
-    """Float32 [n, k], without the output of other species, in the order of the dataset's validation photos."""
+    """Float32 [n, k], in the order of the dataset's validation photos, without the output of other
+    species."""
     history: tuple[EpochRecord, ...]
     best_epoch: int
     """Epoch of the first training whose weights were chosen; 0 is before the training."""

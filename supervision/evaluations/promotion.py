@@ -52,7 +52,7 @@ def version_checks(version: ModelVersion) -> list[GateCheck]:
     megabytes = sum(record["size"] for record in version.files.values()) / 1e6
     intact = GateCheck("files_intact", True, f"{megabytes:.1f} MB, with the card's SHA-256 sums.")
     scores = engine.score(_test_image(version.input_size))
-    percentages = 100 * softmax(scores.logits, version.temperature)
+    percentages = 100 * softmax(scores.logits[: len(version.labels)], version.temperature)
     faults = []
     if percentages.shape != (len(version.labels),):
         faults.append(f"{percentages.size} scores for {len(version.labels)} species")

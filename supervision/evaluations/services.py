@@ -62,7 +62,7 @@ def _store(
             "accuracy": metrics["accuracy"],
             "n": metrics["n"],
             "metrics": metrics,
-            "answers": _answers(logits, held_out, version.temperature),
+            "answers": _answers(logits[:, : len(version.labels)], held_out, version.temperature),
             "ms_per_photo": _ms_per_photo(engine, held_out),
         },
     )

@@ -18,10 +18,11 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from mlmodels.ml.calibration import softmax
+from mlmodels.ml.calibration import fit_temperature, softmax
 from mlmodels.ml.dataset import LabelledPhoto
-from mlmodels.ml.head import MAX_FOLDS, out_of_fold_logits
-from mlmodels.ml.layers import CONVOLUTIONS
+from mlmodels.ml.head import MAX_FOLDS, out_of_fold
+from mlmodels.ml.layers import CONVOLUTIONS, DEFAULT_POOLING
+from mlmodels.ml.reference import load_projection
 from mlmodels.ml.training_types import TrainingParameters
 from mlmodels.models import Species
 from predictions.models import Photo
@@ -31,9 +32,7 @@ from supervision.models import LabelDoubt
 
 ROUNDS: Final = 3
 """Repetitions with other random folds; the mean probability depends less on the split."""
-METHOD: Final = (
-    f"{MAX_FOLDS}-fold logistic regression on ImageNet's VGG16, by find, {ROUNDS} rounds"
-)
+METHOD: Final = f"{MAX_FOLDS}-fold ridge regression on ImageNet's VGG16, by find, {ROUNDS} rounds"
 
 
 @dataclass(frozen=True)
@@ -99,18 +98,24 @@ def out_of_fold_probabilities(
 ) -> np.ndarray:
     """Return each photo's probabilities, float [n, k], from heads fitted on other groups only.
 
-    `features` is [n, 512]; `labels` is [n], from 0 to k-1, each with at least MAX_FOLDS groups.
+    `features` is [n, d]; `labels` is [n], from 0 to k-1, each with at least MAX_FOLDS groups.
     """
-    regularisation = TrainingParameters().head_regularisation
     rounds = [
-        softmax(out_of_fold_logits(features[np.newaxis], labels, groups, regularisation, seed))
+        out_of_fold(
+            features[np.newaxis],
+            labels,
+            groups,
+            regularisation=TrainingParameters().head_regularisation,
+            pooling=DEFAULT_POOLING,
+            seed=seed,
+        ).logits
         for seed in range(ROUNDS)
     ]
-    return np.mean(rounds, axis=0)
+    return np.mean([softmax(logits, fit_temperature(logits, labels)) for logits in rounds], axis=0)
 
 
 def _features(photos: list[LabelledPhoto], on_photos: Callable[[int, int], None]) -> np.ndarray:
-    """Return the pooled features of ImageNet's VGG16, float32 [n, 512], from the cache if possible.
+    """Return the embeddings by ImageNet's VGG16, float32 [n, d], from the cache if possible.
 
     Loads TensorFlow only if no training has made the int8 network for it yet.
     """
@@ -125,10 +130,11 @@ def _features(photos: list[LabelledPhoto], on_photos: Callable[[int, int], None]
     )
     cache = open_cache(
         cache_folder / "features",
-        backbone,
+        {**backbone, **load_projection(DEFAULT_POOLING)},
         photos,
         cut=len(CONVOLUTIONS),
         input_size=TrainingParameters().input_size,
+        pooling=DEFAULT_POOLING,
     )
     pairs = [(photo, 0) for photo in photos]
     extract_features(
@@ -138,7 +144,8 @@ def _features(photos: list[LabelledPhoto], on_photos: Callable[[int, int], None]
         progress=on_photos,
         should_stop=lambda _: False,
     )
-    return cache.load([(photo.sha256, view) for photo, view in pairs]).astype(np.float32)
+    features = cache.load([(photo.sha256, view) for photo, view in pairs])
+    return features["pooled"].astype(np.float32)
 
 
 def _store(
