@@ -3,7 +3,6 @@
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from django.db import connection, transaction
@@ -70,7 +69,7 @@ def _version_row(
         temperature=card.temperature,
         files=files,
         metrics=card.metrics,
-        card=asdict(card),
+        card=card.as_dict(),
         run=run,
         parent=parent,
     )
