@@ -1,4 +1,4 @@
-"""Drawn photos and a random backbone, to test training without downloads."""
+"""Drawn photos and networks of random weights, to test training without downloads."""
 
 import hashlib
 import io
@@ -7,10 +7,12 @@ import numpy as np
 from PIL import Image
 
 from mlmodels.ml.dataset import Dataset, LabelledPhoto
-from mlmodels.ml.layers import CONVOLUTIONS
+from mlmodels.ml.layers import CONVOLUTIONS, HEAD, PROJECTION, Pooling, tensor_shapes
 
 SMALLEST_INPUT = 32  # pixels; VGG16's five poolings reduce it to 1 x 1
 LABELS = ("Red stripes", "Green dots", "Blue plain")
+STATISTICS = Pooling((3, 4, 5), second_order=8)
+"""As `layers.DEFAULT_POOLING`, but of fewer dimensions."""
 
 
 def drawn_photo(label: int, number: int, side: int = 48) -> bytes:
@@ -55,3 +57,18 @@ def random_backbone(seed: int = 0) -> dict[str, np.ndarray]:
         weights[f"{layer.name}/kernel"] = kernel
         weights[f"{layer.name}/bias"] = np.zeros(layer.outputs, np.float32)
     return weights
+
+
+def random_head(n_outputs: int, pooling: Pooling, seed: int = 1) -> dict[str, np.ndarray]:
+    """Return random tensors of the head; the projection keeps the scale of signals."""
+    rng = np.random.default_rng(seed)
+    head = {
+        name: rng.normal(0, 0.1, shape).astype(np.float32)
+        for name, shape in tensor_shapes(HEAD, n_outputs, pooling).items()
+    }
+    if not pooling.is_average:
+        head[f"{HEAD}/mean"] = np.abs(head[f"{HEAD}/mean"])
+        head[f"{HEAD}/scale"] = 1 + head[f"{HEAD}/scale"]
+    if pooling.second_order:
+        head[PROJECTION] *= np.float32(10 / np.sqrt(len(head[PROJECTION])))
+    return head

@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
 
-from mlmodels.ml.layers import EMBEDDING_SIZE
-from tests.support.networks import LABELS, SMALLEST_INPUT, random_backbone
+from mlmodels.ml.layers import AVERAGE
+from tests.support.networks import (
+    LABELS,
+    SMALLEST_INPUT,
+    STATISTICS,
+    random_backbone,
+    random_head,
+)
+
+POOLINGS = {"average": AVERAGE, "statistics": STATISTICS}
 
 
 @pytest.fixture(scope="session")
@@ -11,14 +19,15 @@ def backbone():
 
 
 @pytest.fixture(scope="session")
-def network_weights(backbone):
-    """Return the tensors of the whole network, untrained, for the three labels of `LABELS`."""
-    rng = np.random.default_rng(1)
-    return {
-        **backbone,
-        "head/kernel": rng.normal(0, 0.1, (EMBEDDING_SIZE, len(LABELS))).astype(np.float32),
-        "head/bias": np.array([0.5, -0.5, 0.0], np.float32),
-    }
+def average_weights(backbone):
+    """Return the tensors of a network that averages, for the three labels of `LABELS`."""
+    return {**backbone, **random_head(len(LABELS), AVERAGE)}
+
+
+@pytest.fixture(scope="session")
+def statistics_weights(backbone):
+    """Return the tensors of a network that pools statistics, for `LABELS` and other species."""
+    return {**backbone, **random_head(len(LABELS) + 1, STATISTICS)}
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +39,40 @@ def pixels():
 
 
 @pytest.fixture(scope="session")
-def engine_file(tmp_path_factory, network_weights, pixels):
+def average_engine(tmp_path_factory, average_weights, pixels):
     """Return the path of a real engine with the smallest input size that VGG16 can have."""
     from mlmodels.ml.export import export_engine
 
     path = tmp_path_factory.mktemp("engine") / "engine.tflite"
-    export_engine(network_weights, list(pixels), SMALLEST_INPUT, path)
+    export_engine(average_weights, list(pixels), SMALLEST_INPUT, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def statistics_engine(tmp_path_factory, statistics_weights, pixels):
+    """Return the path of a real engine that returns the maps of three blocks."""
+    from mlmodels.ml.export import export_engine
+
+    path = tmp_path_factory.mktemp("engine") / "engine.tflite"
+    export_engine(statistics_weights, list(pixels), SMALLEST_INPUT, path, STATISTICS)
+    return path
+
+
+@pytest.fixture(params=POOLINGS)
+def pooling(request):
+    """Return each pooling; the next two fixtures are of a network that has it."""
+    return POOLINGS[request.param]
+
+
+@pytest.fixture
+def network_weights(request, pooling):
+    return request.getfixturevalue(_named("weights", pooling))
+
+
+@pytest.fixture
+def engine_file(request, pooling):
+    return request.getfixturevalue(_named("engine", pooling))
+
+
+def _named(kind, pooling):
+    return f"average_{kind}" if pooling.is_average else f"statistics_{kind}"
