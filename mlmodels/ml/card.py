@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mlmodels.ml.answers import AnswerCalibration, read_calibration
+from mlmodels.ml.answers import OTHER_CLASS, AnswerCalibration, read_calibration
 from mlmodels.ml.layers import CONVOLUTIONS, HEAD, Pooling
 from mlmodels.ml.preprocessing import PREPROCESSING
 
@@ -150,13 +150,18 @@ def _card(raw: Any) -> Card:
         all(isinstance(version, str) for version in raw["packages"].values()),
         "the versions of packages must be strings.",
     )
+    calibration = _calibration(raw["calibration"], len(labels))
+    _require(
+        raw["knows_others"] or calibration is None or calibration.scope.method != OTHER_CLASS,
+        "the calibration needs the output for other species, which knows_others denies.",
+    )
     return Card(
         **{
             **raw,
             "labels": labels,
             "changed_layers": changed,
             "pooling": _pooling(raw["pooling"]),
-            "calibration": _calibration(raw["calibration"], len(labels)),
+            "calibration": calibration,
             "files": _files(raw["files"]),
         }
     )
