@@ -6,7 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from mlmodels.ml.dataset import Dataset, LabelledPhoto
+from mlmodels.ml.dataset import Dataset, LabelledPhoto, OtherPhoto
 from mlmodels.ml.layers import CONVOLUTIONS, HEAD, PROJECTION, Pooling, tensor_shapes
 
 SMALLEST_INPUT = 32  # pixels; VGG16's five poolings reduce it to 1 x 1
@@ -27,6 +27,18 @@ def drawn_photo(label: int, number: int, side: int = 48) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def drawn_other(number: int, side: int = 48) -> OtherPhoto:
+    """Return a photo of none of the labels: grey rings, of a genus that every sixth one shares."""
+    rng = np.random.default_rng(10_000 + number)
+    y, x = np.mgrid[:side, :side] - rng.uniform(0, side, (2, 1, 1))
+    pixels = rng.normal(rng.normal(110, 10), 25, (side, side, 3))
+    pixels += 50 * np.sin(np.hypot(x, y) / 2)[..., np.newaxis]
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "PNG")
+    data = buffer.getvalue()
+    return OtherPhoto(hashlib.sha256(data).hexdigest(), f"Genus {number % 6}", lambda: data)
 
 
 def drawn_dataset(training: int, validation: int, labels: tuple[str, ...] = LABELS) -> Dataset:

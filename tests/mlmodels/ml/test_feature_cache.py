@@ -1,10 +1,23 @@
-"""Which cached features are removed when they take too much space."""
+"""What is cached of a photo, and what is removed when it takes too much space."""
 
 import os
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+from mlmodels.ml import layers
 from mlmodels.ml.dataset import LabelledPhoto
-from mlmodels.ml.features import FeatureCache, prune_cache
+from mlmodels.ml.engine import LiteRTEngine
+from mlmodels.ml.features import (
+    FeatureCache,
+    extract_features,
+    open_cache,
+    photo_pixels,
+    prune_cache,
+)
+from mlmodels.ml.layers import AVERAGE
+from tests.support.networks import SMALLEST_INPUT, STATISTICS, drawn_dataset
 
 BYTES = 1000
 
@@ -21,7 +34,7 @@ def filled(root: Path, stem: str, *names: str, age: int = 0) -> FeatureCache:
         (folder / f"{name}.npy").write_bytes(bytes(BYTES))
         os.utime(folder / f"{name}.npy", (1_000_000 - age + place,) * 2)
     os.utime(folder, (1_000_000 - age,) * 2)
-    return FeatureCache(folder, None, 32)
+    return FeatureCache(folder, None, 32, 0, AVERAGE)
 
 
 def left(cache: FeatureCache) -> list[str]:
@@ -52,3 +65,66 @@ def test_other_stems_go_before_photos_of_this_one(tmp_path: Path) -> None:
     )
     prune_cache(tmp_path, cache, [photo("used")], max_bytes=BYTES)
     assert (left(cache), old.folder.exists()) == (["used-0"], False)
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[LabelledPhoto]:
+    return list(drawn_dataset(training=1, validation=1).photos)
+
+
+def extracted(root: Path, weights, photos, cut: int, pooling: layers.Pooling) -> FeatureCache:
+    cache = open_cache(root, weights, photos, cut=cut, input_size=SMALLEST_INPUT, pooling=pooling)
+    pairs = [(photo, 0) for photo in photos]
+    done = extract_features(
+        cache, pairs, threads=2, progress=lambda *_: None, should_stop=lambda _: False
+    )
+    assert done == len(photos)
+    return cache
+
+
+@pytest.mark.parametrize("cut", [0, 4, 10, 12])
+def test_maps_are_cached_with_the_pooled_part_that_no_training_changes(
+    tmp_path: Path, statistics_weights, photos, cut: int
+) -> None:
+    cache = extracted(tmp_path, statistics_weights, photos, cut, STATISTICS)
+    features = cache.load([(photo.sha256, 0) for photo in photos])
+    assert features["maps"].shape == (6, *layers.maps_shape(cut, SMALLEST_INPUT))
+    assert features["maps"].dtype == (np.float16 if cut else np.uint8)
+    frozen = STATISTICS.frozen_size(cut)
+    assert ("pooled" in features) is (frozen > 0)
+    if frozen:
+        assert (features["pooled"].shape, features["pooled"].dtype) == ((6, frozen), np.float16)
+    stored = cache.path(photos[0].sha256, 0).stat().st_size
+    assert cache.photo_bytes <= stored <= cache.photo_bytes + 300, "two short headers"
+
+
+def test_with_all_convolutions_frozen_the_cache_has_what_the_engine_answers_from(
+    tmp_path: Path, network_weights, pooling, photos
+) -> None:
+    """A version whose convolutions were not trained is served by the stem itself."""
+    cache = extracted(tmp_path, network_weights, photos, 13, pooling)
+    features = cache.load([(photo.sha256, 0) for photo in photos])
+    assert set(features) == {"pooled"}
+    assert features["pooled"].shape == (6, pooling.size)
+    if not pooling.is_average:
+        engine = LiteRTEngine.load(cache.stem, network_weights, pooling)
+        answered = [engine.score(photo_pixels(p, SMALLEST_INPUT)).embedding for p in photos]
+        assert features["pooled"] == pytest.approx(np.stack(answered), rel=2e-3, abs=2e-3)
+
+
+def test_features_of_another_pooling_or_projection_are_kept_apart(
+    tmp_path: Path, statistics_weights, photos
+) -> None:
+    def folder(pooling: layers.Pooling, weights=statistics_weights, cut: int = 13) -> Path:
+        return open_cache(
+            tmp_path, weights, photos, cut=cut, input_size=SMALLEST_INPUT, pooling=pooling
+        ).folder
+
+    first = folder(STATISTICS)
+    assert folder(STATISTICS) == first
+    assert folder(layers.Pooling((3, 4, 5))) != first
+    turned = {**statistics_weights, layers.PROJECTION: -statistics_weights[layers.PROJECTION]}
+    assert folder(STATISTICS, turned) != first
+    assert folder(STATISTICS, turned, cut=12) == folder(STATISTICS, cut=12)
+    fewer = layers.Pooling((3, 4, 5), second_order=4)
+    assert folder(fewer, cut=12) != folder(layers.Pooling((4, 5)), cut=12)

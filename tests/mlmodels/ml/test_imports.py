@@ -14,6 +14,10 @@ SERVING = [
     "conformal",
     "preprocessing",
     "layers",
+    "head",
+    "pooling",
+    "card",
+    "reference",
     "dataset",
 ]
 

@@ -1,4 +1,4 @@
-"""Small trainings from drawn photos to an engine, on a backbone of random weights.
+"""Small trainings of several layers, from drawn photos to an engine, on random weights.
 
 Random convolutions can distinguish colours and stripes, and need no download.
 """
@@ -10,12 +10,15 @@ import pytest
 
 from mlmodels.ml.dataset import LabelledPhoto
 from mlmodels.ml.head import blank_head
+from mlmodels.ml.layers import AVERAGE, PROJECTION
 from mlmodels.ml.preprocessing import PhotoError
-from tests.support.networks import LABELS, SMALLEST_INPUT, drawn_dataset
+from mlmodels.ml.reference import load_projection
+from tests.support.clocks import TickingClock
+from tests.support.networks import LABELS, SMALLEST_INPUT, STATISTICS, drawn_dataset, drawn_other
 
 pytestmark = pytest.mark.slow
 
-BLANK = blank_head(len(LABELS))
+BLANK = blank_head(len(LABELS), STATISTICS)
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +42,15 @@ def cache_dir(tmp_path_factory):
 def run(training, dataset, backbone, cache_dir):
     """Return a function that trains with the given parameters; the feature cache is shared.
 
-    By default it starts from a head whose logits are all 0, because logistic regression alone would
+    By default it starts from a head whose logits are all 0, because ridge regression alone would
     learn the drawn photos.
     """
     from_blank = training.StartingPoint(BLANK, 1.0)
 
     def run(progress=lambda progress: None, data=dataset, start=from_blank, **options):
         parameters = {
-            "input_size": SMALLEST_INPUT, "epochs": 6, "views": 2, "batch_size": 8, "seed": 5,
+            "input_size": SMALLEST_INPUT, "pooling": STATISTICS, "variables": 4,
+            "epochs": 6, "views": 2, "batch_size": 8, "seed": 5,
             "learning_rate": 1e-4, "averaging": 0.5, "mixup": 0.0,
             **options.pop("parameters", {}),
         }  # fmt: skip
@@ -85,6 +89,7 @@ def test_training_learns(trained, dataset):
     losses = [record.loss for record in network.history[1:]]
     assert losses[-1] < losses[0]
     assert network.best_epoch == best_epoch(network.history, len(dataset.validation))
+    assert (network.calibration, network.figures, network.stem) == (None, {}, None)
 
 
 def test_layers_are_trained_again_on_all_photos_if_there_is_time(trained, run):
@@ -107,6 +112,10 @@ def test_only_the_chosen_layers_change(trained, backbone):
         if name not in backbone or not np.array_equal(tensor, backbone[name])
     }
     assert changed == set(network.changed_layers)
+    for name in ("head/mean", "head/scale"):
+        assert np.array_equal(network.weights[name], BLANK[name])
+    projection = load_projection(STATISTICS)[PROJECTION]
+    assert np.array_equal(network.weights[PROJECTION], projection)
 
 
 def test_progress_never_falls_and_reports_every_epoch(trained):
@@ -135,17 +144,6 @@ def test_the_same_seed_gives_the_same_network_but_for_rounding(trained, run):
     rounding = np.abs(losses(again) - losses(network)).max()
     assert losses(again)[0] == pytest.approx(losses(network)[0], rel=1e-3)
     assert 3 * rounding < np.abs(losses(other) - losses(network)).max()
-
-
-class TickingClock:
-    """A clock that advances by a second at each call."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        self.now += 1.0
-        return self.now
 
 
 def test_the_best_weights_are_kept_when_the_time_budget_ends(run, dataset):
@@ -190,8 +188,7 @@ def earlier_version(trained, training):
 
 def test_fine_tuning_continues_from_an_earlier_version(run, trained, earlier_version, backbone):
     network, _ = trained
-    # Other label smoothing, so that there is something to learn.
-    tuned = run(start=earlier_version, parameters={"variables": 1, "label_smoothing": 0.0})
+    tuned = run(start=earlier_version, parameters={"variables": 1})
     assert tuned.changed_layers == network.changed_layers
     kernel = "block5_conv3/kernel"
     assert np.array_equal(tuned.weights[kernel], network.weights[kernel])
@@ -206,7 +203,8 @@ def test_seen_validation_photos_choose_no_epoch_and_no_temperature(run, dataset,
     seen = replace(dataset, training=relabelled, validation_is_new=False)
     tuned = run(data=seen, start=earlier_version, parameters={"learning_rate": 1e-3})
     assert tuned.history[6].accuracy < tuned.history[0].accuracy
-    assert (tuned.best_epoch, tuned.refitted, tuned.temperature) == (6, False, 1.75)
+    # The head was divided by the earlier temperature before the training.
+    assert (tuned.best_epoch, tuned.refitted, tuned.temperature) == (6, False, 1.0)
 
 
 def test_fewer_layers_can_be_trained_on_features_of_a_lower_cut(run, trained, backbone):
@@ -215,6 +213,33 @@ def test_fewer_layers_can_be_trained_on_features_of_a_lower_cut(run, trained, ba
     for name in ("block5_conv1/kernel", "block5_conv2/kernel"):
         assert np.array_equal(tuned.weights[name], backbone[name])
     assert not np.array_equal(tuned.weights["block5_conv3/kernel"], backbone["block5_conv3/kernel"])
+
+
+def test_the_specification_s_network_can_be_trained(run):
+    network = run(start=None, parameters={"pooling": AVERAGE, "epochs": 2})
+    assert network.weights["head/kernel"].shape == (512, len(LABELS))
+    assert network.validation.accuracy > 0.6
+
+
+def test_training_layers_leaves_out_other_species(run, dataset):
+    """Nothing measures what training the layers does to an output for them."""
+    others = tuple(drawn_other(number) for number in range(30))
+    network = run(data=replace(dataset, others=others), start=None, parameters={"epochs": 1})
+    assert (network.other_photos, network.weights["head/bias"].shape) == (0, (len(LABELS),))
+
+
+def test_a_version_that_knows_others_can_be_trained_on(run, training, dataset):
+    others = tuple(drawn_other(number) for number in range(30))
+    first = run(
+        data=replace(dataset, others=others), start=None, parameters={"variables": 1, "epochs": 1}
+    )
+    assert first.weights["head/bias"].shape == (len(LABELS) + 1,)
+    head = {name: tensor for name, tensor in first.weights.items() if name.startswith("head/")}
+    start = training.StartingPoint(head, first.temperature)
+    tuned = run(start=start, parameters={"epochs": 1})
+    assert tuned.weights["head/bias"].shape == (len(LABELS),)
+    assert tuned.history[0].accuracy == pytest.approx(first.validation.accuracy, abs=0.25)
+    assert tuned.temperature == pytest.approx(1, abs=0.9), "the head was divided by the earlier one"
 
 
 @pytest.mark.parametrize(("variables", "first"), [(2, "block5_conv3"), (14, "block1_conv1")])
@@ -231,11 +256,36 @@ def test_the_engine_agrees_with_the_trained_network(trained, dataset, tmp_path):
 
     network, _ = trained
     calibration = calibration_pixels(dataset.training, SMALLEST_INPUT, 12)
-    export_engine(network.weights, calibration, SMALLEST_INPUT, tmp_path / "engine.tflite")
-    engine = LiteRTEngine.load(tmp_path / "engine.tflite", network.weights)
+    path = tmp_path / "engine.tflite"
+    export_engine(network.weights, calibration, SMALLEST_INPUT, path, STATISTICS)
+    engine = LiteRTEngine.load(path, network.weights, STATISTICS)
     photos = [photo_pixels(photo, SMALLEST_INPUT) for photo in dataset.validation]
     int8 = np.stack([engine.score(photo).logits for photo in photos])
-    keras = build_network(network.weights, SMALLEST_INPUT)
-    expected = np.asarray(keras(np.stack(photos).astype(np.float32))["logits"])
+    keras = build_network(network.weights, SMALLEST_INPUT, STATISTICS)
+    expected = np.asarray(keras({"maps": np.stack(photos)})["logits"])
     assert (int8.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.95  # 23 of 24
     assert np.corrcoef(int8.ravel(), expected.ravel())[0, 1] > 0.99
+
+
+def test_a_search_tries_parameters_and_returns_the_best_ones(
+    training, dataset, backbone, cache_dir
+):
+    from mlmodels.ml.search import search
+
+    parameters = training.TrainingParameters(
+        input_size=SMALLEST_INPUT, pooling=STATISTICS, variables=2, batch_size=8
+    )
+    trials: list = []
+    found = search(
+        dataset,
+        parameters,
+        trials=2,
+        backbone=backbone,
+        cache_dir=cache_dir,
+        progress=lambda progress: None,
+        on_trial=trials.append,
+    )
+    assert [trial.number for trial in trials] == [0, 1]
+    assert trials[0].parameters["variables"] == 2
+    best = min((trial for trial in trials if trial.state == "complete"), key=lambda t: t.nll)
+    assert {name: getattr(found, name) for name in best.parameters} == best.parameters

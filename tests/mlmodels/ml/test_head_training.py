@@ -1,0 +1,256 @@
+"""Trainings of the head alone, in closed form, on drawn photos and a backbone of random weights."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mlmodels.ml.answers import answer
+from mlmodels.ml.dataset import LabelledPhoto
+from mlmodels.ml.engine import LiteRTEngine
+from mlmodels.ml.features import photo_pixels
+from mlmodels.ml.head import head_logits
+from mlmodels.ml.layers import AVERAGE, PROJECTION
+from mlmodels.ml.preprocessing import PhotoError
+from mlmodels.ml.sizes import ResizedPhoto
+from tests.support.clocks import TickingClock
+from tests.support.networks import (
+    LABELS,
+    SMALLEST_INPUT,
+    STATISTICS,
+    drawn_dataset,
+    drawn_other,
+)
+
+OTHERS = 30
+
+
+@pytest.fixture(scope="module")
+def training():
+    from mlmodels.ml import training
+
+    return training
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return drawn_dataset(training=16, validation=8)
+
+
+@pytest.fixture(scope="module")
+def with_others(dataset):
+    return replace(dataset, others=tuple(drawn_other(number) for number in range(OTHERS)))
+
+
+@pytest.fixture(scope="module")
+def cache_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def run(training, backbone, cache_dir):
+    """Return a function that trains on a dataset; the cached features are shared."""
+
+    def run(data, progress=lambda progress: None, parameters=None, **options):
+        chosen = {"input_size": SMALLEST_INPUT, "pooling": STATISTICS, **(parameters or {})}
+        return training.train(
+            data,
+            training.TrainingParameters(**chosen),
+            **{"backbone": backbone, "cache_dir": cache_dir, "progress": progress, **options},
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def alone(run, dataset):
+    """Return a network of a dataset without photos of other species."""
+    return run(dataset)
+
+
+@pytest.fixture(scope="module")
+def trained(run, with_others):
+    reports: list = []
+    return run(with_others, reports.append), reports
+
+
+def test_by_default_only_the_head_is_trained_in_no_epochs(trained, dataset, backbone):
+    network, _ = trained
+    assert network.parameters.variables == 1
+    assert network.changed_layers == ("head",)
+    assert all(network.weights[name] is tensor for name, tensor in backbone.items())
+    (record,) = network.history
+    assert (record.epoch, record.loss) == (0, None)
+    assert record.accuracy == network.validation.accuracy > 0.7  # chance is 0.33
+    assert (network.best_epoch, network.refitted, network.out_of_time) == (0, True, False)
+    assert network.validation.n == len(dataset.validation)
+    assert network.validation_logits.shape == (len(dataset.validation), len(LABELS))
+
+
+def test_photos_of_other_species_get_an_output_of_their_own(trained, alone):
+    network, _ = trained
+    assert network.other_photos == OTHERS
+    assert network.weights["head/kernel"].shape == (STATISTICS.size, len(LABELS) + 1)
+    assert (alone.other_photos, alone.weights["head/bias"].shape) == (0, (len(LABELS),))
+
+
+def test_the_network_is_calibrated_by_all_photos_and_the_others(trained, alone):
+    network, _ = trained
+    assert network.calibration.scope.method == "other_class"
+    assert network.temperature == network.calibration.temperature
+    assert (network.figures["n_known"], network.figures["n_other"]) == (72, OTHERS)
+    assert network.figures["scope"]["auroc"]["value"] > 0.8
+    assert alone.calibration.scope.method == "best_score"
+    assert alone.figures["n_other"] == 0
+
+
+def test_the_stem_serves_as_the_engine_that_the_head_was_fitted_to(trained, with_others):
+    network, _ = trained
+    engine = LiteRTEngine.load(network.stem, network.weights, STATISTICS)
+
+    def answers(photos):
+        scores = [engine.score(photo_pixels(photo, SMALLEST_INPUT)) for photo in photos]
+        return [answer(score.logits, score.lognorm, network.calibration) for score in scores]
+
+    # The head was fitted to these photos, so it knows them.
+    known = answers(with_others.validation)
+    truth = [photo.label for photo in with_others.validation]
+    assert np.mean([given.scores.argmax() for given in known] == np.array(truth)) > 0.9
+    others = answers(drawn_other(number) for number in range(100, 110))
+    assert np.mean([given.in_scope for given in known]) > 0.8
+    assert np.mean([given.in_scope for given in others]) < 0.5
+
+
+def test_progress_never_falls_and_reports_the_one_measurement(trained):
+    network, reports = trained
+    fractions = [report.fraction for report in reports]
+    assert fractions == sorted(fractions)
+    assert reports[0].stage == "features"
+    assert "layers" not in {report.stage for report in reports}
+    assert tuple(r.record for r in reports if r.record) == network.history
+
+
+def test_the_same_seed_gives_the_same_network(trained, run, with_others):
+    network, _ = trained
+    again = run(with_others)
+    assert again.calibration == network.calibration
+    assert again.figures == network.figures
+    for name, tensor in network.weights.items():
+        assert again.weights[name] == pytest.approx(tensor, rel=1e-4, abs=1e-6), name
+
+
+def test_the_projection_is_kept_with_the_network(trained):
+    from mlmodels.ml.reference import load_projection
+
+    network, _ = trained
+    assert np.array_equal(network.weights[PROJECTION], load_projection(STATISTICS)[PROJECTION])
+
+
+def test_the_average_is_a_dense_layer_on_512_numbers(run, with_others):
+    network = run(with_others, parameters={"pooling": AVERAGE})
+    assert network.weights["head/kernel"].shape == (512, len(LABELS) + 1)
+    assert {name for name in network.weights if name.startswith("head/")} == {
+        "head/kernel", "head/bias",
+    }  # fmt: skip
+    assert network.stem is None, "its output is named otherwise"
+
+
+def copies_in(cache_dir, photos, side):
+    """Return how many of the photos have cached features of a copy of that size."""
+    names = [ResizedPhoto(photo, side).sha256 for photo in photos]
+    return sum(any(cache_dir.glob(f"features/*/{name}-0.npy")) for name in names)
+
+
+def test_labelled_photos_are_also_shown_in_the_sizes_of_small_others(
+    run, dataset, trained, cache_dir
+):
+    """Otherwise a low resolution alone would tell that a photo is of another species."""
+    assert copies_in(cache_dir, dataset.photos, 48) == 0, "those others are as large as the photos"
+    small = tuple(drawn_other(number, side=24) for number in range(OTHERS))
+    run(replace(dataset, others=small))
+    assert copies_in(cache_dir, dataset.photos, 24) == len(dataset.photos)
+
+
+def test_others_of_too_few_genera_to_measure_are_not_learnt(run, dataset, alone):
+    few = tuple(replace(drawn_other(n), group=f"Genus {n % 3}") for n in range(OTHERS))
+    network = run(replace(dataset, others=few))
+    assert (network.other_photos, network.weights["head/bias"].shape) == (0, (len(LABELS),))
+    assert network.calibration.scope.method == "best_score"
+
+
+def test_few_others_are_learnt_but_do_not_tell_scope(run, dataset):
+    few = tuple(drawn_other(number) for number in range(8))
+    network = run(replace(dataset, others=few))
+    assert network.other_photos == 8
+    assert network.calibration.scope.method == "best_score"
+
+
+def regrouped(dataset, finds):
+    """Return the dataset with so many finds of the last label, at least one in each split."""
+
+    def of(photos, names):
+        return tuple(
+            replace(photo, group=names[number % len(names)]) if photo.label == 2 else photo
+            for number, photo in enumerate(photos)
+        )
+
+    names = [f"find {number}" for number in range(finds)]
+    return replace(
+        dataset,
+        training=of(dataset.training, names[1:]),
+        validation=of(dataset.validation, names[:1]),
+    )
+
+
+@pytest.mark.parametrize("finds", [2, 3, 5])
+def test_a_species_of_few_finds_can_be_trained(run, dataset, finds):
+    network = run(regrouped(dataset, finds))
+    assert network.validation.accuracy > 0.5
+    if network.calibration is None:
+        assert network.figures == {}
+    assert network.temperature > 0
+
+
+def test_without_time_one_view_is_enough(run, dataset):
+    network = run(dataset, clock=TickingClock(), parameters={"minutes": 0.01})
+    assert network.views == 1
+    assert network.validation.accuracy > 0.7
+
+
+def test_training_stops_on_request(run, training, with_others, tmp_path):
+    for stage in ("features", "head", "calibration"):
+        reports: list = []
+        with pytest.raises(training.TrainingStopped):
+            run(
+                with_others,
+                reports.append,
+                should_stop=lambda: bool(reports) and reports[-1].stage == stage,  # noqa: B023
+            )
+        assert [report.stage for report in reports].count(stage) == 1
+
+
+def test_a_photo_that_can_not_be_decoded_raises_photo_error(run, dataset):
+    broken = LabelledPhoto("0" * 64, 0, "broken", lambda: b"no photo")
+    with pytest.raises(PhotoError):
+        run(replace(dataset, training=(broken, *dataset.training)))
+    other = replace(drawn_other(0), sha256="1" * 64, read=lambda: b"no photo")
+    with pytest.raises(PhotoError):
+        run(replace(dataset, others=(other,)))
+
+
+def test_an_earlier_version_is_trained_on_with_its_convolutions(
+    run, training, trained, dataset, backbone, tmp_path
+):
+    network, _ = trained
+    kernel = "block5_conv3/kernel"
+    earlier = {name: tensor for name, tensor in network.weights.items() if "head" in name}
+    earlier |= {
+        kernel: backbone[kernel][..., ::-1],
+        "block5_conv3/bias": backbone["block5_conv3/bias"],
+    }
+    start = training.StartingPoint(earlier, temperature=0.1)
+    tuned = run(dataset, start=start, cache_dir=tmp_path)
+    assert tuned.changed_layers == ("block5_conv3", "head")
+    assert np.array_equal(tuned.weights[kernel], earlier[kernel])
+    assert tuned.weights["head/bias"].shape == (len(LABELS),), "this dataset has no others"
+    assert head_logits(np.zeros(STATISTICS.size), tuned.weights).shape == (len(LABELS),)

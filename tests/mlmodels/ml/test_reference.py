@@ -1,0 +1,62 @@
+"""The numbers that come with ChampiPy fit the network that uses them."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from mlmodels.ml.answer_calibration import MIN_OTHERS
+from mlmodels.ml.head import MAX_FOLDS
+from mlmodels.ml.layers import AVERAGE, DEFAULT_POOLING, PROJECTION, Pooling, tensor_shapes
+from mlmodels.ml.reference import load_others, load_projection
+
+
+def test_the_projection_has_the_shape_that_the_head_needs():
+    tensors = load_projection(DEFAULT_POOLING)
+    assert set(tensors) == {PROJECTION}
+    assert tensors[PROJECTION].shape == tensor_shapes("head", 2, DEFAULT_POOLING)[PROJECTION]
+    assert tensors[PROJECTION].dtype == np.float32
+
+
+def test_the_projection_is_orthonormal_up_to_float16():
+    projection = load_projection(DEFAULT_POOLING)[PROJECTION].astype(np.float64)
+    assert projection.T @ projection == pytest.approx(np.eye(128), abs=2e-3)
+
+
+def test_fewer_dimensions_are_the_first_components():
+    few = load_projection(Pooling((5,), second_order=8))[PROJECTION]
+    assert np.array_equal(few, load_projection(DEFAULT_POOLING)[PROJECTION][:, :8])
+
+
+@pytest.mark.parametrize("pooling", [AVERAGE, Pooling((4, 5))], ids=str)
+def test_a_pooling_without_second_order_has_no_projection(pooling):
+    assert load_projection(pooling) == {}
+
+
+def test_the_embeddings_of_other_species_are_of_the_default_pooling():
+    others = load_others()
+    copies, photos, size = others.values.shape
+    assert (copies, size) == (4, DEFAULT_POOLING.size)
+    assert others.values.dtype == np.float32
+    assert np.isfinite(others.values).all()
+    statistics = others.values[..., : DEFAULT_POOLING.parts[0]]
+    assert statistics.min() >= 0
+    lengths = np.linalg.norm(others.values[..., DEFAULT_POOLING.parts[0] :], axis=-1)
+    assert lengths == pytest.approx(1, abs=5e-3)
+    assert len(others.groups) == photos
+
+
+def test_other_species_are_enough_to_learn_and_to_measure_scope():
+    groups = Counter(load_others().groups)
+    assert groups.total() >= MIN_OTHERS
+    assert len(groups) >= MAX_FOLDS, "too few to leave some out"
+    assert all(name.strip() == name != "" for name in groups)
+
+
+def test_the_copies_of_a_photo_resemble_each_other():
+    values = load_others().values
+    centred = values - values.mean(axis=(0, 1))
+    centred /= np.linalg.norm(centred, axis=-1, keepdims=True)
+    of_same = (centred[0] * centred[1]).sum(axis=-1).mean()
+    of_another = (centred[0] * np.roll(centred[1], 1, axis=0)).sum(axis=-1).mean()
+    assert of_same > of_another + 0.3
