@@ -23,6 +23,7 @@ from mlmodels.ml.dataset import Dataset, LabelledPhoto
 from mlmodels.ml.features import CACHE_BYTES, prune_cache
 from mlmodels.ml.layers import frozen_convolutions
 from mlmodels.ml.network import set_weights
+from mlmodels.ml.reference import load_projection
 from mlmodels.ml.training import prepare, scaled_head
 from mlmodels.ml.training_session import TrainingSession
 from mlmodels.ml.training_types import Progress, TrainingParameters
@@ -94,6 +95,7 @@ def search(
     study.enqueue_trial({name: getattr(parameters, name) for name in SEARCHED_PARAMETERS})
     search_start = clock()
     budget = 60 * parameters.minutes
+    weights = {**load_projection(parameters.pooling), **backbone}
     first_head: dict[str, np.ndarray] = {}
 
     def run_trial(trial: optuna.Trial) -> float:
@@ -122,7 +124,7 @@ def search(
         session = TrainingSession(dataset, chosen, report_progress, should_stop, clock)
         state = "pruned"
         try:
-            setup = prepare(session, backbone, cache_dir, SEARCH_CUT)
+            setup = prepare(session, weights, cache_dir, SEARCH_CUT)
             prune_cache(cache_dir, setup.cache, needed, max_cache_bytes)
             if not first_head:  # it does not depend on the searched parameters
                 photos = dataset.photos
@@ -130,7 +132,7 @@ def search(
                 temperature, _ = session.temperatures(session.out_of_fold(embeddings).logits)
                 head = session.fit_head(embeddings, dataset.training, None)
                 first_head.update(scaled_head(head, len(dataset.labels), temperature))
-            set_weights(setup.tail, {**backbone, **first_head})
+            set_weights(setup.tail, {**weights, **first_head})
             session.fit_layers(setup.tail, setup.cache, setup.views, will_refit=False)
             state = "out of time" if session.out_of_time else "complete"
         finally:
