@@ -15,7 +15,7 @@ from mlmodels.ml.answers import AnswerCalibration
 from mlmodels.ml.backbone import IMAGENET_DIGEST, weights_digest
 from mlmodels.ml.calibration import fit_temperature
 from mlmodels.ml.features import FeatureCache
-from mlmodels.ml.head import OutOfFold, head_logits
+from mlmodels.ml.head import MAX_FOLDS, OutOfFold, head_logits
 from mlmodels.ml.layers import DEFAULT_POOLING, HEAD
 from mlmodels.ml.reference import load_others
 from mlmodels.ml.sizes import are_alike, longer_sides, two_sizes
@@ -83,7 +83,8 @@ def _others(
     """Return embeddings [copies, m, d] of photos of other species, and their groups [m].
 
     They are those of the dataset, in the sizes of the labelled photos, and those that come with
-    ChampiPy where they fit the network. Without any, the embeddings are None.
+    ChampiPy where they fit the network. The embeddings are None where they are of too few groups to
+    leave some out: then nothing could measure what they teach.
     """
     copies, groups = [], []
     if photos := session.dataset.others:
@@ -99,7 +100,9 @@ def _others(
         reference = load_others()
         copies.append(reference.values)
         groups += reference.groups
-    return (np.concatenate(copies, axis=1), groups) if copies else (None, [])
+    if len(set(groups)) < MAX_FOLDS:
+        return None, []
+    return np.concatenate(copies, axis=1), groups
 
 
 def _in_their_sizes(
