@@ -21,6 +21,8 @@ FEATURES_SHARE = 0.45
 """Share of the time budget after which no further view is computed."""
 LAYERS_BEGIN, LAYERS_SHARE = 0.45, 0.25
 """Begin and length of the first training, as shares of the whole in the reported progress."""
+HEAD_ALONE_BEGIN = 0.9
+"""Progress when all features are computed, where only the head is trained: little is left then."""
 REFIT_BEGIN, REFIT_SHARE = 0.70, 0.29
 """Begin and length of the second training, on all photos, in the reported progress."""
 FIRST_TRAINING_SHARE = 0.85
@@ -70,6 +72,7 @@ class TrainingSession:
         self._done_after: list[float] = []  # share of the training completed after each epoch
         self._stage = ("", 0.0, 0.0)  # its name, and the fraction and the seconds at its beginning
         self._layers_share = LAYERS_SHARE
+        self._head_begin = LAYERS_BEGIN if parameters.variables > 1 else HEAD_ALONE_BEGIN
         self._rng = np.random.default_rng(parameters.seed)
         # Duration of an epoch on all photos, relative to one on the training photos.
         self._refit_factor = 1 + len(dataset.validation) / len(dataset.training)
@@ -116,7 +119,7 @@ class TrainingSession:
             cache,
             pairs,
             threads=os.cpu_count() or 1,
-            progress=lambda done, total: self.report("features", LAYERS_BEGIN * done / total),
+            progress=lambda done, total: self.report("features", self._head_begin * done / total),
             should_stop=lambda done: done >= len(photos) and self.budget_used() > FEATURES_SHARE,
         )
         return done // len(photos)
@@ -127,7 +130,7 @@ class TrainingSession:
             cache,
             [(copy, view) for view in range(views) for copy in copies],
             threads=os.cpu_count() or 1,
-            progress=lambda _done, _total: self.report("features", LAYERS_BEGIN),
+            progress=lambda _done, _total: self.report("features", self._head_begin),
             should_stop=lambda _done: False,
         )
 
@@ -141,7 +144,7 @@ class TrainingSession:
         pairs = [(photo.sha256, view) for view in range(views) for photo in photos]
 
         def load(start: int, stop: int) -> Features:
-            self.report("head", LAYERS_BEGIN)
+            self.report("head", self._head_begin)
             return cache.load(pairs[start:stop])
 
         if cache.has_maps:
@@ -157,7 +160,7 @@ class TrainingSession:
 
         `embeddings` [views, n, d]; `others` [copies, m, d] of other species, or None.
         """
-        self.report("head", LAYERS_BEGIN)
+        self.report("head", self._head_begin)
         return fit_head(
             embeddings[:, : len(photos)].reshape(-1, embeddings.shape[-1]),
             np.array([photo.label for photo in photos] * len(embeddings)),
@@ -177,7 +180,7 @@ class TrainingSession:
 
         The arguments are those of `fit_head`, with a group for each of the others.
         """
-        self.report("calibration", LAYERS_BEGIN)
+        self.report("calibration", self._head_begin)
         photos = self.dataset.photos
         return out_of_fold(
             embeddings,
@@ -203,7 +206,7 @@ class TrainingSession:
 
     def measure_head(self, logits: np.ndarray) -> Candidate:
         """Add a fitted head's validation `logits` [n, k] to the history as epoch 0."""
-        return self._candidate({}, logits, 0, None)
+        return self._candidate({}, logits, 0, None, stage="head")
 
     def fit_layers(
         self,
@@ -344,7 +347,12 @@ class TrainingSession:
         return self._candidate(weights, logits, epoch, loss)
 
     def _candidate(
-        self, weights: dict[str, np.ndarray], logits: np.ndarray, epoch: int, loss: float | None
+        self,
+        weights: dict[str, np.ndarray],
+        logits: np.ndarray,
+        epoch: int,
+        loss: float | None,
+        stage: str = "layers",
     ) -> Candidate:
         temperature = fit_temperature(logits, self.validation_labels)
         nll = negative_log_likelihood(logits, self.validation_labels, temperature)
@@ -352,5 +360,5 @@ class TrainingSession:
         record = EpochRecord(epoch, loss, accuracy, nll, self.elapsed())
         self.history.append(record)
         fraction = LAYERS_BEGIN + self._layers_share * min(1.0, epoch / self.parameters.epochs)
-        self.report("layers", fraction, epoch, record)
+        self.report(stage, fraction, epoch, record)
         return Candidate(epoch, weights, logits, accuracy)
