@@ -83,7 +83,7 @@ class SecondOrder(keras.layers.Layer):
         flat = ops.reshape(products, (-1, self._size**2))
         chosen = ops.take(flat, rows * self._size + columns, axis=1)
         rooted = ops.sign(chosen) * ops.sqrt(ops.abs(chosen) + EPSILON) * factors
-        return rooted / ops.sqrt(ops.sum(ops.square(rooted), axis=-1, keepdims=True))
+        return rooted / ops.sqrt(ops.sum(ops.square(rooted), axis=-1, keepdims=True) + EPSILON)
 
 
 @keras.saving.register_keras_serializable("champipy")

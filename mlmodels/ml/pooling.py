@@ -59,7 +59,8 @@ def second_order(maps: np.ndarray, projection: np.ndarray) -> np.ndarray:
     rows, columns, factors = triangle(projection.shape[1])
     products = (projected.T @ projected)[rows, columns]
     rooted = np.sign(products) * np.sqrt(np.abs(products) + EPSILON) * factors
-    return (rooted / np.linalg.norm(rooted)).astype(np.float32)
+    # Maps without any value have no direction: the result is then 0.
+    return (rooted / np.sqrt(np.square(rooted).sum() + EPSILON)).astype(np.float32)
 
 
 def triangle(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
