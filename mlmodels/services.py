@@ -27,7 +27,7 @@ def version_register(
     """Register a version's folder in Staging; return the version and whether it is new.
 
     The folder is checked completely before anything is written, then copied into CHAMPIPY_HOME. A
-    version that is already registered is returned unchanged; if its files are missing or damaged,
+    version that is already registered (of `run`, if one is given) is returned unchanged; if its files are missing or damaged,
     they are copied again.
     Raises ArtifactError if the folder is not a valid artifact, RunLost if this process no longer
     holds `run`.
@@ -39,7 +39,9 @@ def version_register(
         if run is not None:
             run_lock(run=run)
         _lock_versions()
-        version = ModelVersion.objects.filter(files=files).first()
+        # The same photos give the same files again, and each run has a version of its own.
+        same = {"files": files} if run is None else {"run": run}
+        version = ModelVersion.objects.filter(**same).first()
         is_new = version is None
         if version is None:
             for label in artifact.card.labels:

@@ -82,10 +82,10 @@ class Command(BaseCommand):
             bar.n = 100 * progress.fraction
             epoch = f" {progress.epoch}/{progress.epochs}" if progress.epoch else ""
             bar.set_description(f"run {run.pk}: {progress.stage}{epoch}")
-            if progress.record is not None:
+            if (record := progress.record) is not None:
+                loss = "" if record.loss is None else f"loss {record.loss:.3f}, "
                 bar.write(
-                    f"epoch {progress.record.epoch}: loss {progress.record.loss or 0:.3f}, "
-                    f"validation accuracy {progress.record.accuracy:.1%}",
+                    f"epoch {record.epoch}: {loss}validation accuracy {record.accuracy:.1%}",
                     file=sys.stderr,
                 )
 
