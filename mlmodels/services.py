@@ -27,8 +27,8 @@ def version_register(
     """Register a version's folder in Staging; return the version and whether it is new.
 
     The folder is checked completely before anything is written, then copied into CHAMPIPY_HOME. A
-    version that is already registered (of `run`, if one is given) is returned unchanged; if its files are missing or damaged,
-    they are copied again.
+    version that is already registered (of `run`, if one is given) is returned unchanged; if its
+    files are missing or damaged, they are copied again.
     Raises ArtifactError if the folder is not a valid artifact, RunLost if this process no longer
     holds `run`.
     """
