@@ -27,6 +27,8 @@ def main() -> None:
     """Print the seconds of both for PHOTOS photos and EPOCHS epochs, and their ratio."""
     from mlmodels.ml.backbone import load_backbone
     from mlmodels.ml.dataset import RECENT_PHOTOS, Dataset
+    from mlmodels.ml.layers import DEFAULT_POOLING
+    from mlmodels.ml.reference import load_projection
     from mlmodels.ml.training_types import TrainingParameters
     from supervision.datasets.selectors import training_dataset
 
@@ -40,6 +42,7 @@ def main() -> None:
         validation=tuple(one_per_label.values()),
     )
     backbone = load_backbone(Path(settings.CHAMPIPY_HOME) / "cache" / "backbone")
+    backbone |= load_projection(DEFAULT_POOLING)
     for variables, name in ((1, "head alone"), (4, "block5 and head")):
         parameters = TrainingParameters(variables=variables, epochs=EPOCHS)
         plain = _plain_seconds(dataset, parameters, backbone)
@@ -101,7 +104,7 @@ def _plain_seconds(dataset: Any, parameters: Any, backbone: Any) -> float:
         "head/kernel": np.zeros((512, len(dataset.labels)), np.float32),
         "head/bias": np.zeros(len(dataset.labels), np.float32),
     })  # fmt: skip
-    model = keras.Model(network.input, network.output["logits"])
+    model = keras.Model(network.input["maps"], network.output["logits"])
     model.compile(
         keras.optimizers.AdamW(parameters.learning_rate, weight_decay=parameters.weight_decay),
         keras.losses.CategoricalCrossentropy(True, label_smoothing=parameters.label_smoothing),
