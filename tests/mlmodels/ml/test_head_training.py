@@ -135,8 +135,8 @@ def test_the_same_seed_gives_the_same_network(trained, run, with_others):
     again = run(with_others)
     assert again.calibration == network.calibration
     assert again.figures == network.figures
-    for name, tensor in network.weights.items():
-        assert again.weights[name] == pytest.approx(tensor, rel=1e-4, abs=1e-6), name
+    for name in ("head/kernel", "head/bias", "head/mean", "head/scale"):
+        assert np.allclose(again.weights[name], network.weights[name], rtol=1e-4, atol=1e-6), name
 
 
 def test_the_projection_is_kept_with_the_network(trained):
@@ -206,9 +206,8 @@ def regrouped(dataset, finds):
 def test_a_species_of_few_finds_can_be_trained(run, dataset, finds):
     network = run(regrouped(dataset, finds))
     assert network.validation.accuracy > 0.5
-    if network.calibration is None:
-        assert network.figures == {}
-    assert network.temperature > 0
+    assert network.calibration.n_labels == len(LABELS)
+    assert network.figures["n_known"] == len(dataset.photos)
 
 
 def test_without_time_one_view_is_enough(run, dataset):
