@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -110,6 +110,9 @@ def train(
     prune_cache(cache_dir, setup.cache, dataset.photos, max_cache_bytes)
     if parameters.variables == 1:
         fitted = train_head(session, setup, weights)
+        if any(not name.startswith(f"{HEAD}/") for name in initial):
+            # Its convolutions may know the photos, so that it would be calibrated as too sure.
+            fitted = replace(fitted, calibration=None, figures={})
     else:
         fitted = _train_layers(session, setup, weights, start)
     changed = {name.split("/")[0] for name in initial} | set(trained_layers(parameters.variables))
