@@ -72,6 +72,12 @@ def photos() -> list[LabelledPhoto]:
     return list(drawn_dataset(training=1, validation=1).photos)
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a cache; the tests share its stems."""
+    return tmp_path_factory.mktemp("cache")
+
+
 def extracted(root: Path, weights, photos, cut: int, pooling: layers.Pooling) -> FeatureCache:
     cache = open_cache(root, weights, photos, cut=cut, input_size=SMALLEST_INPUT, pooling=pooling)
     pairs = [(photo, 0) for photo in photos]
@@ -84,9 +90,9 @@ def extracted(root: Path, weights, photos, cut: int, pooling: layers.Pooling) ->
 
 @pytest.mark.parametrize("cut", [0, 4, 10])
 def test_maps_are_cached_with_the_pooled_part_that_no_training_changes(
-    tmp_path: Path, statistics_weights, photos, cut: int
+    root: Path, statistics_weights, photos, cut: int
 ) -> None:
-    cache = extracted(tmp_path, statistics_weights, photos, cut, STATISTICS)
+    cache = extracted(root, statistics_weights, photos, cut, STATISTICS)
     features = cache.load([(photo.sha256, 0) for photo in photos])
     assert features["maps"].shape == (6, *layers.maps_shape(cut, SMALLEST_INPUT))
     assert features["maps"].dtype == (np.float16 if cut else np.uint8)
@@ -99,10 +105,10 @@ def test_maps_are_cached_with_the_pooled_part_that_no_training_changes(
 
 
 def test_with_all_convolutions_frozen_the_cache_has_what_the_engine_answers_from(
-    tmp_path: Path, network_weights, pooling, photos
+    root: Path, network_weights, pooling, photos
 ) -> None:
     """A version whose convolutions were not trained is served by the stem itself."""
-    cache = extracted(tmp_path, network_weights, photos, 13, pooling)
+    cache = extracted(root, network_weights, photos, 13, pooling)
     features = cache.load([(photo.sha256, 0) for photo in photos])
     assert set(features) == {"pooled"}
     assert features["pooled"].shape == (6, pooling.size)
@@ -113,11 +119,11 @@ def test_with_all_convolutions_frozen_the_cache_has_what_the_engine_answers_from
 
 
 def test_features_of_another_pooling_or_projection_are_kept_apart(
-    tmp_path: Path, statistics_weights, photos
+    root: Path, statistics_weights, photos
 ) -> None:
     def folder(pooling: layers.Pooling, weights=statistics_weights, cut: int = 13) -> Path:
         return open_cache(
-            tmp_path, weights, photos, cut=cut, input_size=SMALLEST_INPUT, pooling=pooling
+            root, weights, photos, cut=cut, input_size=SMALLEST_INPUT, pooling=pooling
         ).folder
 
     first = folder(STATISTICS)
