@@ -19,7 +19,7 @@ def model_card(card: Card) -> str:
         f"# {card.name}: a model version of ChampiPy",
         "",
         "It names the likeliest of the species below, for people who check names that others "
-        "proposed. It knows no other species, and does not say whether a mushroom is edible.",
+        f"proposed. {_of_others(card)}, and does not say whether a mushroom is edible.",
         "",
         "## How good it is",
         "",
@@ -53,6 +53,13 @@ def model_card(card: Card) -> str:
         f"- packages: {', '.join(f'{name} {number}' for name, number in card.packages.items())}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _of_others(card: Card) -> str:
+    """Return what the version says of photos of other species."""
+    if card.calibration is None:
+        return "It knows no other species"
+    return "It also says how likely a photo shows none of them"
 
 
 def _row(name: str, metrics: Mapping[str, Any]) -> str:
