@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from safetensors.numpy import load_file, save_file
 
 from mlmodels.ml.artifact import ArtifactError, read_artifact
+from mlmodels.ml.card import FORMAT
 from mlmodels.models import ModelVersion, StageTransition
 from mlmodels.selectors import production_version, version_artifact
 from mlmodels.services import (
@@ -52,7 +53,7 @@ def test_an_unreadable_version_in_production_is_replaced(production) -> None:
     call_command("register_model", "--pretrained", stdout=StringIO())
     assert production_version() == other, "a readable version stays in production"
     card = other.folder / "card.json"
-    card.write_text(card.read_text().replace("champipy-model-2", "champipy-model-1"))
+    card.write_text(card.read_text().replace(FORMAT, "champipy-model-1"))
     out = StringIO()
     call_command("register_model", "--pretrained", stdout=out)
     assert production_version() == production

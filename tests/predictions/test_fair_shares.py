@@ -18,6 +18,7 @@ from predictions.recovery_services import predictions_resend
 from predictions.services import prediction_create
 from predictions.worker_services import prediction_fetch, prediction_infer
 from tests.support.api import PREDICTIONS, client_of, post_url
+from tests.support.calibrations import calibrate_version
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, unsent
@@ -202,6 +203,7 @@ def test_a_request_beyond_the_users_waiting_places_is_answered_at_once(
 
 def test_a_copy_of_a_training_photo_is_not_trained_on(production: ModelVersion, settings) -> None:
     settings.CHAMPIPY_KEEP_SCORE = 0
+    calibrate_version(production, threshold=0.0)  # drawn photos are in scope, too
     copies = [drawn_photo(98, format=format) for format in ("JPEG", "PNG")]
     first, again = (answered(upload_as(None, data)) for data in copies)
     assert first.status == again.status == "done"
@@ -229,6 +231,7 @@ def test_a_user_fills_only_a_share_of_a_training(
     users: dict[str, User], production: ModelVersion, settings
 ) -> None:
     settings.CHAMPIPY_KEEP_SCORE = 0
+    calibrate_version(production, threshold=0.0)
     settings.CHAMPIPY_USER_SHARE = 0.2  # percent of a thousand: 2 photos
     photos = [drawn_photo(seed) for seed in (700, 701, 702)]
     predictions = [answered(upload_as(users["alice"], data)) for data in photos]

@@ -18,7 +18,7 @@ from accounts.services import terminal_token_create
 from common.home import TERMINAL_TOKEN
 from predictions.models import Photo, Prediction
 from predictions.terminal.__main__ import main
-from tests.support.calibrations import calibrate_version
+from tests.support.calibrations import calibrate_version, uncalibrate_version
 from tests.support.paths import PROJECT
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
@@ -90,7 +90,9 @@ def test_the_species_of_a_file_are_printed(predict: Predict, photo: Path, capsys
     prediction = Prediction.objects.get()
     for species, score in prediction.inference.best(3):
         assert f"{score:6.2f} %  {species}" in out
-    assert len(out.splitlines()) == 4
+    lines = 4 + (prediction.inference.in_scope is False)
+    assert len(out.splitlines()) == lines
+    assert ("None of the species" in out) is (lines == 5)
     assert prediction.file == "a photo.jpg"
 
 
@@ -204,6 +206,15 @@ def test_a_verdict_is_told_in_a_sentence(predict: Predict, photo: Path, capsys) 
         capsys.readouterr().out
     )
     assert predict(str(photo), "--proposed", "polyporus_squamosus") == 0
+    stored = Prediction.objects.latest("pk").verdict or {}
+    assert f"polyporus_squamosus: {stored['verdict']}. " in capsys.readouterr().out
+
+
+def test_a_version_without_a_rule_judges_no_name(
+    production, here: Predict, photo: Path, capsys
+) -> None:
+    uncalibrate_version(production)
+    assert here(str(photo), "--proposed", "polyporus_squamosus") == 0
     assert "polyporus_squamosus: not judged" in capsys.readouterr().out
 
 

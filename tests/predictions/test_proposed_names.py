@@ -12,7 +12,7 @@ from predictions.services import prediction_create
 from predictions.verdicts import REASONS, verdict_on, verdict_sentence
 from predictions.worker_services import prediction_infer
 from tests.support.api import PREDICTIONS, post_photo, post_url
-from tests.support.calibrations import calibrate_version
+from tests.support.calibrations import calibrate_version, uncalibrate_version
 from tests.support.photos import drawn_photo
 from tests.support.rows import inference_fields, version_row
 
@@ -175,6 +175,7 @@ def test_a_synonym_is_judged_as_its_species(alice: APIClient, production: ModelV
 
 
 def test_a_new_photo_is_judged_by_the_worker(alice: APIClient, production: ModelVersion) -> None:
+    uncalibrate_version(production)
     answer = ask(alice, drawn_photo(62), proposed="Cerioporus squamosus")
     assert (answer["status"], answer["verdict"]) == ("done", None)  # the card has no rule
     answer = ask(alice, drawn_photo(63), proposed="Boletus edulis Bull.")

@@ -16,7 +16,7 @@ from mlmodels.scoring import score_image
 from mlmodels.selectors import version_artifact
 from predictions.models import Inference, Photo, Prediction
 from tests.support.api import PREDICTIONS
-from tests.support.calibrations import calibrate_version
+from tests.support.calibrations import calibrate_version, uncalibrate_version
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, upload
 from tests.support.rows import answered_prediction, version_row
@@ -56,6 +56,7 @@ def test_a_calibrated_version_tells_scope_and_plausible_species(bob, production)
 
 
 def test_a_version_without_a_calibration_tells_neither(bob, production) -> None:
+    uncalibrate_version(production)
     prediction = answered(upload(drawn_photo(71)))
     told = as_json(bob, prediction)
     assert told["predictions"]

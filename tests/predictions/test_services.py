@@ -14,6 +14,7 @@ from predictions.models import Inference, Photo, PhotoSource, Prediction
 from predictions.photo_services import photo_keep_for_training
 from predictions.recovery_services import incoming_sweep, predictions_resend
 from predictions.worker_services import prediction_fetch, prediction_infer
+from tests.support.calibrations import calibrate_version
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, ask, unsent, upload
@@ -131,8 +132,10 @@ def test_without_a_model_in_production_a_prediction_fails_and_is_stored(db: None
 
 
 @pytest.fixture
-def keep_all_photos(settings) -> None:
+def keep_all_photos(settings, production) -> None:
+    """Keep drawn photos, too, which the shipped version finds out of scope."""
     settings.CHAMPIPY_KEEP_SCORE = 0
+    calibrate_version(production, threshold=0.0)
 
 
 def test_a_photo_with_a_high_score_becomes_a_training_photo_once(

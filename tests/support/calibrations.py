@@ -25,6 +25,12 @@ def made_up_calibration(
     ).as_dict()
 
 
+def uncalibrate_version(version: ModelVersion) -> None:
+    """Take the calibration out of a version's card, as in those of the format before."""
+    version.card = {**version.card, "calibration": None}
+    version.save()
+
+
 def calibrate_version(version: ModelVersion, **limits: float) -> dict[str, Any]:
     """Put a made-up calibration into a version's card, and return it.
 

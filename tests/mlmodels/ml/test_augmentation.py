@@ -15,12 +15,17 @@ def test_the_first_view_is_the_photo(image):
     assert augmented_view(image, "a" * 64, 0).tobytes() == image.tobytes()
 
 
+def test_the_second_view_is_the_mirror_image_of_the_photo(image):
+    mirrored = np.asarray(augmented_view(image, "a" * 64, 1))
+    assert np.array_equal(mirrored, np.asarray(image)[:, ::-1])
+
+
 def test_views_are_reproducible_and_all_different(image):
     views = [augmented_view(image, "a" * 64, view) for view in range(1, 9)]
     again = [augmented_view(image, "a" * 64, view) for view in range(1, 9)]
     assert [v.tobytes() for v in views] == [v.tobytes() for v in again]
     assert len({v.tobytes() for v in views}) == 8
-    assert augmented_view(image, "b" * 64, 1).tobytes() != views[0].tobytes()
+    assert augmented_view(image, "b" * 64, 2).tobytes() != views[1].tobytes()
 
 
 def test_views_have_a_reasonable_size_and_shape(image):
