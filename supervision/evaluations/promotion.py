@@ -46,13 +46,14 @@ class GateCheck:
 def version_checks(version: ModelVersion) -> list[GateCheck]:
     """Check that a version's files are intact and that it scores a test image sensibly."""
     try:
-        engine = version_artifact(version).load_engine()
+        artifact = version_artifact(version)
+        engine = artifact.load_engine()
     except (ArtifactError, OSError) as error:
         return [GateCheck("files_intact", False, str(error))]
     megabytes = sum(record["size"] for record in version.files.values()) / 1e6
     intact = GateCheck("files_intact", True, f"{megabytes:.1f} MB, with the card's SHA-256 sums.")
     scores = engine.score(_test_image(version.input_size))
-    percentages = 100 * softmax(scores.logits[: len(version.labels)], version.temperature)
+    percentages = 100 * softmax(scores.logits[: len(artifact.card.labels)], version.temperature)
     faults = []
     if percentages.shape != (len(version.labels),):
         faults.append(f"{percentages.size} scores for {len(version.labels)} species")
