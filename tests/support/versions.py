@@ -31,6 +31,8 @@ def version_folder(folder: Path, *, temperature: float, shift: int = 0) -> Path:
         weights.read_bytes()
     ).hexdigest()
     card["temperature"] = temperature
+    if card["calibration"] is not None:  # it has the one that scores are made with
+        card["calibration"]["temperature"] = temperature
     card["labels"] = card["labels"][shift:] + card["labels"][:shift]
     (folder / "card.json").write_text(json.dumps(card))
     return folder
