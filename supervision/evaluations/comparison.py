@@ -9,9 +9,6 @@ from predictions.models import Photo
 from supervision.evaluations.selectors import VersionFigures
 from supervision.models import Evaluation
 
-NOTABLY_SLOWER = 1.5
-"""A version that takes this many times as long per photo is pointed out."""
-
 
 @dataclass(frozen=True)
 class PairedComparison:
@@ -140,17 +137,6 @@ def species_rows(candidate: VersionFigures, current: VersionFigures | None) -> l
         )
         for row in candidate.metrics["per_species"]
     ]
-
-
-def slowness_in_words(candidate: Evaluation, current: Evaluation) -> str:
-    """Return a sentence if the candidate takes NOTABLY_SLOWER times as long per photo, else ""."""
-    new, old = candidate.ms_per_photo, current.ms_per_photo
-    if not new or not old or new <= NOTABLY_SLOWER * old:
-        return ""
-    return (
-        f"{candidate.model_version} takes {new / old:.1f} times as long as "
-        f"{current.model_version}: {new:.0f} ms per photo against {old:.0f} ms."
-    )
 
 
 def photos_by_sha256(disagreements: Sequence[Disagreement]) -> dict[str, Photo]:

@@ -1,6 +1,6 @@
 """Puts versions into production and back, if a gate allows it (docs/adr/0007-the-gate.md)."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,18 @@ from django.conf import settings
 from accounts.models import User
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.ml.calibration import softmax
+from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version, version_artifact
 from mlmodels.services import NoPreviousVersion, version_promote, version_rollback
 from predictions.dispatch import announce_production_version
 from supervision.evaluations.comparison import compare_answers
+from supervision.evaluations.gate_checks import (
+    GateCheck,
+    drawn_image,
+    scope_check,
+    speed_check,
+)
 from supervision.evaluations.on_demand import EvaluationProgress, evaluations_request
 from supervision.evaluations.selectors import VersionFigures, version_figures
 
@@ -29,30 +36,21 @@ class PromotionRefused(Exception):  # noqa: N818 - an answer, not a fault
         super().__init__(f"{code}: {detail}")
 
 
-@dataclass(frozen=True)
-class GateCheck:
-    """The result of one check of the gate; `detail` has the numbers behind it."""
-
-    name: str
-    passed: bool
-    detail: str
-
-    @property
-    def can_be_overridden(self) -> bool:
-        """Return whether `override` may ignore a failure: not if the version cannot answer."""
-        return self.name not in ("files_intact", "smoke_prediction")
-
-
 def version_checks(version: ModelVersion) -> list[GateCheck]:
     """Check that a version's files are intact and that it scores a test image sensibly."""
+    return _version_checks(version)[0]
+
+
+def _version_checks(version: ModelVersion) -> tuple[list[GateCheck], LiteRTEngine | None]:
+    """Return the checks of `version_checks`, and the engine if it could be loaded."""
     try:
         artifact = version_artifact(version)
-        engine = artifact.load_engine()
+        engine = artifact.load_engine(settings.CHAMPIPY_INFERENCE_THREADS or 1)
     except (ArtifactError, OSError) as error:
-        return [GateCheck("files_intact", False, str(error))]
+        return [GateCheck("files_intact", False, str(error))], None
     megabytes = sum(record["size"] for record in version.files.values()) / 1e6
     intact = GateCheck("files_intact", True, f"{megabytes:.1f} MB, with the card's SHA-256 sums.")
-    scores = engine.score(_test_image(version.input_size))
+    scores = engine.score(drawn_image(version.input_size))
     percentages = 100 * softmax(scores.logits[: len(artifact.card.labels)], version.temperature)
     faults = []
     if percentages.shape != (len(version.labels),):
@@ -62,18 +60,11 @@ def version_checks(version: ModelVersion) -> list[GateCheck]:
     if not np.isfinite(scores.embedding).all():
         faults.append("an embedding that is not finite")
     if faults:
-        return [intact, GateCheck("smoke_prediction", False, f"It gave {', '.join(faults)}.")]
+        smoke = GateCheck("smoke_prediction", False, f"It gave {', '.join(faults)}.")
+        return [intact, smoke], engine
     best = version.labels[int(percentages.argmax())]
     detail = f"A test image got {len(percentages)} scores, the best {percentages.max():.1f} %"
-    return [intact, GateCheck("smoke_prediction", True, f"{detail} ({best}).")]
-
-
-def _test_image(size: int) -> np.ndarray:
-    """Return a drawn image, uint8 RGB [size, size, 3]: a light disc on a dark gradient."""
-    rows, columns = np.mgrid[0:size, 0:size] / size
-    disc = np.hypot(rows - 0.5, columns - 0.5) < 0.3
-    channels = [rows * 100 + 100 * disc, columns * 100 + 60 * disc, 40 + 60 * disc]
-    return np.stack(channels, axis=-1).astype(np.uint8)
+    return [intact, GateCheck("smoke_prediction", True, f"{detail} ({best}).")], engine
 
 
 def promotion_checks(
@@ -94,7 +85,9 @@ def promotion_checks(
             _target_reached(candidate),
             _not_worse(candidate, version_figures(current) if current else None),
         ]
-    return [*measured, *version_checks(version)]
+    of_files, engine = _version_checks(version)
+    speed = [speed_check(version, engine, current)] if engine is not None else []
+    return [*measured, scope_check(version, current), *of_files, *speed]
 
 
 def _target_reached(candidate: VersionFigures) -> GateCheck:

@@ -15,7 +15,6 @@ from supervision.evaluations.admin.figures import calibration_text
 from supervision.evaluations.comparison import (
     compare_answers,
     photos_by_sha256,
-    slowness_in_words,
     species_rows,
 )
 from supervision.evaluations.on_demand import evaluations_request
@@ -84,7 +83,6 @@ def _comparison(version: ModelVersion, current: ModelVersion | None) -> dict[str
         photos = photos_by_sha256(disagreements[:SHOWN_DISAGREEMENTS])
         shown |= {
             "paired": paired,
-            "slowness": slowness_in_words(candidate_evaluation, current_evaluation),
             "paired_summary": paired.in_words(version, current),
             "n_disagreements": len(disagreements),
             "disagreements": [

@@ -142,8 +142,10 @@ def test_a_good_version_passes_and_the_history_has_the_numbers(
     assert checks_of(transition) == {
         "target_reached": True,
         "not_worse": True,
+        "scope": True,
         "files_intact": True,
         "smoke_prediction": True,
+        "speed": True,
     }
     details = " ".join(check["detail"] for check in transition.gate["checks"])
     assert "100.0 % of 8 evaluation photos, measured here" in details
@@ -310,7 +312,7 @@ def test_a_rollback_to_damaged_files_is_refused(production, users) -> None:
 
 
 @pytest.mark.django_db
-def test_a_switch_reads_the_files_once(production, users, monkeypatch) -> None:
+def test_a_switch_reads_the_files_of_each_version_once(production, users, monkeypatch) -> None:
     successor = another_version(temperature=0.5)
     read: list[Path] = []
 
@@ -320,9 +322,9 @@ def test_a_switch_reads_the_files_once(production, users, monkeypatch) -> None:
 
     monkeypatch.setattr("mlmodels.selectors.read_artifact", reads)
     promotion_request(version=successor, by=users["bob"], reason="next", override=False)
-    assert read == [successor.folder]
-    rollback_request(leaving=successor, by=users["bob"])
     assert read == [successor.folder, production.folder]
+    rollback_request(leaving=successor, by=users["bob"])
+    assert read == [successor.folder, production.folder, production.folder]
 
 
 @pytest.fixture

@@ -1,0 +1,157 @@
+"""Checks of the gate that need no evaluation photos: what a version lost, and how long it takes."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from django.conf import settings
+
+from mlmodels.ml.answers import OTHER_CLASS
+from mlmodels.ml.artifact import ArtifactError
+from mlmodels.ml.engine import LiteRTEngine
+from mlmodels.models import ModelVersion
+from mlmodels.selectors import version_artifact
+
+MAX_SLOWER = 1.25
+"""The gate fails a version that takes more than this many times as long per photo."""
+TIMED_PAIRS = 9
+"""How many times each engine is timed, in turn with the other."""
+
+
+@dataclass(frozen=True)
+class GateCheck:
+    """The result of one check of the gate; `detail` has the numbers behind it."""
+
+    name: str
+    passed: bool
+    detail: str
+
+    @property
+    def can_be_overridden(self) -> bool:
+        """Return whether `override` may ignore a failure: not if the version cannot answer."""
+        return self.name not in ("files_intact", "smoke_prediction")
+
+
+def drawn_image(size: int) -> np.ndarray:
+    """Return a drawn image, uint8 RGB [size, size, 3]: a light disc on a dark gradient."""
+    rows, columns = np.mgrid[0:size, 0:size] / size
+    disc = np.hypot(rows - 0.5, columns - 0.5) < 0.3
+    channels = [rows * 100 + 100 * disc, columns * 100 + 60 * disc, 40 + 60 * disc]
+    return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+def scope_check(version: ModelVersion, current: ModelVersion | None) -> GateCheck:
+    """Check that `version` still tells photos of other species apart, if `current` does.
+
+    Their areas under the ROC curve (AUROC) are those of their cards: out of fold, at the training.
+    """
+    name = "scope"
+    if current is None:
+        return GateCheck(name, True, "No version is in production.")
+    if not knows_others(current):
+        also = f", {version} did" if knows_others(version) else f", nor did {version}"
+        return GateCheck(name, True, f"{current} learnt nothing of other species{also}.")
+    if not knows_others(version):
+        return GateCheck(
+            name,
+            False,
+            f"Scope was lost: {current} learnt from photos of other species what is none of its "
+            f"own, and {version} did not. Import such photos (./champipy import_photos DIR "
+            "--split training --other), and train again.",
+        )
+    new, old = scope_auroc(version), scope_auroc(current)
+    if new is None or old is None:
+        unmeasured = version if new is None else current
+        return GateCheck(
+            name, True, f"Both learnt other species; the card of {unmeasured} has no AUROC."
+        )
+    (value, (low, high)), (old_value, _) = new, old
+    detail = (
+        f"Other species are told apart with an AUROC of {value:.3f} (95 % interval {low:.3f} to "
+        f"{high:.3f}), against {old_value:.3f} of {current}; by their cards, out of fold."
+    )
+    return GateCheck(name, high >= old_value, detail)
+
+
+def knows_others(version: ModelVersion) -> bool:
+    """Return whether a version learnt from photos of other species what is none of its own."""
+    calibration = version.card.get("calibration")
+    return calibration is not None and calibration["scope"]["method"] == OTHER_CLASS
+
+
+def scope_auroc(version: ModelVersion) -> tuple[float, tuple[float, float]] | None:
+    """Return the AUROC of scope in a version's card and its 95 % interval; None if it has none."""
+    area = version.metrics.get("out_of_fold", {}).get("scope", {}).get("auroc")
+    if not area:
+        return None
+    low, high = area["ci95"]
+    return area["value"], (low, high)
+
+
+@dataclass(frozen=True)
+class PairedTimes:
+    """Times of two engines that took turns, in milliseconds per photo; both equally many."""
+
+    candidate: tuple[float, ...]
+    current: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        """Return how many times as long the candidate takes: the median of the pairs' ratios.
+
+        What else the machine does slows both of a pair alike.
+        """
+        pairs = zip(self.candidate, self.current, strict=True)
+        return statistics.median(new / old for new, old in pairs)
+
+
+def time_in_turn(candidate: Callable[[], object], current: Callable[[], object]) -> PairedTimes:
+    """Call both in turn, TIMED_PAIRS times each after a first call that does not count."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for score in (candidate, current):
+        score()
+    for _ in range(TIMED_PAIRS):
+        for score, taken in zip((candidate, current), times, strict=True):
+            started = time.perf_counter()
+            score()
+            taken.append(1000 * (time.perf_counter() - started))
+    return PairedTimes(tuple(times[0]), tuple(times[1]))
+
+
+def speed_check(
+    version: ModelVersion, engine: LiteRTEngine, current: ModelVersion | None
+) -> GateCheck:
+    """Check that `engine`, of `version`, takes about as long for a photo as that of `current`.
+
+    Both are timed now, on a drawn image.
+    """
+    name = "speed"
+    if current is None:
+        return GateCheck(name, True, "No version is in production.")
+    try:
+        current_engine = version_artifact(current).load_engine(
+            settings.CHAMPIPY_INFERENCE_THREADS or 1
+        )
+    except (ArtifactError, OSError) as error:
+        return GateCheck(name, True, f"{current} cannot be timed: {error}")
+    image, current_image = drawn_image(engine.input_size), drawn_image(current_engine.input_size)
+    times = time_in_turn(lambda: engine.score(image), lambda: current_engine.score(current_image))
+    return judge_speed(version, current, times)
+
+
+def judge_speed(version: ModelVersion, current: ModelVersion, times: PairedTimes) -> GateCheck:
+    """Return the check of speed for these times."""
+    new, old = statistics.median(times.candidate), statistics.median(times.current)
+    detail = (
+        f"{version} ({precision(version)}) takes {new:.0f} ms per photo, {current} "
+        f"({precision(current)}) {old:.0f} ms: {times.ratio:.2f} times as long. "
+        f"At most {MAX_SLOWER:g} times pass."
+    )
+    return GateCheck("speed", times.ratio <= MAX_SLOWER, detail)
+
+
+def precision(version: ModelVersion) -> str:
+    """Return the precision of a version's engine as its card states it: int8 or float16."""
+    return version.metrics.get("engine", {}).get("precision", "precision unknown")

@@ -1,0 +1,102 @@
+"""The gate's checks of scope and speed."""
+
+import time
+
+import pytest
+
+from mlmodels.models import ModelVersion, StageTransition
+from mlmodels.selectors import production_version, version_artifact
+from supervision.evaluations.gate_checks import (
+    PairedTimes,
+    judge_speed,
+    scope_check,
+    speed_check,
+    time_in_turn,
+)
+from supervision.evaluations.promotion import PromotionRefused, promotion_request
+from tests.support.calibrations import calibrate_version, uncalibrate_version
+from tests.support.versions import another_version
+
+pytestmark = pytest.mark.django_db
+
+
+def with_auroc(version: ModelVersion, value: float, low: float, high: float) -> ModelVersion:
+    version.metrics["out_of_fold"]["scope"]["auroc"] |= {"value": value, "ci95": [low, high]}
+    return version
+
+
+@pytest.mark.parametrize("forget", [calibrate_version, uncalibrate_version])
+def test_a_version_that_lost_scope_is_promoted_only_by_an_override(
+    production, users, forget
+) -> None:
+    forgetful = another_version(temperature=0.5)
+    forget(forgetful)
+    with pytest.raises(PromotionRefused, match=r"scope: Scope was lost: VGG16 1 .*`override`"):
+        promotion_request(version=forgetful, by=users["bob"], reason="try", override=False)
+    assert production_version() == production
+    promotion_request(version=forgetful, by=users["bob"], reason="so be it", override=True)
+    assert production_version() == forgetful
+    assert StageTransition.objects.first().gate["overridden"] is True
+    learnt = scope_check(production, forgetful)
+    assert learnt.passed
+    assert learnt.detail == "VGG16 2 learnt nothing of other species, VGG16 1 did."
+    assert scope_check(forgetful, forgetful).passed, "nothing is lost"
+
+
+def test_scope_is_worse_only_when_its_interval_stays_below(production) -> None:
+    with_auroc(production, 0.95, 0.93, 0.97)
+    other = another_version(temperature=0.5)
+    unlucky = scope_check(with_auroc(other, 0.93, 0.90, 0.95), production)
+    assert unlucky.passed
+    worse = scope_check(with_auroc(other, 0.92, 0.90, 0.949), production)
+    assert (worse.name, worse.passed, worse.can_be_overridden) == ("scope", False, True)
+    assert "0.920 (95 % interval 0.900 to 0.949), against 0.950 of VGG16 1" in worse.detail
+    other.metrics = {}
+    unmeasured = scope_check(other, production)
+    assert unmeasured.passed
+    assert "the card of VGG16 2 has no AUROC" in unmeasured.detail
+
+
+def test_a_first_version_has_nothing_to_be_compared_with(production) -> None:
+    assert scope_check(production, None).passed
+
+
+def test_engines_take_turns_and_a_slow_one_fails(production) -> None:
+    calls: list[str] = []
+
+    def slow() -> None:
+        calls.append("slow")
+        time.sleep(0.006)
+
+    def quick() -> None:
+        calls.append("quick")
+        time.sleep(0.002)
+
+    times = time_in_turn(slow, quick)
+    assert calls == ["slow", "quick"] * 10
+    other = another_version(temperature=0.5)
+    other.metrics["engine"]["precision"] = "float16"
+    check = judge_speed(other, production, times)
+    assert (check.name, check.passed, check.can_be_overridden) == ("speed", False, True)
+    assert judge_speed(other, production, time_in_turn(quick, slow)).passed
+
+
+def test_the_median_of_pairs_judges_speed_on_a_busy_machine(production) -> None:
+    times = PairedTimes(candidate=(60.0, 62.0, 300.0), current=(50.0, 50.0, 240.0))
+    assert times.ratio == 1.24
+    check = judge_speed(another_version(temperature=0.5), production, times)
+    assert check.passed
+    assert check.detail == (
+        "VGG16 2 (int8) takes 62 ms per photo, VGG16 1 (int8) 50 ms: 1.24 times as long. "
+        "At most 1.25 times pass."
+    )
+    later = PairedTimes(candidate=(63.0, 62.0, 300.0), current=(50.0, 49.0, 240.0))
+    assert not judge_speed(production, production, later).passed
+
+
+def test_a_version_without_files_in_production_does_not_stop_its_successor(production) -> None:
+    other = another_version(temperature=0.5)
+    (production.folder / "engine.tflite").unlink()
+    check = speed_check(other, version_artifact(other).load_engine(), production)
+    assert check.passed
+    assert "VGG16 1 cannot be timed" in check.detail
