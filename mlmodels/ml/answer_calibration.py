@@ -70,14 +70,15 @@ def calibrate(
     groups: np.ndarray,
     *,
     n_labels: int,
+    temperature: float | None = None,
 ) -> AnswerCalibration:
     """Return the calibration that fits the network's outputs for photos it was not trained on.
 
     `logits`: float [n, k + 1], or [n, k] of a network without an output for other species;
     `lognorm`: float [n], see `answers.answer`; `labels`: integers [n], k for other species;
-    `groups` [n]: the find of each photo of a species, the genus of each other one; `n_labels`: k.
-    Raises `ValueError` for shapes, labels or outputs that do not fit, and for no photos of the
-    species.
+    `groups` [n]: the find of each photo of a species, the genus of each other one; `n_labels`: k;
+    `temperature`: of the scores, if it is known already. Raises `ValueError` for shapes, labels or
+    outputs that do not fit, and for no photos of the species.
 
     For the verdict rule each share of names is taken at the unfavourable end of its one-sided 75 %
     Wilson bound. With few photos nothing may meet that; then nothing is supported, or contradicted.
@@ -87,7 +88,8 @@ def calibrate(
     if not is_known.any():
         raise ValueError("Answers can't be calibrated without photos of the species.")
     known, truth = logits[is_known], labels[is_known]
-    temperature = fit_temperature(known[:, :n_labels], truth)
+    if temperature is None:
+        temperature = fit_temperature(known[:, :n_labels], truth)
     method = _method(logits, labels, groups, n_labels)
     if method == OTHER_CLASS:
         others = logits[~is_known]

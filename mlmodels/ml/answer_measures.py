@@ -98,6 +98,7 @@ def cross_measure(
     groups: np.ndarray,
     *,
     n_labels: int,
+    temperature: float | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Return the figures of `measure` by cross-fitting, for photos that a calibration is fitted to.
@@ -114,7 +115,12 @@ def cross_measure(
         if not inside.any():
             continue
         fitted = calibrate(
-            logits[~inside], lognorm[~inside], labels[~inside], groups[~inside], n_labels=n_labels
+            logits[~inside],
+            lognorm[~inside],
+            labels[~inside],
+            groups[~inside],
+            n_labels=n_labels,
+            temperature=temperature,
         )
         parts.append(_answered(fitted, logits[inside], lognorm[inside]))
         indices.append(np.flatnonzero(inside))

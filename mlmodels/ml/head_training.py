@@ -55,9 +55,10 @@ def train_head(
 ) -> Fitted:
     """Fit the head to all photos; measure and calibrate it by heads fitted without some of them."""
     dataset = session.dataset
-    others, other_groups = _others(session, setup, weights)
+    sides = longer_sides(dataset.photos) if dataset.others else np.zeros(0, int)
+    others, other_groups = _others(session, setup, weights, sides)
     embeddings = session.embeddings(setup.tail, setup.cache, dataset.photos, setup.views)
-    embeddings = _in_their_sizes(session, setup, embeddings)
+    embeddings = _in_their_sizes(session, setup, embeddings, sides)
     n_labels, n_training = len(dataset.labels), len(dataset.training)
     first = session.fit_head(embeddings, dataset.training, others)
     validation_logits = head_logits(embeddings[0, n_training:], first)[:, :n_labels]
@@ -78,17 +79,21 @@ def train_head(
 
 
 def _others(
-    session: TrainingSession, setup: TrainingSetup, weights: Mapping[str, np.ndarray]
+    session: TrainingSession,
+    setup: TrainingSetup,
+    weights: Mapping[str, np.ndarray],
+    sides: np.ndarray,
 ) -> tuple[np.ndarray | None, list[str]]:
     """Return embeddings [copies, m, d] of photos of other species, and their groups [m].
 
     They are those of the dataset, in the sizes of the labelled photos, and those that come with
-    ChampiPy where they fit the network. The embeddings are None where they are of too few groups to
-    leave some out: then nothing could measure what they teach.
+    ChampiPy where they fit the network. `sides` are the labelled photos' longer sides, in pixels.
+    The embeddings are None where they are of too few groups to leave some out: then nothing could
+    measure what they teach.
     """
     copies, groups = [], []
     if photos := session.dataset.others:
-        sizes = two_sizes(photos, longer_sides(session.dataset.photos))
+        sizes = two_sizes(photos, sides)
         for of_size in sizes:
             session.extract_copies(setup.cache, of_size, views=2)
         values = [session.embeddings(setup.tail, setup.cache, of_size, 2) for of_size in sizes]
@@ -106,7 +111,7 @@ def _others(
 
 
 def _in_their_sizes(
-    session: TrainingSession, setup: TrainingSetup, embeddings: np.ndarray
+    session: TrainingSession, setup: TrainingSetup, embeddings: np.ndarray, sides: np.ndarray
 ) -> np.ndarray:
     """Return `embeddings` with one more view in the others' sizes, if these are unlike the photos'.
 
@@ -115,7 +120,6 @@ def _in_their_sizes(
     dataset = session.dataset
     if not dataset.others:
         return embeddings
-    sides = longer_sides(dataset.photos)
     own = longer_sides(dataset.others)
     reached = np.array(
         [

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from mlmodels.ml.layers import PROJECTION, Pooling
@@ -40,9 +41,19 @@ def load_projection(pooling: Pooling) -> dict[str, np.ndarray]:
     return {PROJECTION: components.astype(np.float32)}
 
 
+def learnt_groups() -> frozenset[str]:
+    """Return the groups of `load_others`: genera in lower case, and other things."""
+    with safe_open(FILE, framework="numpy") as file:
+        return frozenset(_group_names(file.get_tensor("group_names")))
+
+
 def load_others() -> OtherEmbeddings:
     """Return the embeddings of other species, by `layers.DEFAULT_POOLING`."""
     tensors = load_file(FILE)
-    names = bytes(tensors["group_names"]).decode().split("\n")
+    names = _group_names(tensors["group_names"])
     groups = tuple(names[index] for index in tensors["groups"])
     return OtherEmbeddings(tensors["others"].astype(np.float32), groups)
+
+
+def _group_names(tensor: np.ndarray) -> list[str]:
+    return bytes(tensor).decode().split("\n")

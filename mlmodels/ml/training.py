@@ -18,11 +18,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from mlmodels.ml.answer_calibration import calibrate
+from mlmodels.ml.answer_measures import cross_measure
+from mlmodels.ml.answers import AnswerCalibration
 from mlmodels.ml.calibration import fit_temperature
 from mlmodels.ml.dataset import Dataset
 from mlmodels.ml.features import CACHE_BYTES, open_cache, prune_cache
@@ -58,6 +62,8 @@ __all__ = [
 ]
 
 
+MIN_CALIBRATED = 100
+"""Validation photos from which a version with trained layers is calibrated; fewer are too few."""
 _DENSE = (f"{HEAD}/kernel", f"{HEAD}/bias")
 
 
@@ -152,7 +158,7 @@ def _train_layers(
     """Train the layers after the cut by gradient descent, from a fitted head or from `start`.
 
     The result has no output for other species: nothing measures what training the layers does to
-    it.
+    it. Scope is told by the best score, from the validation photos if they are new and enough.
     """
     dataset = session.dataset
     ratio = 1.0
@@ -185,7 +191,19 @@ def _train_layers(
         temperature = 1.0  # the head was scaled to it
     else:
         temperature = ratio * fit_temperature(best.logits, session.validation_labels)
-    return Fitted({**head, **trained}, best, temperature, None, {}, ratio, refitted)
+    calibration: AnswerCalibration | None = None
+    figures: dict[str, Any] = {}
+    if validation_is_new and len(best.logits) >= MIN_CALIBRATED:
+        arrays = (
+            best.logits,
+            np.zeros(len(best.logits)),
+            session.validation_labels,
+            np.array([photo.group for photo in dataset.validation]),
+        )
+        n_labels = len(dataset.labels)
+        calibration = calibrate(*arrays, n_labels=n_labels, temperature=temperature)
+        figures = cross_measure(*arrays, n_labels=n_labels, temperature=temperature)
+    return Fitted({**head, **trained}, best, temperature, calibration, figures, ratio, refitted)
 
 
 def scaled_head(

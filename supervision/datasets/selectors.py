@@ -13,6 +13,7 @@ from django.db.models.functions import RowNumber
 
 from mlmodels.evaluation import HeldOutOthers, HeldOutPhotos
 from mlmodels.ml.dataset import Dataset, LabelledPhoto, split_by_group
+from mlmodels.ml.reference import learnt_groups
 from mlmodels.models import Species
 from predictions.labels import REVIEWED
 from predictions.models import Photo
@@ -172,7 +173,8 @@ def evaluation_set(labels: Sequence[str]) -> HeldOutPhotos | None:
 def evaluation_others() -> HeldOutOthers | None:
     """Return the photos of the current evaluation set of other species; None if there is none.
 
-    A photo's name is the one that was frozen, whatever review has changed since.
+    A photo's name is the one that was frozen, whatever review has changed since. Near training are
+    also the genera of which embeddings come with ChampiPy.
     Raises LookupError if a photo of the set is no longer stored.
     """
     frozen = current_evaluation_set(EvaluationSet.Kind.OTHERS)
@@ -183,11 +185,14 @@ def evaluation_others() -> HeldOutOthers | None:
     names = [name for _, name in frozen.manifest] + [photo.other_name for photo in training]
     groups = other_groups([*photos, *training], names)
     others = as_others(photos, names[: len(photos)])
-    training_groups = set(groups[len(photos) :])
+    training_groups, learnt = set(groups[len(photos) :]), learnt_groups()
     return HeldOutOthers(
         sha256=frozen.sha256,
         photos=others,
-        is_near_training=tuple(group in training_groups for group in groups[: len(photos)]),
+        is_near_training=tuple(
+            group in training_groups or other.group.lower() in learnt
+            for group, other in zip(groups[: len(photos)], others, strict=True)
+        ),
     )
 
 
