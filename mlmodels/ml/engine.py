@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from mlmodels.ml.head import head_logits, lognorm
 from mlmodels.ml.layers import BLOCK_ENDS, PROJECTION, Pooling, maps_shape
@@ -77,6 +78,7 @@ class LiteRTEngine:
         self._interpreter = interpreter
         self._head = head
         self._pooling = pooling
+        self._blas = ThreadpoolController().select(user_api="blas")
         self._pixels = pixels["index"]
         self._maps = {block: outputs[name]["index"] for block, name in names.items()}
         self.input_size = shape[1]
@@ -119,9 +121,11 @@ class LiteRTEngine:
         maps = {
             block: self._interpreter.get_tensor(index)[0] for block, index in self._maps.items()
         }
-        embedding = pool(maps, self._pooling, self._head.get(PROJECTION))
-        return Scores(
-            logits=head_logits(embedding, self._head),
-            embedding=embedding,
-            lognorm=float(lognorm(embedding, self._head)),
-        )
+        # More threads would gain nothing here, and wait busily while the next photo is scored.
+        with self._blas.limit(limits=1):
+            embedding = pool(maps, self._pooling, self._head.get(PROJECTION))
+            return Scores(
+                logits=head_logits(embedding, self._head),
+                embedding=embedding,
+                lognorm=float(lognorm(embedding, self._head)),
+            )
