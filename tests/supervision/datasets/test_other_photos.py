@@ -154,17 +154,17 @@ def test_the_set_of_others_is_frozen_apart() -> None:
     assert evaluation_others() is None
     of_species = evaluation_set_freeze(by=None, reason="the species")
     before = evaluation_set(labels).sha256
-    renamed = other_row("a", "Boletus edulis", split="evaluation")
+    renamed = other_row("a", "Hygrocybe conica", split="evaluation")
     nameless = other_row("b", split="evaluation")
     assert not evaluation_set_changes()
     assert evaluation_set_changes(OTHERS).added == 2
     frozen = evaluation_set_freeze(by=None, reason="the others", kind=OTHERS)
     assert (frozen.version, frozen.n, of_species.version) == (1, 2, 1)
-    Photo.objects.filter(pk=renamed.pk).update(other_name="Russula")
+    Photo.objects.filter(pk=renamed.pk).update(other_name="Xerocomus")
     others = evaluation_others()
     assert others.sha256 == frozen.sha256
     assert {photo.sha256: photo.name for photo in others.photos} == {
-        renamed.sha256: "Boletus edulis",
+        renamed.sha256: "Hygrocybe conica",
         nameless.sha256: "",
     }
     assert others.is_near_training == (False, False)
@@ -198,20 +198,26 @@ def test_bob_freezes_either_set_in_the_admin(users) -> None:
 
 
 def test_a_genus_in_training_is_left_out_of_the_next_set_and_marked_in_a_frozen_one() -> None:
-    boletus = other_row("a", "Boletus edulis", split="evaluation")
-    other_row("b", "Russula emetica", split="evaluation")
+    hygrocybe = other_row("a", "Hygrocybe conica", split="evaluation")
+    other_row("b", "Xerocomus rubellus", split="evaluation")
     evaluation_set_freeze(by=None, reason="both", kind=OTHERS)
-    other_row("c", "Boletus aereus")  # as when a review renames an evaluation photo
+    other_row("c", "Hygrocybe punicea")  # as when a review renames an evaluation photo
     near = {
         photo.sha256: is_near
         for photo, is_near in zip(
             evaluation_others().photos, evaluation_others().is_near_training, strict=True
         )
     }
-    assert near[boletus.sha256]
+    assert near[hygrocybe.sha256]
     assert sum(near.values()) == 1
     second = evaluation_set_freeze(by=None, reason="one", kind=OTHERS)
-    assert [name for _, name in second.manifest] == ["Russula emetica"]
+    assert [name for _, name in second.manifest] == ["Xerocomus rubellus"]
+
+
+def test_a_genus_that_comes_with_champipy_is_marked() -> None:
+    other_row("a", "Russula emetica", split="evaluation")
+    evaluation_set_freeze(by=None, reason="one", kind=OTHERS)
+    assert evaluation_others().is_near_training == (True,)
 
 
 def test_a_dataset_refuses_a_photo_that_has_a_label_and_is_among_the_others() -> None:
