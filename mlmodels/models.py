@@ -112,6 +112,10 @@ class TrainingRun(models.Model):
         null=True, blank=True, help_text="SHA-256, label and split of every photo, once it began."
     )
     dataset_sha256 = models.CharField(max_length=64, blank=True)
+    composition = models.JSONField(
+        null=True,
+        help_text="Photos of the dataset, by species and by where their labels came from then.",
+    )
     validation_is_new = models.BooleanField(
         null=True,
         help_text="False: the parent was trained on the validation photos. None: not known.",

@@ -24,7 +24,13 @@ def other_photos(split: str) -> QuerySet:
 
 
 def training_others() -> tuple[OtherPhoto, ...]:
-    """Return at most CHAMPIPY_OTHER_PHOTOS training photos of other species, by SHA-256.
+    """Return the training photos of `chosen_others`, by SHA-256, without reading their files."""
+    chosen = sorted(chosen_others(), key=lambda photo: photo.sha256)
+    return as_others(chosen, [photo.other_name for photo in chosen])
+
+
+def chosen_others() -> QuerySet:
+    """Return the photos of other species that a training takes now: CHAMPIPY_OTHER_PHOTOS at most.
 
     Each genus gives one photo, then each a second one, and so on; a photo of an unknown genus
     counts as a genus of its own. Those that an administrator named come first, then the most
@@ -35,10 +41,7 @@ def training_others() -> tuple[OtherPhoto, ...]:
     order = (reviewed_first, F("split_at").desc(), F("pk").desc())
     turn = Window(RowNumber(), partition_by=own_genus, order_by=order)
     photos = other_photos(Photo.Split.TRAINING).exclude(file="").annotate(turn=turn)
-    chosen = list(photos.order_by("turn", *order)[: max(0, settings.CHAMPIPY_OTHER_PHOTOS)])
-    chosen.sort(key=lambda photo: photo.sha256)
-    names = [photo.other_name for photo in chosen]
-    return as_others(chosen, names)
+    return photos.order_by("turn", *order)[: max(0, settings.CHAMPIPY_OTHER_PHOTOS)]
 
 
 def other_groups(photos: Sequence[Photo], names: Sequence[str]) -> list[str]:

@@ -35,10 +35,7 @@ def training_dataset(
 ) -> Dataset:
     """Return `limit` training photos, a fifth of them for validation.
 
-    Every species gets an equal share of them (100 of 1,000 for ten species), at least MIN_PHOTOS.
-    What species with fewer photos leave is filled up with the other photos of all species. In both
-    steps the photos that an administrator confirmed or corrected come first, then those that were
-    imported or only predicted; in both cases the most recent first.
+    Which photos these are: `chosen_photos`.
     Photos of one find (a group) are either all in training or all in validation.
     `is_seen(sha256)` returns whether the parent version was trained on a photo. Validation uses
     only finds without such photos if every species has MIN_PHOTOS of them; otherwise it uses any
@@ -48,14 +45,7 @@ def training_dataset(
     """
     labels = species_names()
     check_enough_photos()
-    reviewed_first = Case(When(label_source__in=REVIEWED, then=Value(0)), default=Value(1))
-    order = (reviewed_first, F("split_at").desc(), F("pk").desc())
-    place = Window(RowNumber(), partition_by=F("label"), order_by=order)
-    ranked = _photos(Photo.Split.TRAINING).annotate(place=place).order_by(*order)
-    share = max(MIN_PHOTOS, limit // len(labels))
-    chosen = list(ranked.filter(place__lte=share))
-    chosen += ranked.filter(place__gt=share)[: max(0, limit - len(chosen))]
-    chosen.sort(key=lambda photo: photo.sha256)
+    chosen = sorted(chosen_photos(limit=limit), key=lambda photo: photo.sha256)
     groups = photo_groups(chosen)
     indices = [labels.index(photo.species) for photo in chosen]
     seen_groups = {
@@ -83,6 +73,25 @@ def training_dataset(
         validation_is_new=has_enough_unseen,
         others=training_others(),
     )
+
+
+def chosen_photos(*, limit: int) -> QuerySet:
+    """Return the `limit` photos that a training takes now, each with its label as `species`.
+
+    Every species gets an equal share of them (100 of 1,000 for ten species), at least MIN_PHOTOS.
+    What species with fewer photos leave is filled up with the other photos of all species. In both
+    steps the photos that an administrator confirmed or corrected come first, then those that were
+    imported or only predicted; in both cases the most recent first.
+    """
+    n_species = max(1, Species.objects.count())
+    share = max(MIN_PHOTOS, limit // n_species)
+    reviewed_first = Case(When(label_source__in=REVIEWED, then=Value(0)), default=Value(1))
+    order = (reviewed_first, F("split_at").desc(), F("pk").desc())
+    place = Window(RowNumber(), partition_by=F("label"), order_by=order)
+    ranked = _photos(Photo.Split.TRAINING).annotate(place=place)
+    shares_first = Case(When(place__lte=share, then=Value(0)), default=Value(1))
+    # A limit too low for MIN_PHOTOS of each species gives way to them.
+    return ranked.order_by(shares_first, *order)[: max(limit, share * n_species)]
 
 
 def _photos(split: str) -> QuerySet:

@@ -41,6 +41,7 @@ from mlmodels.run_services import (
     runs_recover,
 )
 from mlmodels.selectors import photos_trained_on
+from supervision.datasets.composition import dataset_composition
 from supervision.datasets.selectors import (
     TooFewPhotos,
     check_enough_photos,
@@ -205,12 +206,14 @@ def _train(run: TrainingRun, heartbeat: RunHeartbeat, report: Callable[[Progress
         lambda: training_dataset(limit=RECENT_PHOTOS, seed=seed, is_seen=is_seen)
     )
     held_out = retry_database(lambda: evaluation_set(dataset.labels))
+    composition = retry_database(lambda: dataset_composition(dataset))
     manifest = dataset_manifest(dataset)
     retry_database(
         lambda: run_update(
             run=run,
             dataset=manifest,
             dataset_sha256=manifest_sha256(manifest),
+            composition=composition,
             validation_is_new=dataset.validation_is_new,
         )
     )

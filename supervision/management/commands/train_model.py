@@ -1,6 +1,7 @@
 import shlex
 import sys
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -11,8 +12,15 @@ from mlmodels.ml.layers import TRAINABLE_LAYERS
 from mlmodels.ml.training_types import Progress
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
+from supervision.datasets.composition import (
+    Source,
+    composition_text,
+    sources_text,
+    training_composition,
+)
 from supervision.datasets.selectors import TooFewPhotos
 from supervision.evaluations.report import evaluation_report
+from supervision.review.admin.filters import next_training_path
 from supervision.trainings.services import (
     MAX_EPOCHS,
     MAX_SEED,
@@ -57,10 +65,12 @@ class Command(BaseCommand):
             if not minimum <= number <= maximum:
                 raise CommandError(f"--{name} takes a whole number from {minimum} to {maximum}.")
         try:
+            composition = training_composition()
             run = run_begin(parameters=chosen)
         except (TooFewPhotos, AnotherRunRunning) as error:
             raise CommandError(str(error)) from error
         try:
+            self._print_composition(composition)
             self._work(run)
         except KeyboardInterrupt as interrupt:
             try:
@@ -74,6 +84,18 @@ class Command(BaseCommand):
                 f"Run {run.pk} did not succeed (status: {run.status}). {run.error}".rstrip()
             )
         self._print_result(run.model_version)
+
+    def _print_composition(self, composition: Mapping[str, Any]) -> None:
+        self.stdout.write(f"{composition_text(composition)}.")
+        for row in composition["species"]:
+            line = f"  {row['species']:<24} {row['photos']:>4}: {sources_text(row)}"
+            self.stdout.write(line)
+        if composition[Source.PREDICTED]:
+            self.stdout.write(
+                "Those that the model alone named can be reviewed in the admin, at "
+                f"{next_training_path()}."
+            )
+        self.stdout.flush()
 
     def _work(self, run: TrainingRun) -> None:
         bar = tqdm(total=100, file=sys.stderr, disable=None, bar_format="{desc} {bar} {n:.0f} %")

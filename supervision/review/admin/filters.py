@@ -6,11 +6,13 @@ from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 
 from mlmodels.models import Species
 from mlmodels.species_selectors import species_called
 from predictions.labels import REVIEWED
 from predictions.models import Photo
+from supervision.datasets.composition import unreviewed_in_training
 from supervision.review.selectors import (
     filter_believed,
     filter_disagreements,
@@ -21,6 +23,13 @@ from supervision.review.selectors import (
 
 OTHER = "other"
 """Value of the filter by species for photos of other species."""
+NEXT_TRAINING = "next_training"
+"""Value of the filter by review for what a training would take, named by the model alone."""
+
+
+def next_training_path() -> str:
+    """Return the path of the list of the photos in the next training that nobody has reviewed."""
+    return f"{reverse('admin:predictions_photo_changelist')}?review={NEXT_TRAINING}"
 
 
 class ReviewFilter(admin.SimpleListFilter):
@@ -30,6 +39,7 @@ class ReviewFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
             ("waiting", "unreviewed: named by a model only"),
+            (NEXT_TRAINING, "unreviewed, in the next training"),
             ("reviewed", "confirmed or corrected, or other species"),
             ("excluded", "excluded"),
         ]
@@ -39,6 +49,8 @@ class ReviewFilter(admin.SimpleListFilter):
             return queryset.filter(reviewed_at=None).exclude(
                 label_source=Photo.LabelSource.IMPORTED
             )
+        if self.value() == NEXT_TRAINING:
+            return queryset.filter(pk__in=unreviewed_in_training())
         if self.value() == "reviewed":
             return queryset.filter(label_source__in=REVIEWED, excluded=False)
         return queryset.filter(excluded=True) if self.value() == "excluded" else queryset

@@ -6,7 +6,10 @@ from typing import Any
 from common.wording import format_duration
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.selectors import training_runs
+from supervision.datasets.composition import composition_text, training_composition
+from supervision.datasets.selectors import TooFewPhotos
 from supervision.pictures.charts import learning_curves_svg, trials_svg
+from supervision.review.admin.filters import next_training_path
 
 LIVE_STATUSES = (TrainingRun.Status.QUEUED, TrainingRun.Status.RUNNING)
 STAGES = {
@@ -111,6 +114,19 @@ def photos_per_species(manifest: dict[str, Any]) -> list[tuple[str, int, int]]:
     return [
         (name, training[index], validation[index]) for index, name in enumerate(manifest["labels"])
     ]
+
+
+def next_photos() -> dict[str, Any]:
+    """Return the context that tells what a run would be trained on, or why it would be refused."""
+    try:
+        composition = training_composition()
+    except TooFewPhotos as error:
+        return {"refusal": str(error)}
+    return {
+        "composition": composition,
+        "composition_text": composition_text(composition),
+        "review_path": next_training_path(),
+    }
 
 
 def other_photos_text(manifest: dict[str, Any]) -> str:

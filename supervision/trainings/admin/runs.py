@@ -18,10 +18,12 @@ from common.admin import ReadOnlyAdmin
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
 from mlmodels.selectors import training_runs
+from supervision.datasets.composition import composition_text
 from supervision.datasets.selectors import TooFewPhotos
 from supervision.evaluations.admin.figures import NOT_MEASURED, accuracy_text
 from supervision.trainings.admin.forms import RUN_FORMS
 from supervision.trainings.admin.progress import (
+    next_photos,
     other_photos_text,
     photos_per_species,
     recent_runs,
@@ -115,6 +117,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             "version": version,
             "accuracy": accuracy_text(version.metrics.get("evaluation")) if version else "",
             "dataset": photos_per_species(run.dataset) if run.dataset else None,
+            "composition": composition_text(run.composition) if run.composition else "",
             "others": other_photos_text(run.dataset) if run.dataset else "",
             "trials": trials_table(run) if run.trials else None,
         }
@@ -182,7 +185,8 @@ class TrainingRunAdmin(ReadOnlyAdmin):
                 messages.success(request, f"Run {run.pk} is in the queue.")
                 url = reverse("admin:mlmodels_trainingrun_change", args=[run.pk])
                 return HttpResponseRedirect(url)
-        return self._page(request, "run_start", {"title": form.title, "form": form})
+        context = {"title": form.title, "form": form, **next_photos()}
+        return self._page(request, "run_start", context)
 
     def _run(self, request: HttpRequest, pk: int | str) -> TrainingRun:
         self._check_may_see(request)

@@ -1,12 +1,18 @@
 from typing import Any
 
 from django.conf import settings
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import (
+    OpenApiExample,
+    extend_schema_field,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 
 from common.api import WholeNumberField
 from mlmodels.ml.layers import TRAINABLE_LAYERS
 from mlmodels.models import ModelVersion, TrainingRun
+from supervision.datasets.composition import composition_text
+from supervision.review.admin.filters import next_training_path
 from supervision.trainings.services import MAX_EPOCHS, MAX_SEED, MAX_TRIALS
 
 
@@ -78,11 +84,77 @@ class RunVersionSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
+class SourceCountsSerializer(serializers.Serializer):
+    photos = serializers.IntegerField()
+    imported = serializers.IntegerField(help_text="Imported with their names.")
+    confirmed = serializers.IntegerField(help_text="An administrator confirmed the name.")
+    corrected = serializers.IntegerField(help_text="An administrator gave another name.")
+    predicted = serializers.IntegerField(help_text="Named by the model alone.")
+
+
+class SpeciesCompositionSerializer(SourceCountsSerializer):
+    species = serializers.CharField()
+
+
+class RunCompositionSerializer(SourceCountsSerializer):
+    others = serializers.IntegerField(
+        help_text="Photos of other species, which come besides: `photos` leaves them out."
+    )
+    species = SpeciesCompositionSerializer(many=True)
+    text = serializers.SerializerMethodField(help_text="The totals in words.")
+
+    def get_text(self, composition: dict[str, Any]) -> str:
+        return composition_text(composition)
+
+
+EXAMPLE_COUNTS = {"imported": 912, "confirmed": 41, "corrected": 20, "predicted": 27}
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "27 photos to review",
+            value={
+                "photos": 1000,
+                **EXAMPLE_COUNTS,
+                "others": 164,
+                "species": [
+                    {
+                        "photos": 100,
+                        "imported": 91,
+                        "confirmed": 5,
+                        "corrected": 0,
+                        "predicted": 4,
+                        "species": "Aleuria aurantia",
+                    }
+                ],
+                "text": composition_text({"photos": 1000, **EXAMPLE_COUNTS, "others": 164}),
+                "review": "/admin/predictions/photo/?review=next_training",
+            },
+            response_only=True,
+        )
+    ]
+)
+class NextCompositionSerializer(RunCompositionSerializer):
+    """What a training that began now would consist of."""
+
+    review = serializers.SerializerMethodField(
+        help_text="Path of the admin's page to review the photos that the model alone named."
+    )
+
+    def get_review(self, composition: dict[str, Any]) -> str:
+        return next_training_path()
+
+
 class RunSerializer(serializers.ModelSerializer):
-    """`model_version` and `metrics` are null until the run succeeded, `error` unless it failed."""
+    """`model_version` and `metrics` are null until the run succeeded, `error` unless it failed.
+
+    `composition` is null until the run has chosen its photos, and for runs before 0.2.0.
+    """
 
     parent = RunVersionSerializer(read_only=True, allow_null=True)
     progress = RunProgressSerializer(read_only=True)
+    composition = RunCompositionSerializer(read_only=True, allow_null=True)
     history = EpochSerializer(many=True, read_only=True)
     metrics = serializers.SerializerMethodField()
     model_version = serializers.SerializerMethodField()
@@ -104,6 +176,7 @@ class RunSerializer(serializers.ModelSerializer):
             "model_version",
             "error",
             "dataset_sha256",
+            "composition",
             "validation_is_new",
             "requested_by",
             "created_at",

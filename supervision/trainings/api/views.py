@@ -18,9 +18,11 @@ from common.api import error_response
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
 from mlmodels.selectors import stages_in_use, training_runs, version_in_stage
+from supervision.datasets.composition import training_composition
 from supervision.datasets.selectors import TooFewPhotos
 from supervision.trainings.api.serializers import (
     FinetuneRequest,
+    NextCompositionSerializer,
     RunSerializer,
     SearchRequest,
     TrainRequest,
@@ -95,6 +97,19 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
     )
     def search(self, request: Request) -> Response:
         return self._queue(request, Kind.SEARCH, self._validated(SearchRequest, request))
+
+    @extend_schema(
+        operation_id="getNextComposition",
+        summary="The photos that a training would have if it began now",
+        responses={200: NextCompositionSerializer, 409: REFUSED},
+    )
+    @action(detail=False, methods=["get"], pagination_class=None, filter_backends=[])
+    def composition(self, request: Request) -> Response:
+        try:
+            composition = training_composition()
+        except TooFewPhotos as error:
+            raise Conflict(str(error), code="too_few_photos") from error
+        return Response(NextCompositionSerializer(composition).data)
 
     @extend_schema(
         operation_id="cancelRun",

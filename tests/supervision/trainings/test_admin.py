@@ -276,6 +276,41 @@ def test_form_shows_bounds_and_defaults_and_queues_a_run(
     assert run.parent == (production if kind == "finetune" else None)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_form_tells_what_the_training_would_have_and_links_to_the_unreviewed(
+    kind, bobs, enough_photos
+) -> None:
+    html = bobs.get(page("start", kind)).content.decode()
+    assert "100 photos: 100 imported, 0 named by the model alone" in html
+    assert "review=next_training" not in html
+    unreviewed = Photo.objects.filter(label__name="Amanita muscaria").order_by("pk")[:2]
+    for photo in unreviewed:
+        photo.label_source = Photo.LabelSource.PREDICTED
+        photo.save()
+    html = bobs.get(page("start", kind)).content.decode()
+    assert "100 photos: 98 imported, 2 named by the model alone" in html
+    cells = "<td>10</td><td>2</td><td>8</td><td>0</td><td>0</td>"
+    assert f'<th class="species">Amanita muscaria</th>{cells}' in html
+    assert "/admin/predictions/photo/?review=next_training" in html
+    listed = bobs.get("/admin/predictions/photo/?review=next_training").context["cl"].result_list
+    assert {photo.pk for photo in listed} == {photo.pk for photo in unreviewed}
+
+
+def test_form_says_at_once_that_a_training_would_be_refused(bobs, enough_photos) -> None:
+    Photo.objects.filter(label__name="Amanita muscaria").first().delete()
+    html = bobs.get(page("start", "train")).content.decode()
+    assert "Amanita muscaria (9)" in html
+    assert "photos:" not in html
+
+
+def test_page_of_a_run_tells_where_its_labels_came_from(bobs, run) -> None:
+    counts = {"photos": 4, "imported": 3, "confirmed": 0, "corrected": 0, "predicted": 1}
+    composition = {**counts, "others": 0, "species": []}
+    TrainingRun.objects.filter(pk=run.pk).update(composition=composition)
+    html = bobs.get(page("change", run.pk)).content.decode()
+    assert "4 photos: 3 imported, 1 named by the model alone." in html
+
+
 def test_finetune_form_proposes_the_version_in_production(bobs, production) -> None:
     html = bobs.get(page("start", "finetune")).content.decode()
     assert f'<option value="{production.pk}" selected>VGG16 1 (Production)</option>' in html

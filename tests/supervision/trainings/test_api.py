@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 from mlmodels.models import ModelVersion, Species, TrainingRun
 from mlmodels.run_services import run_claim, run_create, run_finish, run_update
 from predictions.models import Photo
+from supervision.datasets.composition import training_composition
 from tests.support.rows import photo_rows, version_row
 
 pytestmark = pytest.mark.django_db
@@ -18,6 +19,7 @@ CALLS = [
     ("POST", "search"),
     ("GET", "runs"),
     ("GET", "runs/{run}"),
+    ("GET", "runs/composition"),
     ("POST", "runs/{run}/cancel"),
 ]
 FINETUNE = {"model_name": "VGG16", "stage": "Production", "variables": 4, "epochs": 20}
@@ -75,6 +77,7 @@ def test_train_is_queued_and_answered_in_the_specified_format(bob, photos) -> No
         "model_version": None,
         "error": None,
         "dataset_sha256": "",
+        "composition": None,
         "validation_is_new": None,
         "requested_by": "bob",
         "started_at": None,
@@ -185,6 +188,58 @@ def test_too_few_photos_are_refused_with_species_and_counts(bob, photos, product
     assert error["code"] == "too_few_photos"
     assert "Aleuria aurantia (7), Boletus edulis (0)." in error["detail"]
     assert TrainingRun.objects.count() == 0
+
+
+def test_what_a_training_would_have_is_told_before_it_starts(bob, photos) -> None:
+    unreviewed = Photo.objects.filter(label__name="Amanita muscaria")[:3].values("pk")
+    Photo.objects.filter(pk__in=list(unreviewed.values_list("pk", flat=True))).update(
+        label_source=Photo.LabelSource.PREDICTED
+    )
+    answer = bob.get("/api/v1/runs/composition")
+    body = answer.json()
+    species = body.pop("species")
+    assert answer.status_code == 200
+    assert body == {
+        "photos": 100,
+        "imported": 97,
+        "confirmed": 0,
+        "corrected": 0,
+        "predicted": 3,
+        "others": 0,
+        "text": "100 photos: 97 imported, 3 named by the model alone",
+        "review": "/admin/predictions/photo/?review=next_training",
+    }
+    assert species[1] == {
+        "species": "Amanita muscaria",
+        "photos": 10,
+        "imported": 7,
+        "confirmed": 0,
+        "corrected": 0,
+        "predicted": 3,
+    }
+    assert len(species) == 10
+    assert TrainingRun.objects.count() == 0
+    assert bob.get("/api/v1/runs/composition?page=2").status_code == 400
+
+
+def test_no_composition_is_told_of_a_training_that_would_be_refused(bob, photos) -> None:
+    Photo.objects.filter(label__name="Amanita muscaria")[0].delete()
+    answer = bob.get("/api/v1/runs/composition")
+    assert answer.status_code == 409
+    (error,) = answer.json()["errors"]
+    assert error["code"] == "too_few_photos"
+    assert "Amanita muscaria (9)" in error["detail"]
+
+
+def test_a_run_tells_what_it_had_when_it_began(bob, photos) -> None:
+    queued_run()
+    composition = training_composition()
+    run = run_claim()
+    run_update(run=run, composition=composition)
+    Photo.objects.update(label_source=Photo.LabelSource.CONFIRMED)
+    shown = bob.get(f"/api/v1/runs/{run.pk}").json()["composition"]
+    text = "100 photos: 100 imported, 0 named by the model alone"
+    assert shown == composition | {"text": text}
 
 
 def test_finetuning_a_version_with_other_labels_is_refused(bob, photos, production) -> None:

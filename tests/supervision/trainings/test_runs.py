@@ -460,22 +460,30 @@ def test_the_worker_makes_a_version_and_survives_a_kill_and_a_cancel(
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_an_interrupted_command_cancels_its_run_and_exits_with_130(
+def test_an_interrupted_command_has_told_its_photos_cancels_its_run_and_exits_with_130(
     labelled: None, on_test_database
 ) -> None:
+    amanitas = Photo.objects.filter(split="training", label__name="Amanita muscaria")
+    amanitas.filter(pk__in=list(amanitas.values_list("pk", flat=True)[:2])).update(
+        label_source=Photo.LabelSource.PREDICTED
+    )
     command = [sys.executable, "manage.py", "train_model"]
     process = subprocess.Popen(
         command,
         cwd=PROJECT,
         env=on_test_database,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         # A shell that runs the tests in the background has them ignore SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
-    running = TrainingRun.objects.filter(status=TrainingRun.Status.RUNNING)
-    assert eventually(running.exists)
-    [run] = running
+    assert process.stdout is not None
+    told = [process.stdout.readline().strip() for _ in range(12)]
+    [run] = TrainingRun.objects.filter(status=TrainingRun.Status.RUNNING)
+    assert told[0] == "120 photos: 118 imported, 2 named by the model alone."
+    assert "Amanita muscaria           12: 10 imported, 2 named by the model alone" in told
+    assert told[-1].endswith("/admin/predictions/photo/?review=next_training.")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors.splitlines()[-1]) == (

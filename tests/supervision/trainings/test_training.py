@@ -15,6 +15,7 @@ from mlmodels.models import ModelVersion, Species, TrainingRun
 from mlmodels.selectors import version_artifact
 from mlmodels.services import version_promote
 from predictions.models import Photo
+from supervision.datasets.composition import composition_text
 from supervision.datasets.selectors import (
     MIN_PHOTOS,
     TooFewPhotos,
@@ -99,6 +100,9 @@ def test_train_evaluate_export_register_promote(labelled, tmp_path: Path) -> Non
     assert version.card["seed"] == run.parameters["seed"] == 0
     assert version.metrics["evaluation"]["accuracy"] > 0.5, "five times chance"
     assert version.metrics["engine"]["int8_agreement"] >= 0.9
+    counted = "120 photos: 120 imported, 0 named by the model alone"
+    assert out.getvalue().startswith(f"{counted}.\n  Aleuria aurantia           12: 12 imported")
+    assert composition_text(run.composition) == counted
     assert "accuracy" in out.getvalue()
     artifact = version_artifact(version)
     assert artifact.card.pooling == DEFAULT_POOLING
