@@ -24,6 +24,7 @@ from champipy_site.stack.services import INFERENCE_MEMORY_KB
 from mlmodels.models import ModelVersion
 from mlmodels.services import PRETRAINED, version_promote, version_register
 from predictions import dispatch
+from predictions.incoming import incoming_path
 from tests.support.api import client_of
 from tests.support.paths import PROJECT, REAL_PHOTOS
 from tests.support.photo_server import PhotoServer
@@ -48,6 +49,14 @@ def real_photos() -> Path:
 def static_folder() -> None:
     """Create the folder that `collectstatic` would fill; whitenoise warns if it is missing."""
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def no_incoming_files() -> Iterator[None]:
+    """Delete the bytes of predictions that the test left pending."""
+    yield
+    for path in incoming_path(0).parent.glob("*"):
+        path.unlink(missing_ok=True)
 
 
 @pytest.fixture

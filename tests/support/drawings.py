@@ -80,17 +80,16 @@ def draw_evaluation_photos(folder: Path, candidate: Path, count: int = 32) -> No
     Where their answers differ, the candidate's is right for two of three drawings; where they
     agree, both are wrong for one of eight.
     """
-    engines = [
-        (read_artifact(each), read_artifact(each).load_engine()) for each in (PRETRAINED, candidate)
-    ]
+    versions = [read_artifact(each) for each in (PRETRAINED, candidate)]
+    engines = [(version.card.input_size, version.load_engine()) for version in versions]
     labels = _labels()
     differ = agree = 0
     for seed in range(count):
         data = mushroom(seed)
         image = decode_photo(data)
         shipped_answer, candidate_answer = (
-            int(engine.score(to_input(image, artifact.card.input_size)).logits.argmax())
-            for artifact, engine in engines
+            int(engine.score(to_input(image, size)).logits[: len(labels)].argmax())
+            for size, engine in engines
         )
         if shipped_answer == candidate_answer:
             agree += 1

@@ -377,7 +377,7 @@ def test_the_command_shows_what_would_go_then_deletes_it(media) -> None:
     call_command("prune", "--dry-run", stdout=shown)
     lines = {line.split("  ")[0]: line.split() for line in shown.getvalue().splitlines()}
     assert lines["predictions"][-1] == "3"
-    assert lines[Subject.PHOTO_FILES][-3:] == ["1", "0", "MB"]
+    assert lines[Subject.PHOTO_FILES][-3:] == ["1", "0", "kB"]
     assert lines[Subject.PHOTOS][-1] == "1"
     assert "Nothing was deleted" in shown.getvalue()
     assert (Prediction.objects.count(), Photo.objects.count(), len(files(media))) == (3, 1, 1)
