@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from mlmodels.ml.answer_measures import measure
+from mlmodels.ml.answers import AnswerCalibration
 from mlmodels.ml.calibration import expected_calibration_error, softmax
 from mlmodels.ml.dataset import LabelledPhoto, OtherPhoto
 from mlmodels.ml.engine import LiteRTEngine
-from mlmodels.ml.features import photo_pixels
+from mlmodels.ml.features import AnyPhoto, photo_pixels
 from mlmodels.ml.metrics import evaluate
+from mlmodels.ml.sizes import ResizedPhoto, two_sizes
 
 
 @dataclass(frozen=True)
@@ -34,21 +37,77 @@ class HeldOutOthers:
     is_near_training: tuple[bool, ...]
     """For each photo, whether training photos of other species include one of its genus or find."""
 
+    @property
+    def new(self) -> tuple[OtherPhoto, ...]:
+        """Return the photos that are not near training."""
+        near = zip(self.photos, self.is_near_training, strict=True)
+        return tuple(photo for photo, is_near in near if not is_near)
 
-def engine_logits(
+
+@dataclass(frozen=True)
+class EngineOutputs:
+    """What an engine gives for some photos."""
+
+    logits: np.ndarray
+    """Float32 [photos, outputs]: the labels', and last that of other species where there is one."""
+    lognorms: np.ndarray
+    """Float64 [photos]."""
+
+
+def engine_outputs(
     engine: LiteRTEngine,
-    photos: Sequence[LabelledPhoto],
+    photos: Sequence[AnyPhoto],
     on_photo: Callable[[], object] = lambda: None,
-) -> np.ndarray:
-    """Return the logits, float32 [photos, outputs]. Call `on_photo` after each photo.
-
-    The outputs are the labels', and last that of other species where the engine has one.
-    """
+) -> EngineOutputs:
+    """Return the engine's outputs for one or more photos. Call `on_photo` after each photo."""
     rows = []
     for photo in photos:
-        rows.append(engine.score(photo_pixels(photo, engine.input_size)).logits)
+        rows.append(engine.score(photo_pixels(photo, engine.input_size)))
         on_photo()
-    return np.stack(rows)
+    return EngineOutputs(
+        np.stack([row.logits for row in rows]), np.array([row.lognorm for row in rows])
+    )
+
+
+def in_sizes_of(others: HeldOutOthers, held_out: HeldOutPhotos) -> list[ResizedPhoto]:
+    """Return copies of the others that are not near training, in the sizes of the held-out photos.
+
+    A network tells sources of photos apart by their sizes sooner than species.
+    """
+    return two_sizes(others.new, np.array(held_out.longer_sides))[0]
+
+
+def answer_metrics(
+    outputs: EngineOutputs,
+    held_out: HeldOutPhotos,
+    calibration: AnswerCalibration,
+    others: HeldOutOthers | None = None,
+    other_outputs: EngineOutputs | None = None,
+) -> dict[str, Any]:
+    """Return `scope`, `plausible` and `verdicts` on held-out photos, as `answer_measures.measure`.
+
+    `other_outputs`: for `in_sizes_of(others, held_out)`; None if there are none of these. A fourth
+    entry, `others_set`, is the hash of `others`, or None. Fewer than two held-out photos give
+    nothing but this one.
+    """
+    measured: dict[str, Any] = {"others_set": others.sha256 if others else None}
+    if len(held_out.photos) < 2:
+        return measured
+    parts = [outputs]
+    labels = [photo.label for photo in held_out.photos]
+    groups = [photo.group for photo in held_out.photos]
+    if others is not None and other_outputs is not None:
+        parts.append(other_outputs)
+        labels += [calibration.n_labels] * len(others.new)
+        groups += [photo.group for photo in others.new]
+    figures = measure(
+        calibration,
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.lognorms for part in parts]),
+        np.array(labels),
+        np.array(groups, dtype=object),
+    )
+    return {**{name: figures[name] for name in ("scope", "plausible", "verdicts")}, **measured}
 
 
 def held_out_metrics(

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from django.conf import settings
 
-from mlmodels.evaluation import HeldOutPhotos, engine_logits, held_out_metrics
+from mlmodels.evaluation import EngineOutputs, HeldOutPhotos, engine_outputs, held_out_metrics
 from mlmodels.ml.artifact import installed_versions, write_artifact
 from mlmodels.ml.backbone import load_backbone, weights_digest
 from mlmodels.ml.dataset import Dataset, LabelledPhoto
@@ -64,9 +64,8 @@ class TrainedVersion:
     """A version that was just registered, with its answers to the held-out photos."""
 
     version: ModelVersion
-    logits: np.ndarray | None
-    """Of its engine, float32 [photos, labels], in the order of the held-out photos; None where
-    there are none."""
+    outputs: EngineOutputs | None
+    """In the order of the held-out photos; None where there are none."""
 
 
 def version_train(
@@ -143,7 +142,7 @@ def version_train(
     )
     with tempfile.TemporaryDirectory() as scratch:
         report_stage("export")
-        engine, metrics, logits = _export(trained, dataset, held_out, Path(scratch), report_stage)
+        engine, metrics, outputs = _export(trained, dataset, held_out, Path(scratch), report_stage)
         report_stage("registration")
         write_artifact(
             Path(scratch) / "version",
@@ -165,7 +164,7 @@ def version_train(
         version, _ = retry_database(
             lambda: version_register(folder=Path(scratch) / "version", run=run, parent=run.parent)
         )
-    return TrainedVersion(version, logits if held_out else None)
+    return TrainedVersion(version, outputs if held_out else None)
 
 
 def _parameters(run: TrainingRun) -> TrainingParameters:
@@ -203,8 +202,8 @@ def _export(
     held_out: HeldOutPhotos | None,
     folder: Path,
     report_stage: Callable[[str, float], None],
-) -> tuple[Path, dict[str, Any], np.ndarray]:
-    """Write the engine and return its path, its metrics, and its logits of the evaluated photos.
+) -> tuple[Path, dict[str, Any], EngineOutputs]:
+    """Write the engine; return its path, its metrics, and its outputs for the evaluated photos.
 
     It is int8 if its answers match the float network's, else float16.
     """
@@ -219,12 +218,14 @@ def _export(
         pixels = calibration_pixels(dataset.training, size, CALIBRATION_PHOTOS)
         export_engine(trained.weights, pixels, size, path, pooling)
 
-    logits = _logits(trained, path, photos, report_stage)
+    outputs = _outputs(trained, path, photos, report_stage)
     compared = photos[:MAX_PARITY_PHOTOS]
     report_stage("parity", 0)
     float_logits = _float_logits(trained, compared, lambda done: report_stage("parity", done))
     parity = compare_engines(
-        logits[: len(compared)].argmax(axis=1), float_logits.argmax(axis=1), truth[: len(compared)]
+        outputs.logits[: len(compared)].argmax(axis=1),
+        float_logits.argmax(axis=1),
+        truth[: len(compared)],
     )
     precision = "int8"
     if not parity.holds:
@@ -239,7 +240,7 @@ def _export(
         )
         precision = "float16"
         export_float_engine(trained.weights, size, path, pooling)
-        logits = _logits(trained, path, photos, report_stage)
+        outputs = _outputs(trained, path, photos, report_stage)
     metrics: dict[str, Any] = {
         "validation": {
             **trained.validation.as_dict(),
@@ -256,21 +257,21 @@ def _export(
     }
     if held_out is not None:
         metrics["evaluation"] = held_out_metrics(
-            logits, held_out, trained.labels, trained.temperature
+            outputs.logits, held_out, trained.labels, trained.temperature
         )
-    return path, metrics, logits
+    return path, metrics, outputs
 
 
-def _logits(
+def _outputs(
     trained: TrainedNetwork,
     path: Path,
     photos: Sequence[LabelledPhoto],
     report_stage: Callable[[str, float], None],
-) -> np.ndarray:
-    """Return the logits of the engine at `path`, float32 [photos, labels]."""
+) -> EngineOutputs:
+    """Return the outputs of the engine at `path`."""
     report_stage("evaluation", 0)
     done = count(1)
-    return engine_logits(
+    return engine_outputs(
         LiteRTEngine.load(path, trained.weights, trained.parameters.pooling),
         photos,
         lambda: report_stage("evaluation", next(done) / len(photos)),

@@ -16,10 +16,15 @@ import redis
 from common.broker import send_task
 from common.valkey import valkey_client
 from mlmodels.models import ModelVersion
-from supervision.datasets.selectors import evaluation_set, evaluation_set_sha256
+from supervision.datasets.selectors import (
+    current_evaluation_set,
+    evaluation_others,
+    evaluation_set,
+    evaluation_set_sha256,
+)
 from supervision.evaluations.selectors import stored_evaluation
 from supervision.evaluations.services import version_evaluate
-from supervision.models import Evaluation
+from supervision.models import Evaluation, EvaluationSet
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +55,7 @@ def evaluations_request(*, versions: Sequence[ModelVersion]) -> EvaluationProgre
     """
     done = total = 0
     missing = []
+    others = current_evaluation_set(EvaluationSet.Kind.OTHERS)
     for version in versions:
         current_set = evaluation_set_sha256(version.labels)
         if current_set is None:
@@ -60,6 +66,7 @@ def evaluations_request(*, versions: Sequence[ModelVersion]) -> EvaluationProgre
             done += photos
         else:
             missing.append(version)
+            total += others.n if others else 0
     if not missing:
         return None
     try:
@@ -129,7 +136,12 @@ def evaluation_run(*, version_id: int) -> None:
     try:
         held_out = evaluation_set(version.labels)
         if held_out is not None:
-            version_evaluate(version=version, held_out=held_out, on_photo=count_photo)
+            version_evaluate(
+                version=version,
+                held_out=held_out,
+                others=evaluation_others(),
+                on_photo=count_photo,
+            )
     except Exception as error:
         message = f"The evaluation of {version} failed: {error}"
         with contextlib.suppress(redis.RedisError):

@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from supervision.evaluations.answer_report import answer_lines
+
 
 def evaluation_report(metrics: dict, labels: Sequence[str]) -> str:
     """Return the figures as text for a terminal.
 
-    They are accuracy, accuracy by size, calibration, accuracy by species and the confusion matrix.
+    They are accuracy, accuracy by size, calibration, accuracy by species, the confusion matrix, and
+    for a version with a calibration what it says of scope, plausible species and names.
     Metrics that an older ChampiPy stored lack some of them.
     """
     low, high = metrics["ci95"]
@@ -50,6 +53,8 @@ def evaluation_report(metrics: dict, labels: Sequence[str]) -> str:
         right = row[index] / sum(row) if sum(row) else 0
         name = f"{index + 1:>2} {labels[index]} {right:.0%}"
         lines.append(f"{name:<36}" + "".join(f"{count or '·':>5}" for count in row))
+    if answers := answer_lines(metrics):
+        lines += ["", "scope, plausible species and verdicts on the evaluation photos", *answers]
     return "\n".join(lines)
 
 

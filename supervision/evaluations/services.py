@@ -7,12 +7,20 @@ from collections.abc import Callable
 import numpy as np
 from django.conf import settings
 
-from mlmodels.evaluation import HeldOutPhotos, engine_logits, held_out_metrics
+from mlmodels.evaluation import (
+    EngineOutputs,
+    HeldOutOthers,
+    HeldOutPhotos,
+    answer_metrics,
+    engine_outputs,
+    held_out_metrics,
+    in_sizes_of,
+)
 from mlmodels.ml.calibration import softmax
 from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.ml.features import photo_pixels
 from mlmodels.models import ModelVersion
-from mlmodels.selectors import version_artifact
+from mlmodels.selectors import answer_calibration, version_artifact
 from supervision.models import Evaluation
 
 TIMED_PHOTOS = 9
@@ -23,39 +31,68 @@ def version_evaluate(
     *,
     version: ModelVersion,
     held_out: HeldOutPhotos,
+    others: HeldOutOthers | None = None,
     on_photo: Callable[[], object] = lambda: None,
 ) -> Evaluation:
     """Evaluate a version's engine on a set of photos; return a stored evaluation if there is one.
 
-    Calls `on_photo` after each photo. Raises ArtifactError if the version's files are not intact.
+    A version with a calibration is also measured on `others`, the photos of other species; it is
+    measured again where the stored evaluation is of another set of them. Calls `on_photo` after
+    each photo. Raises ArtifactError if the version's files are not intact.
     """
+    calibration = answer_calibration(version)
     stored = Evaluation.objects.filter(
         model_version=version, evaluation_set=held_out.sha256
     ).first()
-    if stored is not None:
+    if stored is not None and (calibration is None or _is_measured_on(stored, others)):
         return stored
-    engine = version_artifact(version).load_engine(settings.CHAMPIPY_INFERENCE_THREADS or 1)
-    logits = engine_logits(engine, held_out.photos, on_photo)
-    return _store(version, held_out, logits, engine)
+    engine = _engine(version)
+    outputs = engine_outputs(engine, held_out.photos, on_photo)
+    return _store(version, held_out, outputs, others, on_photo, engine=engine)
 
 
 def evaluation_store(
-    *, version: ModelVersion, held_out: HeldOutPhotos, logits: np.ndarray
+    *,
+    version: ModelVersion,
+    held_out: HeldOutPhotos,
+    outputs: EngineOutputs,
+    others: HeldOutOthers | None = None,
 ) -> Evaluation:
     """Store what a version's engine answered to the held-out photos when it was trained.
 
-    `logits` are float [photos, labels]. Only the time for a photo is measured here. A stored
-    evaluation is returned unchanged. Raises ArtifactError if the version's files are not intact.
+    Only the photos of other species are scored here, and the time for a photo is measured.
+    Raises ArtifactError if the version's files are not intact.
     """
-    engine = version_artifact(version).load_engine(settings.CHAMPIPY_INFERENCE_THREADS or 1)
-    return _store(version, held_out, logits, engine)
+    return _store(version, held_out, outputs, others, engine=_engine(version))
+
+
+def _engine(version: ModelVersion) -> LiteRTEngine:
+    return version_artifact(version).load_engine(settings.CHAMPIPY_INFERENCE_THREADS or 1)
+
+
+def _is_measured_on(evaluation: Evaluation, others: HeldOutOthers | None) -> bool:
+    """Return whether an evaluation has the figures of answers, on this set of other species."""
+    sha256 = others.sha256 if others else None
+    return evaluation.metrics.get("others_set", "") == sha256
 
 
 def _store(
-    version: ModelVersion, held_out: HeldOutPhotos, logits: np.ndarray, engine: LiteRTEngine
+    version: ModelVersion,
+    held_out: HeldOutPhotos,
+    outputs: EngineOutputs,
+    others: HeldOutOthers | None,
+    on_photo: Callable[[], object] = lambda: None,
+    *,
+    engine: LiteRTEngine,
 ) -> Evaluation:
+    logits = outputs.logits
     metrics = held_out_metrics(logits, held_out, tuple(version.labels), version.temperature)
-    evaluation, _ = Evaluation.objects.get_or_create(
+    calibration = answer_calibration(version)
+    if calibration is not None:
+        copies = in_sizes_of(others, held_out) if others else []
+        other_outputs = engine_outputs(engine, copies, on_photo) if copies else None
+        metrics |= answer_metrics(outputs, held_out, calibration, others, other_outputs)
+    evaluation, _ = Evaluation.objects.update_or_create(
         model_version=version,
         evaluation_set=held_out.sha256,
         defaults={

@@ -18,7 +18,7 @@ from common.broker import send_task
 from mlmodels.models import TrainingRun
 from mlmodels.run_services import retry_database
 from mlmodels.selectors import production_version
-from supervision.datasets.selectors import TooFewPhotos, evaluation_set
+from supervision.datasets.selectors import TooFewPhotos, evaluation_others, evaluation_set
 from supervision.evaluations.services import version_evaluate
 from supervision.models import Alert, Check
 from supervision.monitoring.alert_delivery import messages_deliver
@@ -109,7 +109,7 @@ def _check_accuracy() -> str:
             "There are no evaluation photos. Import some: "
             "./champipy import_photos DIR --split evaluation"
         )
-    evaluation = version_evaluate(version=version, held_out=held_out)
+    evaluation = version_evaluate(version=version, held_out=held_out, others=evaluation_others())
     accuracy, target = round(100 * evaluation.accuracy, 2), settings.CHAMPIPY_TARGET_ACCURACY
     kind = Alert.Kind.LOW_ACCURACY
     if accuracy < target:

@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from django.conf import settings
 from django.db import (
     InterfaceError,
@@ -23,7 +22,7 @@ from django.db import (
 
 from accounts.models import User
 from common.broker import send_task
-from mlmodels.evaluation import HeldOutPhotos
+from mlmodels.evaluation import EngineOutputs, HeldOutPhotos
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.ml.backbone import BackboneUnavailable
 from mlmodels.ml.dataset import RECENT_PHOTOS
@@ -46,6 +45,7 @@ from supervision.datasets.selectors import (
     TooFewPhotos,
     check_enough_photos,
     dataset_manifest,
+    evaluation_others,
     evaluation_set,
     manifest_sha256,
     species_names,
@@ -233,17 +233,24 @@ def _train(run: TrainingRun, heartbeat: RunHeartbeat, report: Callable[[Progress
         report=report_progress,
         should_stop=heartbeat.is_over,
     )
-    if held_out is not None and trained.logits is not None:
-        _keep_answers(trained.version, held_out, trained.logits)
+    if held_out is not None and trained.outputs is not None:
+        _keep_answers(trained.version, held_out, trained.outputs)
 
 
-def _keep_answers(version: ModelVersion, held_out: HeldOutPhotos, logits: np.ndarray) -> None:
+def _keep_answers(version: ModelVersion, held_out: HeldOutPhotos, outputs: EngineOutputs) -> None:
     """Store the answers measured at the training, so that a promotion need not measure again.
+
+    Only the photos of other species are scored now.
 
     A failure is only logged: the version is registered, and can be measured later.
     """
     try:
-        retry_database(lambda: evaluation_store(version=version, held_out=held_out, logits=logits))
+        others = retry_database(evaluation_others)
+        retry_database(
+            lambda: evaluation_store(
+                version=version, held_out=held_out, outputs=outputs, others=others
+            )
+        )
     except Exception:
         logger.exception("The evaluation of %s was not stored", version)
 

@@ -9,12 +9,15 @@ from django.utils.html import format_html, format_html_join
 from common.admin import ReadOnlyAdmin
 from predictions.models import Photo
 from supervision.evaluations.admin.figures import (
+    answer_table,
     calibration_text,
     confusion_picture,
+    genus_table,
     reliability_picture,
     size_table,
     species_table,
 )
+from supervision.evaluations.answer_report import speed_text
 from supervision.models import Evaluation
 
 MAX_SHOWN = 60
@@ -26,8 +29,8 @@ class EvaluationAdmin(ReadOnlyAdmin):
     list_display = ("model_version", "right", "photos", "evaluation_set", "evaluated_at")
     fields = (
         *("model_version", "right", "photos", "species", "sizes", "calibration_error"),
-        *("reliability", "confusion", "wrong_answers"),
-        *("ms_per_photo", "evaluation_set", "evaluated_at"),
+        *("reliability", "confusion", "answers_measured", "genera", "wrong_answers"),
+        *("speed", "evaluation_set", "evaluated_at"),
     )
 
     class Media:
@@ -64,6 +67,18 @@ class EvaluationAdmin(ReadOnlyAdmin):
     @admin.display(description="confusion matrix")
     def confusion(self, evaluation: Evaluation) -> str:
         return confusion_picture(evaluation.metrics, evaluation.model_version.labels)
+
+    @admin.display(description="scope, plausible species and verdicts")
+    def answers_measured(self, evaluation: Evaluation) -> str:
+        return answer_table(evaluation.metrics)
+
+    @admin.display(description="other species by genus")
+    def genera(self, evaluation: Evaluation) -> str:
+        return genus_table(evaluation.metrics)
+
+    @admin.display(description="engine")
+    def speed(self, evaluation: Evaluation) -> str:
+        return speed_text(evaluation.model_version.metrics, evaluation.ms_per_photo)
 
     @admin.display(description="wrong answers")
     def wrong_answers(self, evaluation: Evaluation) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.html import format_html, format_html_join
 
+from supervision.evaluations.answer_report import answer_rows, genus_rows
 from supervision.evaluations.report import size_text
 
 NOT_MEASURED = "not measured"
@@ -64,6 +65,33 @@ def confusion_picture(metrics: Mapping[str, Any] | None, labels: Sequence[str]) 
         return NOT_MEASURED
     picture = confusion_matrix_svg(metrics["confusion"], labels)
     return format_html('<div class="chart-box matrix">{}</div>', picture)
+
+
+def answer_table(metrics: Mapping[str, Any] | None) -> str:
+    """Return what a version says of scope, plausible species and names as an HTML table."""
+    rows = answer_rows(metrics)
+    if not rows:
+        return NOT_MEASURED
+    return format_html(
+        '<table class="numbers"><tbody>{}</tbody></table>',
+        format_html_join("", '<tr><th>{}</th><td class="text">{}</td></tr>', rows),
+    )
+
+
+def genus_table(metrics: Mapping[str, Any] | None) -> str:
+    """Return how often photos of each genus of other species pass as an HTML table."""
+    rows = genus_rows(metrics)
+    if not rows:
+        return NOT_MEASURED
+    return format_html(
+        '<div class="chart-box"><table class="numbers"><thead><tr><th>genus</th><th>photos</th>'
+        "<th>passed</th><th>AUROC</th></tr></thead><tbody>{}</tbody></table></div>",
+        format_html_join(
+            "",
+            '<tr><th class="species">{}</th><td>{}</td><td>{}</td><td>{}</td></tr>',
+            rows,
+        ),
+    )
 
 
 def _accuracy_table(

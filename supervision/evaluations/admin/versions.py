@@ -19,13 +19,16 @@ from mlmodels.models import ModelVersion, StageTransition
 from mlmodels.selectors import production_version, version_before_production
 from supervision.evaluations.admin.figures import (
     accuracy_text,
+    answer_table,
     calibration_text,
     confusion_picture,
+    genus_table,
     reliability_picture,
     size_table,
     species_table,
 )
 from supervision.evaluations.admin.promotion_page import promotion_page
+from supervision.evaluations.answer_report import speed_text
 from supervision.evaluations.promotion import PromotionRefused, rollback_request
 from supervision.evaluations.selectors import present_evaluations
 
@@ -78,6 +81,10 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         "by_species",
         "by_size",
         "confusion",
+        "answers_here",
+        "genera_here",
+        "answers_out_of_fold",
+        "speed",
         "learning_curves",
         "run",
         "parent",
@@ -97,6 +104,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         when_made = Cast(KT("metrics__evaluation__accuracy"), FloatField())
         return versions.annotate(
             metrics_here=Subquery(here.values("metrics")[:1]),
+            ms_here=Subquery(here.values("ms_per_photo")[:1]),
             # Versions that were not measured come last when the best come first.
             by_accuracy=Coalesce(Subquery(here.values("accuracy")[:1]), Value(-1.0)),
             by_accuracy_when_made=Coalesce(when_made, Value(-1.0)),
@@ -140,6 +148,22 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     @admin.display(description="confusion matrix")
     def confusion(self, version: ModelVersion) -> str:
         return confusion_picture(_metrics(version), version.labels)
+
+    @admin.display(description="scope, plausible species and verdicts here")
+    def answers_here(self, version: Any) -> str:
+        return answer_table(version.metrics_here)
+
+    @admin.display(description="other species by genus, here")
+    def genera_here(self, version: Any) -> str:
+        return genus_table(version.metrics_here)
+
+    @admin.display(description="the same by its card, out of fold on the training photos")
+    def answers_out_of_fold(self, version: ModelVersion) -> str:
+        return answer_table(version.metrics.get("out_of_fold"))
+
+    @admin.display(description="engine")
+    def speed(self, version: Any) -> str:
+        return speed_text(version.metrics, version.ms_here)
 
     @admin.display(description="learning curves")
     def learning_curves(self, version: ModelVersion) -> str:

@@ -8,7 +8,8 @@ from tqdm import tqdm
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version
-from supervision.datasets.selectors import evaluation_set
+from supervision.datasets.selectors import evaluation_others, evaluation_set
+from supervision.evaluations.answer_report import answer_lines, speed_text
 from supervision.evaluations.report import evaluation_report
 from supervision.evaluations.services import version_evaluate
 
@@ -37,13 +38,19 @@ class Command(BaseCommand):
                 "There are no evaluation photos. Import some: "
                 "./champipy import_photos DIR --split evaluation"
             )
-        bar = tqdm(total=len(held_out.photos), unit="photo", file=sys.stderr, disable=None)
+        others = evaluation_others()
+        photos = len(held_out.photos) + (len(others.new) if others else 0)
+        bar = tqdm(total=photos, unit="photo", file=sys.stderr, disable=None)
         try:
             with bar:
                 evaluation = version_evaluate(
-                    version=version, held_out=held_out, on_photo=bar.update
+                    version=version, held_out=held_out, others=others, on_photo=bar.update
                 )
         except ArtifactError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{version} on evaluation set {held_out.sha256[:12]}")
         self.stdout.write(evaluation_report(evaluation.metrics, version.labels))
+        self.stdout.write(f"\n{speed_text(version.metrics, evaluation.ms_per_photo)}")
+        if lines := answer_lines(version.metrics.get("out_of_fold")):
+            self.stdout.write("\nby its card, out of fold on the training photos:")
+            self.stdout.write("\n".join(lines))

@@ -1,0 +1,141 @@
+"""What an evaluation says of photos of other species, plausible species and verdicts."""
+
+import hashlib
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+from mlmodels.models import ModelVersion
+from predictions.import_services import photo_import
+from predictions.labels import other_species
+from predictions.models import Photo
+from supervision.datasets.selectors import evaluation_others, evaluation_set
+from supervision.datasets.services import evaluation_set_freeze
+from supervision.evaluations.on_demand import evaluation_run, evaluations_request
+from supervision.evaluations.services import version_evaluate
+from supervision.models import Evaluation, EvaluationSet
+from tests.support.calibrations import uncalibrate_version
+from tests.support.photos import drawn_photo
+
+pytestmark = pytest.mark.django_db
+
+NAMES = ("Xerocomus rubellus", "Xerocomus ferrugineus", "Hygrocybe conica")
+
+
+def other_photo(seed: int, name: str, split: str) -> Photo:
+    data = drawn_photo(seed)
+    photo_import(
+        data=data,
+        label=other_species(name),
+        split=split,
+        origin=f"{seed}.jpg",
+        mushroom_observer_id=None,
+    )
+    return Photo.objects.get(sha256=hashlib.sha256(data).hexdigest())
+
+
+@pytest.fixture
+def others(evaluation_photos) -> list[Photo]:
+    """Freeze three evaluation photos of other species, and return them."""
+    photos = [
+        other_photo(800 + place, name, Photo.Split.EVALUATION) for place, name in enumerate(NAMES)
+    ]
+    evaluation_set_freeze(by=None, reason="others", kind=EvaluationSet.Kind.OTHERS)
+    return photos
+
+
+def test_an_evaluation_measures_what_is_none_of_the_species(production, others) -> None:
+    evaluation_run(version_id=production.pk)
+    evaluation = Evaluation.objects.get()
+    scope = evaluation.metrics["scope"]
+    assert (scope["auroc"]["n_known"], scope["auroc"]["n_other"]) == (8, 3)
+    low, high = scope["auroc"]["ci95"]
+    assert low <= scope["auroc"]["value"] <= high
+    assert (scope["kept"]["n"], scope["passed"]["n"]) == (8, 3)
+    genera = {row["genus"]: row["n"] for row in scope["per_genus"]}
+    assert genera == {"Xerocomus": 2, "Hygrocybe": 1}
+    assert evaluation.metrics["plausible"]["n"] == 8
+    assert evaluation.metrics["plausible"]["mean_set_size"] >= 0
+    assert evaluation.metrics["verdicts"]["random"]["n_photos"] == 11
+    assert evaluation.metrics["others_set"] == evaluation_others().sha256
+    assert evaluations_request(versions=[production]) is None
+
+
+def test_photos_of_genera_that_training_has_are_left_out(production, others) -> None:
+    training = other_photo(900, "Suillus luteus", Photo.Split.TRAINING)
+    Photo.objects.filter(pk=training.pk).update(other_name="Hygrocybe punicea")  # as a review may
+    metrics = version_evaluate(
+        version=production, held_out=evaluation_set(production.labels), others=evaluation_others()
+    ).metrics
+    assert [row["genus"] for row in metrics["scope"]["per_genus"]] == ["Xerocomus"]
+    assert metrics["scope"]["passed"]["n"] == 2
+
+
+def test_photos_of_others_that_come_later_are_measured_and_none_twice(
+    production, evaluation_photos
+) -> None:
+    held_out = evaluation_set(production.labels)
+    first = version_evaluate(version=production, held_out=held_out, others=None)
+    assert (first.metrics["others_set"], first.metrics["scope"]["auroc"]) == (None, None)
+    assert first.metrics["plausible"]["n"] == 8, "that needs no others"
+    assert first.metrics["scope"]["kept"]["n"] == 8
+    other_photo(801, "Xerocomus rubellus", Photo.Split.EVALUATION)
+    evaluation_set_freeze(by=None, reason="others", kind=EvaluationSet.Kind.OTHERS)
+    scored = []
+    again = version_evaluate(
+        version=production,
+        held_out=held_out,
+        others=evaluation_others(),
+        on_photo=lambda: scored.append(1),
+    )
+    assert (again.pk, again.metrics["scope"]["auroc"]["n_other"]) == (first.pk, 1)
+    assert len(scored) == 9
+    version_evaluate(
+        version=production,
+        held_out=held_out,
+        others=evaluation_others(),
+        on_photo=lambda: scored.append(1),
+    )
+    assert len(scored) == 9, "it is stored"
+
+
+def test_a_version_without_calibration_is_measured_by_its_scores_alone(
+    production, others, users
+) -> None:
+    uncalibrate_version(production)
+    evaluation_run(version_id=production.pk)
+    evaluation = Evaluation.objects.get()
+    assert not {"scope", "plausible", "verdicts", "others_set"} & evaluation.metrics.keys()
+    client = Client()
+    client.force_login(users["bob"])
+    page = client.get(f"/admin/supervision/evaluation/{evaluation.pk}/change/").content.decode()
+    assert "not measured" in page
+
+
+def test_command_and_pages_tell_figures_here_from_those_of_the_card(
+    production: ModelVersion, others, users
+) -> None:
+    out = StringIO()
+    call_command("evaluate_model", stdout=out)
+    text = out.getvalue()
+    here, card = text.split("by its card, out of fold on the training photos:")
+    assert "3 photos of others" in here
+    assert f"{production.metrics['out_of_fold']['n_other']} photos of others" in card
+    assert "ms per photo, without decoding (int8)" in here
+    for line in ("Xerocomus", "plausible species hold the right one:", "names supported, rightly:"):
+        assert line in here
+    client = Client()
+    client.force_login(users["bob"])
+    evaluation = Evaluation.objects.get()
+    for path in (
+        f"/admin/supervision/evaluation/{evaluation.pk}/change/",
+        f"/admin/mlmodels/modelversion/{production.pk}/change/",
+    ):
+        page = client.get(path).content.decode()
+        assert "3 photos of others" in page
+        assert '<th class="species">Xerocomus</th><td>2</td>' in page
+        assert "without decoding (int8)" in page
+    assert "by its card, out of fold" in page
+    assert f"{production.metrics['out_of_fold']['n_other']} photos of others" in page
