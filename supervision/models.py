@@ -177,6 +177,7 @@ class Alert(models.Model):
         NEW_PHOTOS_CHECK_FAILED = "new_photos_check_failed", "the check of new photos failed"
         UNANSWERED = "predictions_unanswered", "predictions are not answered"
         DISK_FULL_SOON = "disk_full_soon", "the disk is nearly full"
+        BETTER_VERSION = "better_version", "a better version came with ChampiPy"
 
     class Status(models.TextChoices):
         OPEN = "open", "open"

@@ -68,8 +68,10 @@ def alerts_resolve_of_other_versions(*, version: ModelVersion | None) -> int:
     """Resolve the alerts about versions other than `version`; return how many there were.
 
     `version` is the one in production; without one, the alerts about all versions are resolved.
+    An alert about a better version stays: that version is not in production.
     """
     others = Alert.objects.filter(model_version__isnull=False)
+    others = others.exclude(kind=Alert.Kind.BETTER_VERSION)
     return _resolve(others if version is None else others.exclude(model_version=version))
 
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from django.urls import reverse
 from django.utils import timezone
 
 from common.wording import format_bytes
@@ -30,6 +31,8 @@ def alert_summary(alert: Alert) -> str:
             f"The disk of CHAMPIPY_HOME has {format_bytes(1e6 * value)} left, less than "
             f"{format_bytes(1e6 * threshold)}."
         )
+    if alert.kind == Kind.BETTER_VERSION:
+        return f"{model} came with ChampiPy and waits in Staging. {alert.detail}"
     times = "once" if value == 1 else f"{value:.0f} times in a row"
     return f"{alert.get_kind_display().capitalize()} {times}."
 
@@ -43,14 +46,16 @@ def alert_advice(alert: Alert) -> str:
             "or roll back to the previous version."
         )
     if alert.kind == Kind.NEW_PHOTOS:
-        if alert.run_id is not None:
-            return (
-                f"Run {alert.run_id} was started automatically. Compare its version, in Staging, "
-                "with the one in production, and promote it if it is better."
-            )
+        done = f"Run {alert.run_id} was started automatically." if alert.run_id else ""
         return (
-            "Start a training, compare its version with the one in production, and promote it if "
-            "it is better."
+            f"{done or 'Start a training.'} Compare its version, in Staging, with the one in "
+            "production, and promote it if it is better."
+        )
+    if alert.kind == Kind.BETTER_VERSION and alert.model_version_id is not None:
+        page = reverse("admin:mlmodels_modelversion_promote", args=[alert.model_version_id])
+        return (
+            f"Compare it with the version in production at {page} and promote it there if you "
+            "want it. Nothing is promoted by itself."
         )
     if alert.kind == Kind.UNANSWERED:
         return (
@@ -74,7 +79,7 @@ def alert_advice(alert: Alert) -> str:
 def alert_report(alert: Alert) -> str:
     """Return the text of a message about the alert: all that is known of it, and what to do."""
     lines = [alert_summary(alert), "", f"Since: {_when(alert.since)}"]
-    if alert.detail:
+    if alert.detail and alert.kind != Kind.BETTER_VERSION:  # whose summary has it
         lines.append(alert.detail)
     if alert.acknowledged_at is not None:
         lines.append(f"Acknowledged: {_when(alert.acknowledged_at)} by {alert.acknowledged_by}")

@@ -15,6 +15,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from common.broker import send_task
+from mlmodels.ml.artifact import ArtifactError
 from mlmodels.models import TrainingRun
 from mlmodels.run_services import retry_database
 from mlmodels.selectors import production_version
@@ -32,6 +33,10 @@ from supervision.monitoring.selectors import (
     new_photo_count,
     stage_since,
     unanswered_since,
+)
+from supervision.monitoring.upgrade_services import (
+    shipped_version_watch,
+    waiting_shipped_version,
 )
 from supervision.trainings.services import run_request
 
@@ -110,6 +115,7 @@ def _check_accuracy() -> str:
             "./champipy import_photos DIR --split evaluation"
         )
     evaluation = version_evaluate(version=version, held_out=held_out, others=evaluation_others())
+    _measure_shipped_version()
     accuracy, target = round(100 * evaluation.accuracy, 2), settings.CHAMPIPY_TARGET_ACCURACY
     kind = Alert.Kind.LOW_ACCURACY
     if accuracy < target:
@@ -117,6 +123,19 @@ def _check_accuracy() -> str:
     else:
         alerts_resolve(kind=kind, version=version)
     return f"{version}: {accuracy:.2f} % of {evaluation.n} photos (target {target:g} %)"
+
+
+def _measure_shipped_version() -> None:
+    """Evaluate a version that came with ChampiPy and waits, so that it can be compared."""
+    shipped = waiting_shipped_version()
+    held_out = evaluation_set(shipped.labels) if shipped else None
+    if shipped is None or held_out is None:
+        return
+    try:
+        version_evaluate(version=shipped, held_out=held_out, others=evaluation_others())
+    except ArtifactError as error:  # the check is about the version in production
+        logger.warning("%s was not measured: %s", shipped, error)
+    shipped_version_watch()
 
 
 @transaction.atomic
@@ -173,8 +192,12 @@ _CHECKS: dict[Check.Kind, Callable[[], str]] = {
 
 
 def service_watch() -> None:
-    """Look for what cannot wait a week: outdated alerts, unanswered requests, the disk, checks."""
+    """Look for what cannot wait a week.
+
+    That is outdated alerts, a better version, unanswered requests, the disk and lost checks.
+    """
     alerts_resolve_of_other_versions(version=production_version())
+    shipped_version_watch()
     _watch_predictions()
     _watch_disk()
     _repeat_checks()

@@ -7,7 +7,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 
 from accounts.models import User
 from common.admin import ReadOnlyAdmin
@@ -67,7 +68,11 @@ class AlertAdmin(ReadOnlyAdmin):
 
     @admin.display(description="what to do")
     def advice(self, alert: Alert) -> str:
-        return alert_advice(alert)
+        advice = alert_advice(alert)
+        if alert.kind != Alert.Kind.BETTER_VERSION or alert.model_version_id is None:
+            return advice
+        page = reverse("admin:mlmodels_modelversion_promote", args=[alert.model_version_id])
+        return format_html('{} <a href="{}">Compare…</a>', advice, page)
 
     @admin.action(description="Acknowledge: keep quiet until resolved")
     def acknowledge_selected(self, request: HttpRequest, alerts: QuerySet[Alert]) -> None:
