@@ -170,10 +170,10 @@ def test_run_is_started_shows_progress_and_is_cancelled(
 def test_the_apis_page_lists_the_calls_and_sends_one(browser: Chromium) -> None:
     """It loads under the Content-Security-Policy; Chromium's complaints would fail the test."""
     browser.open("/api/v1/docs")
-    browser.click("#operations-status-getStatus .opblock-summary-control")
-    browser.click("#operations-status-getStatus .try-out__btn")
-    browser.click("#operations-status-getStatus .execute")
+    browser.click("#operations-service-getStatus .opblock-summary-control")
+    browser.click("#operations-service-getStatus .try-out__btn")
+    browser.click("#operations-service-getStatus .execute")
     browser.wait(
-        "document.querySelector('#operations-status-getStatus .live-responses-table')"
+        "document.querySelector('#operations-service-getStatus .live-responses-table')"
         '?.innerText.includes(\'"status": "ok"\')'
     )
