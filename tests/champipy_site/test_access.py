@@ -41,6 +41,7 @@ FOR_ADMINISTRATORS = {
     ("POST", "/api/v1/finetune"): 400,
     ("POST", "/api/v1/search"): 409,
     ("GET", "/api/v1/runs"): 200,
+    ("GET", "/api/v1/runs/composition"): 409,  # no photos
     ("GET", "/api/v1/runs/999999"): 404,
     ("POST", "/api/v1/runs/999999/cancel"): 404,
     ("GET", "/api/v1/models"): 200,
