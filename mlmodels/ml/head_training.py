@@ -98,7 +98,8 @@ def _others(
             session.extract_copies(setup.cache, of_size, views=2)
         values = [session.embeddings(setup.tail, setup.cache, of_size, 2) for of_size in sizes]
         copies.append(np.concatenate(values))
-        groups += [photo.group for photo in photos]
+        # In lower case, as those that come along: a genus must be one group, whoever brought it.
+        groups += [photo.group.lower() for photo in photos]
     frozen = {name: weights[name] for name in weights if not name.startswith(f"{HEAD}/")}
     is_default = session.parameters.pooling == DEFAULT_POOLING
     if is_default and weights_digest(frozen) == IMAGENET_DIGEST:
