@@ -37,7 +37,8 @@ def load_projection(pooling: Pooling) -> dict[str, np.ndarray]:
     """
     if not pooling.second_order:
         return {}
-    components = load_file(FILE)["projection"][:, : pooling.second_order]
+    with safe_open(FILE, framework="numpy") as file:  # the embeddings, 23 MB, are not needed
+        components = file.get_tensor("projection")[:, : pooling.second_order]
     return {PROJECTION: components.astype(np.float32)}
 
 
