@@ -12,7 +12,8 @@ from rest_framework.views import APIView
 from accounts.api.idempotency import IDEMPOTENCY_KEY, create_once
 from accounts.models import User
 from common.api import error_response
-from mlmodels.names import MAX_NAME_LENGTH, InvalidName, parse_name
+from mlmodels.names import MAX_NAME_LENGTH
+from predictions.api.serializers import checked_name
 from predictions.feedback_services import NotAnswered, feedback_give
 from predictions.models import Feedback, Prediction
 from predictions.selectors import predictions_visible_to
@@ -35,12 +36,7 @@ class FeedbackRequest(serializers.Serializer):
     comment = serializers.CharField(default="", allow_blank=True, max_length=2000)
 
     def validate_species(self, name: str | None) -> str | None:
-        if name is not None:
-            try:
-                parse_name(name)
-            except InvalidName as error:
-                raise serializers.ValidationError(str(error)) from error
-        return name
+        return checked_name(name)
 
 
 class FeedbackSerializer(serializers.ModelSerializer):

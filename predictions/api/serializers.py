@@ -91,6 +91,16 @@ class NbPredsSerializer(serializers.Serializer):
         return value
 
 
+def checked_name(name: str | None) -> str | None:
+    """Return a name as it was sent; raise ValidationError if it can't be the name of a species."""
+    if name is not None:
+        try:
+            parse_name(name)
+        except InvalidName as error:
+            raise serializers.ValidationError(str(error)) from error
+    return name
+
+
 class PredictionRequestSerializer(NbPredsSerializer):
     """A request for a prediction."""
 
@@ -100,12 +110,7 @@ class PredictionRequestSerializer(NbPredsSerializer):
     )
 
     def validate_proposed(self, name: str | None) -> str | None:
-        if name is not None:
-            try:
-                parse_name(name)
-            except InvalidName as error:
-                raise serializers.ValidationError(str(error)) from error
-        return name
+        return checked_name(name)
 
 
 class PredictionJsonRequest(serializers.Serializer):
