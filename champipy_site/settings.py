@@ -74,6 +74,7 @@ INSTALLED_APPS = [
     "accounts",
     "mlmodels",
     "predictions",
+    "observations",
     "supervision",
 ]
 MIDDLEWARE = [

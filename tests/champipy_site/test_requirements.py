@@ -10,7 +10,15 @@ from packaging.requirements import Requirement
 
 from tests.support.paths import PROJECT
 
-OURS = ("accounts", "champipy_site", "common", "mlmodels", "predictions", "supervision")
+OURS = (
+    "accounts",
+    "champipy_site",
+    "common",
+    "mlmodels",
+    "observations",
+    "predictions",
+    "supervision",
+)
 NOT_IMPORTED = {
     "argon2-cffi",  # PASSWORD_HASHERS
     "django-axes",  # INSTALLED_APPS

@@ -36,10 +36,11 @@ SessionStore().save()
 COUNT_ROWS = """
 import json
 from django.apps import apps
+APPS = ("accounts", "knox", "mlmodels", "observations", "predictions", "supervision")
 print(json.dumps({
     model._meta.label: sorted(map(str, model.objects.values_list()))
     for model in apps.get_models()
-    if model._meta.app_label in ("accounts", "knox", "mlmodels", "predictions", "supervision")
+    if model._meta.app_label in APPS
 }))
 """
 

@@ -1,0 +1,1 @@
+"""Finds with several photos, verdicts on their proposed names, and Mushroom Observer."""
