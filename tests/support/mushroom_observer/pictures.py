@@ -1,0 +1,25 @@
+"""The replica's images in all sizes: real photos made smaller, or drawings."""
+
+import functools
+import io
+from pathlib import Path
+
+from PIL import Image as Picture
+
+from tests.support.photos import drawn_photo
+
+SIZES = {"thumb": 160, "320": 320, "640": 640, "960": 960, "1280": 1280, "orig": 4000}
+"""Pixels of the longer side, at most."""
+
+
+@functools.lru_cache(maxsize=512)
+def picture(source: str, size: str) -> bytes:
+    """Return a JPEG. `source` is a file of the real photos, or the seed of a drawing."""
+    data = (
+        drawn_photo(int(source), (1600, 1200)) if source.isdecimal() else Path(source).read_bytes()
+    )
+    with Picture.open(io.BytesIO(data)) as image:
+        image.thumbnail((SIZES[size], SIZES[size]))
+        smaller = io.BytesIO()
+        image.convert("RGB").save(smaller, "JPEG", quality=88)
+    return smaller.getvalue()
