@@ -57,6 +57,7 @@ def main() -> None:
 
 def _cached_seconds(dataset: Any, parameters: Any, backbone: Any) -> tuple[float, float]:
     """Return the seconds for computing the features and for training on them."""
+    from mlmodels.ml.layer_training import LayerTraining
     from mlmodels.ml.network import set_weights
     from mlmodels.ml.training import prepare
     from mlmodels.ml.training_session import TrainingSession
@@ -73,11 +74,11 @@ def _cached_seconds(dataset: Any, parameters: Any, backbone: Any) -> tuple[float
         started = time.perf_counter()
         setup = prepare(session, backbone, Path(folder), None)
         features = (time.perf_counter() - started) * views / (views - 1)
-        embeddings = session.embeddings(setup.tail, setup.cache, dataset.photos, setup.views)
+        embeddings = session.embeddings(setup, dataset.photos, setup.views)
         head = session.fit_head(embeddings, dataset.training, None)
         set_weights(setup.tail, {**backbone, **head})
         started = time.perf_counter()
-        session.fit_layers(setup.tail, setup.cache, setup.views)
+        LayerTraining(session, setup).fit()
         return features, time.perf_counter() - started
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
 from mlmodels.ml.answer_calibration import calibrate
@@ -14,40 +12,16 @@ from mlmodels.ml.answer_measures import cross_measure
 from mlmodels.ml.answers import AnswerCalibration
 from mlmodels.ml.backbone import IMAGENET_DIGEST, weights_digest
 from mlmodels.ml.calibration import fit_temperature
-from mlmodels.ml.features import FeatureCache
 from mlmodels.ml.head import MAX_FOLDS, OutOfFold, head_logits
 from mlmodels.ml.layers import DEFAULT_POOLING, HEAD
+from mlmodels.ml.other_species import OtherCopies, extract_others
 from mlmodels.ml.reference import load_others
-from mlmodels.ml.sizes import are_alike, longer_sides, two_sizes
-from mlmodels.ml.training_session import Candidate, TrainingSession
+from mlmodels.ml.training_session import Fitted, TrainingSession, TrainingSetup
 
-
-@dataclass(frozen=True)
-class TrainingSetup:
-    """The layers to train and the features to train them on."""
-
-    tail: keras.Model
-    """The layers after the cut (`network.build_tail`)."""
-    cache: FeatureCache
-    views: int
-    """Views of each photo that are in the cache."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What a training of the head, or of more layers, returns."""
-
-    weights: dict[str, np.ndarray]
-    """The trained tensors and the whole head, float32, by name."""
-    best: Candidate
-    """As measured on the validation photos."""
-    temperature: float
-    calibration: AnswerCalibration | None
-    figures: dict[str, Any]
-    temperature_ratio: float = 1.0
-    refitted: bool = True
-    other_photos: int = 0
-    """Photos of other species that the head has learnt from."""
+VIEWS = (0, 1)
+"""Views of each copy of a photo of other species: the photo and its mirror image."""
+_REFERENCE_COPIES = (0, 2, 1, 3)
+"""The copies in `reference.OtherEmbeddings` in the order of `extract_others` with these views."""
 
 
 def train_head(
@@ -55,10 +29,11 @@ def train_head(
 ) -> Fitted:
     """Fit the head to all photos; measure and calibrate it by heads fitted without some of them."""
     dataset = session.dataset
-    sides = longer_sides(dataset.photos) if dataset.others else np.zeros(0, int)
-    others, other_groups = _others(session, setup, weights, sides)
-    embeddings = session.embeddings(setup.tail, setup.cache, dataset.photos, setup.views)
-    embeddings = _in_their_sizes(session, setup, embeddings, sides)
+    copies = extract_others(session, setup.cache, VIEWS)
+    others, other_groups = _others(session, setup, weights, copies)
+    embeddings = session.embeddings(setup, dataset.photos, setup.views)
+    if copies is not None:
+        embeddings = copies.with_labelled(session, setup, embeddings)
     n_labels, n_training = len(dataset.labels), len(dataset.training)
     first = session.fit_head(embeddings, dataset.training, others)
     validation_logits = head_logits(embeddings[0, n_training:], first)[:, :n_labels]
@@ -82,60 +57,29 @@ def _others(
     session: TrainingSession,
     setup: TrainingSetup,
     weights: Mapping[str, np.ndarray],
-    sides: np.ndarray,
+    copies: OtherCopies | None,
 ) -> tuple[np.ndarray | None, list[str]]:
     """Return embeddings [copies, m, d] of photos of other species, and their groups [m].
 
-    They are those of the dataset, in the sizes of the labelled photos, and those that come with
-    ChampiPy where they fit the network. `sides` are the labelled photos' longer sides, in pixels.
+    They are those of the dataset and those that come with ChampiPy, where these fit the network.
     The embeddings are None where they are of too few groups to leave some out: then nothing could
     measure what they teach.
     """
-    copies, groups = [], []
-    if photos := session.dataset.others:
-        sizes = two_sizes(photos, sides)
-        for of_size in sizes:
-            session.extract_copies(setup.cache, of_size, views=2)
-        values = [session.embeddings(setup.tail, setup.cache, of_size, 2) for of_size in sizes]
-        copies.append(np.concatenate(values))
-        # In lower case, as those that come along: a genus must be one group, whoever brought it.
-        groups += [photo.group.lower() for photo in photos]
+    values: list[np.ndarray] = []
+    groups: list[str] = []
+    if copies is not None:
+        values.append(copies.outputs(session, setup)["embedding"])
+        groups += copies.groups
     frozen = {name: weights[name] for name in weights if not name.startswith(f"{HEAD}/")}
-    is_default = session.parameters.pooling == DEFAULT_POOLING
-    if is_default and weights_digest(frozen) == IMAGENET_DIGEST:
-        reference = load_others()
-        copies.append(reference.values)
+    pooling = session.parameters.pooling
+    if DEFAULT_POOLING.has(pooling) and weights_digest(frozen) == IMAGENET_DIGEST:
+        reference = load_others(pooling)
+        n_copies = len(values[0]) if values else len(_REFERENCE_COPIES)
+        values.append(reference.values[list(_REFERENCE_COPIES[:n_copies])])
         groups += reference.groups
     if len(set(groups)) < MAX_FOLDS:
         return None, []
-    return np.concatenate(copies, axis=1), groups
-
-
-def _in_their_sizes(
-    session: TrainingSession, setup: TrainingSetup, embeddings: np.ndarray, sides: np.ndarray
-) -> np.ndarray:
-    """Return `embeddings` with one more view in the others' sizes, if these are unlike the photos'.
-
-    Otherwise the head would learn that a photo of some size is none of the labels.
-    """
-    dataset = session.dataset
-    if not dataset.others:
-        return embeddings
-    own = longer_sides(dataset.others)
-    reached = np.array(
-        [
-            min(copy.side, int(side))
-            for of_size in two_sizes(dataset.others, sides)
-            for copy, side in zip(of_size, own, strict=True)
-        ]
-    )
-    if are_alike(sides, reached):
-        return embeddings
-    copies, _ = two_sizes(dataset.photos, reached)
-    session.extract_copies(setup.cache, copies, views=1)
-    return np.concatenate(
-        [embeddings, session.embeddings(setup.tail, setup.cache, copies, views=1)]
-    )
+    return np.concatenate(values, axis=1), groups
 
 
 def _calibrate(

@@ -8,7 +8,10 @@ The network is VGG16 without its top, a pooling layer (`Pooling`), dropout and o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
+
+import numpy as np
 
 HEAD: Final = "head"
 PROJECTION: Final = f"{HEAD}/projection"
@@ -107,6 +110,39 @@ class Pooling:
             return self.size
         frozen = [block for block in self.blocks if BLOCK_ENDS[block] <= cut]
         return STATISTICS * sum(block_channels(block) for block in frozen)
+
+    def has(self, part: Pooling) -> bool:
+        """Return whether the embedding by `part` consists of numbers of this one's."""
+        return not part.is_average and (
+            set(part.blocks) <= set(self.blocks) and part.second_order in (0, self.second_order)
+        )
+
+    def columns(self, part: Pooling) -> np.ndarray:
+        """Return the indices, in this embedding, of the numbers that `part` (see `has`) has."""
+        indices = np.arange(self.size)
+        ends = np.cumsum([STATISTICS * block_channels(block) for block in self.blocks])
+        of_block = dict(zip(self.blocks, np.split(indices, ends), strict=False))
+        chosen = [of_block[block] for block in part.blocks]
+        return np.concatenate([*chosen, indices[ends[-1] :]] if part.second_order else chosen)
+
+    def variants(self) -> list[Pooling]:
+        """Return all poolings that this one has, itself first; of an average only itself."""
+        orders = sorted({0, self.second_order}, reverse=True)
+        return [
+            Pooling(blocks, order)
+            for count in range(len(self.blocks), 0, -1)
+            for blocks in combinations(self.blocks, count)
+            for order in orders
+        ] or [self]
+
+    def __str__(self) -> str:
+        if self.is_average:
+            return "average of block 5"
+        *others, last = map(str, self.blocks)
+        text = f"statistics of blocks {', '.join(others)} and {last}"
+        if not others:
+            text = f"statistics of block {last}"
+        return f"{text}; second order of {self.second_order}" if self.second_order else text
 
 
 def block_channels(block: int) -> int:

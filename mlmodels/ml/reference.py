@@ -1,8 +1,8 @@
 """Numbers that come with ChampiPy: the projection of the second order, and other species.
 
 The embeddings of photos of other species let a version learn what is none of its labels when its
-dataset has no such photos. They belong to ImageNet's convolutions and `DEFAULT_POOLING`; a network
-with other ones can't use them. `benchmarks.reference` made the file.
+dataset has no such photos. They belong to ImageNet's convolutions and to poolings that
+`DEFAULT_POOLING` has; other networks can't use them. `benchmarks.reference` made the file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from mlmodels.ml.layers import PROJECTION, Pooling
+from mlmodels.ml.layers import DEFAULT_POOLING, PROJECTION, Pooling
 
 FILE: Final = Path(__file__).with_name("reference.safetensors")
 
@@ -48,12 +48,13 @@ def learnt_groups() -> frozenset[str]:
         return frozenset(_group_names(file.get_tensor("group_names")))
 
 
-def load_others() -> OtherEmbeddings:
-    """Return the embeddings of other species, by `layers.DEFAULT_POOLING`."""
+def load_others(pooling: Pooling = DEFAULT_POOLING) -> OtherEmbeddings:
+    """Return the embeddings of other species by `pooling`, which `DEFAULT_POOLING` must have."""
     tensors = load_file(FILE)
     names = _group_names(tensors["group_names"])
     groups = tuple(names[index] for index in tensors["groups"])
-    return OtherEmbeddings(tensors["others"].astype(np.float32), groups)
+    values = tensors["others"][..., DEFAULT_POOLING.columns(pooling)]
+    return OtherEmbeddings(values.astype(np.float32), groups)
 
 
 def _group_names(tensor: np.ndarray) -> list[str]:

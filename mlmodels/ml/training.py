@@ -4,48 +4,37 @@ The features at the cut are computed once (`features`). The head is fitted by ri
 (`head`). If only the head is trained, that is all: the outputs of heads that were fitted without a
 photo's find calibrate the version (`answer_calibration`), and the head is fitted to all photos.
 
-Otherwise the chosen layers are then trained together (`optimisation`) and measured on the
-validation photos. The temperature is fitted to these (`calibration`) and corrected for how much
-harder they are than all photos, as measured with heads that were not fitted to the photos they
-score. If there is time, the layers are trained again in the same way with the validation photos
-included (a quarter more photos at a split of 80/20). This module does not know where photos or
-weights come from.
+Otherwise the chosen layers are then trained together, twice if there is time (`layer_training`).
+
+This module does not know where photos or weights come from.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from mlmodels.ml.answer_calibration import calibrate
-from mlmodels.ml.answer_measures import cross_measure
-from mlmodels.ml.answers import AnswerCalibration
-from mlmodels.ml.calibration import fit_temperature
 from mlmodels.ml.dataset import Dataset
 from mlmodels.ml.features import CACHE_BYTES, open_cache, prune_cache
 from mlmodels.ml.head import blank_head
-from mlmodels.ml.head_training import Fitted, TrainingSetup, train_head
-from mlmodels.ml.layers import (
-    CONVOLUTIONS,
-    HEAD,
-    frozen_convolutions,
-    trained_layers,
-)
+from mlmodels.ml.head_training import train_head
+from mlmodels.ml.layer_training import train_layers
+from mlmodels.ml.layers import CONVOLUTIONS, HEAD, frozen_convolutions, trained_layers
 from mlmodels.ml.metrics import evaluate
 from mlmodels.ml.network import build_tail, set_weights
 from mlmodels.ml.optimisation import supports_bfloat16
 from mlmodels.ml.reference import load_projection
-from mlmodels.ml.training_session import TrainingSession
+from mlmodels.ml.training_session import TrainingSession, TrainingSetup
 from mlmodels.ml.training_types import (
     EpochRecord,
     Progress,
+    StartingPoint,
     TrainedNetwork,
     TrainingParameters,
     TrainingStopped,
@@ -62,20 +51,7 @@ __all__ = [
 ]
 
 
-MIN_CALIBRATED = 100
-"""Validation photos from which a version with trained layers is calibrated; fewer are too few."""
 _DENSE = (f"{HEAD}/kernel", f"{HEAD}/bias")
-
-
-@dataclass(frozen=True)
-class StartingPoint:
-    """An earlier version from which the training continues."""
-
-    weights: Mapping[str, np.ndarray]
-    """Its head and changed layers (`Artifact.load_weights`), float32. The caller must ensure that
-    they are for the same labels in the same order."""
-    temperature: float
-    """Its temperature, kept where the validation photos can't be used to fit another."""
 
 
 def train(
@@ -120,7 +96,7 @@ def train(
             # Its convolutions may know the photos, so that it would be calibrated as too sure.
             fitted = replace(fitted, calibration=None, figures={})
     else:
-        fitted = _train_layers(session, setup, weights, start)
+        fitted = train_layers(session, setup, weights, start)
     changed = {name.split("/")[0] for name in initial} | set(trained_layers(parameters.variables))
     best = fitted.best
     return TrainedNetwork(
@@ -147,75 +123,6 @@ def train(
         out_of_time=session.out_of_time,
         seconds=session.elapsed(),
     )
-
-
-def _train_layers(
-    session: TrainingSession,
-    setup: TrainingSetup,
-    weights: Mapping[str, np.ndarray],
-    start: StartingPoint | None,
-) -> Fitted:
-    """Train the layers after the cut by gradient descent, from a fitted head or from `start`.
-
-    The result has no output for other species: nothing measures what training the layers does to
-    it. Scope is told by the best score, from the validation photos if they are new and enough.
-    """
-    dataset = session.dataset
-    ratio = 1.0
-    if start is None:
-        embeddings = session.embeddings(setup.tail, setup.cache, dataset.photos, setup.views)
-        logits = session.out_of_fold(embeddings).logits
-        temperature, ratio = session.temperatures(logits)
-        head = session.fit_head(embeddings, dataset.training, None)
-    else:
-        temperature, head = start.temperature, dict(start.weights)
-    head = scaled_head(head, len(dataset.labels), temperature)
-    set_weights(setup.tail, {**weights, **head})
-    validation_is_new = dataset.validation_is_new
-    best = session.fit_layers(
-        setup.tail,
-        setup.cache,
-        setup.views,
-        choose_best=validation_is_new,
-        will_refit=validation_is_new,
-    )
-    trained, refitted = best.weights, False
-    if validation_is_new and best.epoch and session.has_time_to_refit(best.epoch):
-        set_weights(setup.tail, {**weights, **head})
-        refitted_weights = session.refit_layers(setup.tail, setup.cache, setup.views, best.epoch)
-        if refitted_weights is not None:
-            trained, refitted = refitted_weights, True
-
-    session.report("calibration", 0.99)
-    if start and not validation_is_new:
-        temperature = 1.0  # the head was scaled to it
-    else:
-        temperature = ratio * fit_temperature(best.logits, session.validation_labels)
-    calibration: AnswerCalibration | None = None
-    figures: dict[str, Any] = {}
-    if validation_is_new and len(best.logits) >= MIN_CALIBRATED:
-        arrays = (
-            best.logits,
-            np.zeros(len(best.logits)),
-            session.validation_labels,
-            np.array([photo.group for photo in dataset.validation]),
-        )
-        n_labels = len(dataset.labels)
-        calibration = calibrate(*arrays, n_labels=n_labels, temperature=temperature)
-        figures = cross_measure(*arrays, n_labels=n_labels, temperature=temperature)
-    return Fitted({**head, **trained}, best, temperature, calibration, figures, ratio, refitted)
-
-
-def scaled_head(
-    head: Mapping[str, np.ndarray], n_labels: int, temperature: float
-) -> dict[str, np.ndarray]:
-    """Return the head for the labels alone, its outputs divided by `temperature`."""
-    dense = {
-        name: head[name][..., :n_labels] / np.float32(temperature)
-        for name in (f"{HEAD}/kernel", f"{HEAD}/bias")
-    }
-    rest = {name: value for name, value in head.items() if name.startswith(f"{HEAD}/")}
-    return {**rest, **dense}
 
 
 def prepare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,17 @@ class TrainingParameters:
     seed: int = 0
     minutes: float = 30.0
     """Time budget. If it is short, the learning rate falls sooner and the best weights are kept."""
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """An earlier version from which the training continues."""
+
+    weights: Mapping[str, np.ndarray]
+    """Its head and changed layers (`Artifact.load_weights`), float32. The caller must ensure that
+    they are for the same labels in the same order."""
+    temperature: float
+    """Its temperature, kept where the validation photos can't be used to fit another."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from django.conf import settings
 from mlmodels.ml.answers import OTHER_CLASS
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.ml.engine import LiteRTEngine
+from mlmodels.ml.model_card import missing_scope
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import version_artifact
 
@@ -59,8 +60,8 @@ def scope_check(version: ModelVersion, current: ModelVersion | None) -> GateChec
             name,
             False,
             f"Scope was lost: {current} learnt from photos of other species what is none of its "
-            f"own, and {version} did not. Import such photos (./champipy import_photos DIR "
-            "--split training --other), and train again.",
+            f"own, and {version} did not. {missing_scope_of(version)} Import such photos "
+            "(./champipy import_photos DIR --split training --other), and train again.",
         )
     new, old = scope_auroc(version), scope_auroc(current)
     if new is None or old is None:
@@ -80,6 +81,13 @@ def knows_others(version: ModelVersion) -> bool:
     """Return whether a version learnt from photos of other species what is none of its own."""
     calibration = version.card.get("calibration")
     return calibration is not None and calibration["scope"]["method"] == OTHER_CLASS
+
+
+def missing_scope_of(version: ModelVersion) -> str:
+    """Return why a version does not tell other species as well as it could; empty if it does."""
+    calibration = version.card.get("calibration")
+    method = calibration["scope"]["method"] if calibration else None
+    return missing_scope(method, version.card["recipe"])
 
 
 def scope_auroc(version: ModelVersion) -> tuple[float, tuple[float, float]] | None:

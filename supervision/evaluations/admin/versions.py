@@ -29,6 +29,7 @@ from supervision.evaluations.admin.figures import (
 )
 from supervision.evaluations.admin.promotion_page import promotion_page
 from supervision.evaluations.answer_report import speed_text
+from supervision.evaluations.gate_checks import missing_scope_of
 from supervision.evaluations.promotion import PromotionRefused, rollback_request
 from supervision.evaluations.selectors import present_evaluations
 
@@ -84,6 +85,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         "answers_here",
         "genera_here",
         "answers_out_of_fold",
+        "telling_scope",
         "speed",
         "learning_curves",
         "run",
@@ -160,6 +162,13 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     @admin.display(description="the same by its card, out of fold on the training photos")
     def answers_out_of_fold(self, version: ModelVersion) -> str:
         return answer_table(version.metrics.get("out_of_fold"))
+
+    @admin.display(description="other species")
+    def telling_scope(self, version: ModelVersion) -> str:
+        photos = version.card["recipe"].get("other_photos", 0)
+        return (
+            missing_scope_of(version) or f"It learnt from {photos} photos what is none of its own."
+        )
 
     @admin.display(description="engine")
     def speed(self, version: Any) -> str:

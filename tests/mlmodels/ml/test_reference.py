@@ -46,6 +46,14 @@ def test_the_embeddings_of_other_species_are_of_the_default_pooling():
     assert len(others.groups) == photos
 
 
+def test_the_embeddings_of_other_species_can_be_of_a_part_of_the_default_pooling():
+    part = Pooling((3, 5), DEFAULT_POOLING.second_order)
+    values = load_others().values
+    expected = values[..., DEFAULT_POOLING.columns(part)]
+    assert load_others(part).values.shape[-1] == part.size
+    assert np.array_equal(load_others(part).values, expected)
+
+
 def test_other_species_are_enough_to_learn_and_to_measure_scope():
     groups = Counter(load_others().groups)
     assert groups.total() >= MIN_OTHERS

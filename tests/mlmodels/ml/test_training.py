@@ -221,11 +221,66 @@ def test_the_specification_s_network_can_be_trained(run):
     assert network.validation.accuracy > 0.6
 
 
-def test_training_layers_leaves_out_other_species(run, dataset):
-    """Nothing measures what training the layers does to an output for them."""
-    others = tuple(drawn_other(number) for number in range(30))
-    network = run(data=replace(dataset, others=others), start=None, parameters={"epochs": 1})
+def with_others(dataset, number=30, first=0):
+    return replace(dataset, others=tuple(drawn_other(n) for n in range(first, first + number)))
+
+
+def test_without_enough_validation_photos_others_are_left_out(run, dataset):
+    """Nothing would measure what an output for them says."""
+    network = run(data=with_others(dataset), start=None, parameters={"epochs": 1})
     assert (network.other_photos, network.weights["head/bias"].shape) == (0, (len(LABELS),))
+    assert network.calibration is None
+
+
+@pytest.fixture(scope="module")
+def large_dataset():
+    return drawn_dataset(training=16, validation=34)
+
+
+@pytest.mark.parametrize("is_refitted", [True, False])
+@pytest.mark.parametrize("pooling", [STATISTICS, AVERAGE], ids=["statistics", "average"])
+def test_trained_layers_get_an_output_for_other_species(
+    run, training, large_dataset, pooling, is_refitted
+):
+    """Ridge regression alone knows the drawn photos: only from a blank head is more learnt."""
+    blank = training.StartingPoint(blank_head(len(LABELS), pooling), 1.0)
+    options = {
+        "start": blank if is_refitted else None,
+        "parameters": {"epochs": 5 if is_refitted else 1, "pooling": pooling},
+    }
+    alone = run(data=large_dataset, **options)
+    network = run(data=with_others(large_dataset), **options)
+    assert network.refitted is is_refitted
+    assert network.other_photos == 30
+    assert network.weights["head/bias"].shape == (len(LABELS) + 1,)
+    assert network.calibration.scope.method == "other_class"
+    assert network.figures["n_other"] == 30
+    assert network.figures["scope"]["auroc"]["value"] > 0.9
+    assert alone.calibration.scope.method == "best_score"
+    # What the labels' outputs say does not depend on the others.
+    assert abs(network.validation.accuracy - alone.validation.accuracy) < 0.1
+
+
+def test_the_engine_s_answers_tell_other_species_after_a_training_of_layers(
+    run, training, large_dataset, tmp_path
+):
+    from mlmodels.ml.answers import answer
+    from mlmodels.ml.engine import LiteRTEngine
+    from mlmodels.ml.export import export_engine
+    from mlmodels.ml.features import calibration_pixels, photo_pixels
+
+    network = run(data=with_others(large_dataset), start=None, parameters={"epochs": 2})
+    calibration = calibration_pixels(large_dataset.training, SMALLEST_INPUT, 12)
+    path = tmp_path / "engine.tflite"
+    export_engine(network.weights, calibration, SMALLEST_INPUT, path, STATISTICS)
+    engine = LiteRTEngine.load(path, network.weights, STATISTICS)
+
+    def in_scope(photos):
+        scores = [engine.score(photo_pixels(photo, SMALLEST_INPUT)) for photo in photos]
+        return [answer(s.logits, s.lognorm, network.calibration).in_scope for s in scores]
+
+    assert np.mean(in_scope(large_dataset.validation)) > 0.8
+    assert np.mean(in_scope(drawn_other(number) for number in range(100, 110))) < 0.5
 
 
 def test_a_version_that_knows_others_can_be_trained_on(run, training, dataset):
@@ -265,27 +320,3 @@ def test_the_engine_agrees_with_the_trained_network(trained, dataset, tmp_path):
     expected = np.asarray(keras({"maps": np.stack(photos)})["logits"])
     assert (int8.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.95  # 23 of 24
     assert np.corrcoef(int8.ravel(), expected.ravel())[0, 1] > 0.99
-
-
-def test_a_search_tries_parameters_and_returns_the_best_ones(
-    training, dataset, backbone, cache_dir
-):
-    from mlmodels.ml.search import search
-
-    parameters = training.TrainingParameters(
-        input_size=SMALLEST_INPUT, pooling=STATISTICS, variables=2, batch_size=8
-    )
-    trials: list = []
-    found = search(
-        dataset,
-        parameters,
-        trials=2,
-        backbone=backbone,
-        cache_dir=cache_dir,
-        progress=lambda progress: None,
-        on_trial=trials.append,
-    )
-    assert [trial.number for trial in trials] == [0, 1]
-    assert trials[0].parameters["variables"] == 2
-    best = min((trial for trial in trials if trial.state == "complete"), key=lambda t: t.nll)
-    assert {name: getattr(found, name) for name in best.parameters} == best.parameters
