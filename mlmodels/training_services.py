@@ -22,11 +22,12 @@ from mlmodels.ml.export import CALIBRATION_PHOTOS, export_engine, export_float_e
 from mlmodels.ml.features import calibration_pixels, photo_pixels
 from mlmodels.ml.network import build_network
 from mlmodels.ml.parity import compare_engines
-from mlmodels.ml.search import SEARCH_CUT, Trial, search
+from mlmodels.ml.search import SearchResult, Trial, search
 from mlmodels.ml.time_left import FinalStages
-from mlmodels.ml.training import StartingPoint, train
+from mlmodels.ml.training import train
 from mlmodels.ml.training_types import (
     Progress,
+    StartingPoint,
     TrainedNetwork,
     TrainingParameters,
     TrainingStopped,
@@ -115,7 +116,8 @@ def version_train(
         "backbone": backbone, "cache_dir": cache / "features", "should_stop": should_stop,
         "max_cache_bytes": 1_000_000 * settings.CHAMPIPY_FEATURE_CACHE_MB,
     }  # fmt: skip
-    search_progress, cut = 0.0, None
+    search_progress = 0.0
+    found: SearchResult | None = None
     if run.kind == TrainingRun.Kind.SEARCH:
         trials: list[dict[str, Any]] = []
 
@@ -123,8 +125,8 @@ def version_train(
             trials.append(asdict(trial))
             retry_database(lambda: run_update(run=run, trials=trials))
 
-        search_progress, cut = SEARCH_SHARE * TRAINING_PROGRESS, SEARCH_CUT
-        parameters = search(
+        search_progress = SEARCH_SHARE * TRAINING_PROGRESS
+        found = search(
             dataset,
             replace(parameters, minutes=SEARCH_SHARE * minutes_left()),
             trials=run.parameters["trials"],
@@ -132,11 +134,12 @@ def version_train(
             on_trial=record_trial,
             **shared,
         )
+        parameters = found.parameters
     trained = train(
         dataset,
         replace(parameters, minutes=minutes_left()),
         start=_starting_point(run),
-        cut=cut,
+        cut=found.cut if found else None,
         progress=_report_between(report, search_progress, TRAINING_PROGRESS, final_stages.total_s),
         **shared,
     )
@@ -159,7 +162,7 @@ def version_train(
             dataset_hash=run.dataset_sha256,
             seed=trained.parameters.seed,
             metrics=metrics,
-            recipe=_recipe(run, trained, dataset, time.monotonic() - started),
+            recipe=_recipe(run, trained, dataset, found, time.monotonic() - started),
         )
         version, _ = retry_database(
             lambda: version_register(folder=Path(scratch) / "version", run=run, parent=run.parent)
@@ -293,8 +296,13 @@ def _float_logits(
 
 
 def _recipe(
-    run: TrainingRun, trained: TrainedNetwork, dataset: Dataset, seconds: float
+    run: TrainingRun,
+    trained: TrainedNetwork,
+    dataset: Dataset,
+    found: SearchResult | None,
+    seconds: float,
 ) -> dict[str, Any]:
+    compared = found.poolings if found else ()
     return {
         **asdict(trained.parameters),
         "other_photos": trained.other_photos,
@@ -308,4 +316,5 @@ def _recipe(
         "seconds": round(seconds),
         "training_photos": len(dataset.training),
         "validation_photos": len(dataset.validation),
+        **({"compared_poolings": [asdict(one) for one in compared]} if compared else {}),
     }

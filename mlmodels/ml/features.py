@@ -29,9 +29,18 @@ import numpy as np
 from common.files import write_atomically
 from mlmodels.ml import augmentation
 from mlmodels.ml.backbone import weights_digest
-from mlmodels.ml.layers import AVERAGE, BLOCK_ENDS, CONVOLUTIONS, PROJECTION, Pooling, maps_shape
+from mlmodels.ml.layers import (
+    AVERAGE,
+    BLOCK_ENDS,
+    CONVOLUTIONS,
+    DEFAULT_POOLING,
+    PROJECTION,
+    Pooling,
+    maps_shape,
+)
 from mlmodels.ml.pooling import pool, statistics
 from mlmodels.ml.preprocessing import decode_photo, to_input
+from mlmodels.ml.reference import load_projection
 
 STEM_CALIBRATION_PHOTOS = 100
 """Photos from which the stem's quantisation ranges are measured."""
@@ -68,8 +77,11 @@ class FeatureCache:
     cut: int
     """Convolutions of the stem."""
     pooling: Pooling
+    """Of the stored features."""
     projection: np.ndarray | None = None
     """Of the second order, float32 [512, d], where the stem has all convolutions."""
+    part: Pooling | None = None
+    """The pooling of the features that `load` returns, if it is another (`Pooling.has`)."""
 
     @property
     def has_maps(self) -> bool:
@@ -90,7 +102,10 @@ class FeatureCache:
             with self.path(*photo).open("rb") as file:
                 for name in self._names:
                     rows.setdefault(name, []).append(np.load(file, allow_pickle=False))
-        return {name: np.stack(arrays) for name, arrays in rows.items()}
+        features = {name: np.stack(arrays) for name, arrays in rows.items()}
+        if self.part is not None:
+            features["pooled"] = features["pooled"][:, self.pooling.columns(self.part)]
+        return features
 
     @property
     def photo_bytes(self) -> int:
@@ -133,8 +148,13 @@ def open_cache(
     """Return the feature cache of the first `cut` convolutions (0 to 13) with these `weights`.
 
     The stem is exported when the cache under `root` does not have it yet. Its quantisation ranges
-    then come from the training photos in `calibration`. `input_size` is in pixels.
+    then come from the training photos in `calibration`. `input_size` is in pixels. With all
+    convolutions, the poolings that `DEFAULT_POOLING` has share its features.
     """
+    part = None
+    if cut == len(CONVOLUTIONS) and pooling != DEFAULT_POOLING and DEFAULT_POOLING.has(pooling):
+        weights = {**load_projection(DEFAULT_POOLING), **weights}
+        pooling, part = DEFAULT_POOLING, pooling
     if cut == 0:
         folder = root / "features" / f"pixels-{input_size}-{augmentation.VERSION}"
         return FeatureCache(folder, None, input_size, cut, pooling)
@@ -163,7 +183,7 @@ def open_cache(
     if projection is not None:
         key.update(projection.tobytes())
     folder = root / "features" / f"{name}-{key.hexdigest()[:16]}-{augmentation.VERSION}"
-    return FeatureCache(folder, stem_path, input_size, cut, pooling, projection)
+    return FeatureCache(folder, stem_path, input_size, cut, pooling, projection, part)
 
 
 def extract_features(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlmodels.ml.answers import OTHER_CLASS
 from mlmodels.ml.card import Card
+from mlmodels.ml.layers import Pooling
 
 
 def model_card(card: Card) -> str:
@@ -15,11 +17,14 @@ def model_card(card: Card) -> str:
     """
     recipe, metrics = card.recipe, card.metrics
     engine = metrics.get("engine", {})
+    method = None if card.calibration is None else card.calibration.scope.method
+    missing = missing_scope(method, recipe)
     lines = [
         f"# {card.name}: a model version of ChampiPy",
         "",
         "It names the likeliest of the species below, for people who check names that others "
         f"proposed. {_of_others(card)}, and does not say whether a mushroom is edible.",
+        *([f"\n{missing}"] if missing else []),
         "",
         "## How good it is",
         "",
@@ -44,15 +49,66 @@ def model_card(card: Card) -> str:
     if evaluation:
         lines += ["", "## By species", "", *_confusion(card.labels, evaluation["confusion"])]
     lines += ["", "## How it was made", ""]
-    lines += [f"- {name}: {_text(value)}" for name, value in recipe.items()]
+    told = {"pooling", "compared_poolings"}
+    lines += [f"- {name}: {_text(value)}" for name, value in recipe.items() if name not in told]
     lines += [
+        f"- pooling: {card.pooling}",
         f"- temperature: {card.temperature:.3f}",
         f"- trained layers: {', '.join(card.changed_layers)}",
         f"- dataset: {card.dataset_hash}",
         f"- backbone: {card.backbone}",
         f"- packages: {', '.join(f'{name} {number}' for name, number in card.packages.items())}",
     ]
+    if rows := compared_poolings(recipe):
+        lines += [
+            "",
+            "The search compared these poolings by cross-validation by find on the training photos "
+            "alone, each with a head fitted in closed form, and took the first:",
+            "",
+            "| pooling | photos | right | negative log-likelihood |",
+            "|---|---|---|---|",
+            *(f"| {' | '.join(row)} |" for row in rows),
+        ]
     return "\n".join(lines) + "\n"
+
+
+def compared_poolings(recipe: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return what a search measured of each pooling, the best first: its name and figures."""
+    return [
+        (
+            str(Pooling(tuple(row["pooling"]["blocks"]), row["pooling"]["second_order"])),
+            str(row["n"]),
+            f"{row['accuracy']:.1%}",
+            f"{row['nll']:.3f}",
+        )
+        for row in recipe.get("compared_poolings", ())
+    ]
+
+
+def missing_scope(method: str | None, recipe: Mapping[str, Any]) -> str:
+    """Return why a version does not tell other species as well as it could; empty if it does.
+
+    `method`: its `answers.ScopeCalibration.method`, or None; `recipe`: that of its card.
+    """
+    if method == OTHER_CLASS:
+        return ""
+    trains_layers = recipe.get("variables", 1) > 1
+    if method is None:
+        if not trains_layers:
+            return "Its answers could not be calibrated, so it says nothing of other species."
+        return (
+            "Its answers could not be calibrated, so it says nothing of other species: if more "
+            "than the dense layer is trained, that needs at least 100 validation photos that the "
+            "version it continued from was not trained on."
+        )
+    if trains_layers:
+        return (
+            "It tells other species by its best score alone: if more than the dense layer is "
+            "trained, only a training's own photos of other species, of five genera or more, can "
+            "teach it what is none of its own. Those that come with ChampiPy are numbers that fit "
+            "untrained convolutions only."
+        )
+    return "It learnt from too few photos of other species, and tells them by its best score alone."
 
 
 def _of_others(card: Card) -> str:

@@ -141,11 +141,11 @@ def other_photos_text(manifest: dict[str, Any]) -> str:
 
 def trials_table(run: TrainingRun) -> dict[str, Any]:
     """Return a search's trials (`mlmodels.ml.search.Trial`) as columns, rows and a chart."""
-    parameters = sorted(run.trials[0]["parameters"])
+    parameters = sorted({name for trial in run.trials for name in trial["parameters"]})
     rows = [
         [trial["number"] + 1]
         + [trial[name] for name in TRIAL_COLUMNS]
-        + [trial["parameters"][name] for name in parameters]
+        + [trial["parameters"].get(name, "") for name in parameters]
         for trial in run.trials
     ]
     return {

@@ -15,6 +15,7 @@ from django.utils.timezone import localtime
 
 from accounts.models import User
 from common.admin import ReadOnlyAdmin
+from mlmodels.ml.model_card import compared_poolings
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
 from mlmodels.selectors import training_runs
@@ -120,6 +121,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             "composition": composition_text(run.composition) if run.composition else "",
             "others": other_photos_text(run.dataset) if run.dataset else "",
             "trials": trials_table(run) if run.trials else None,
+            "poolings": compared_poolings(version.card["recipe"]) if version else [],
         }
         return self._page(request, "run", own | context)
 

@@ -17,7 +17,14 @@ from mlmodels.ml.features import (
     prune_cache,
 )
 from mlmodels.ml.layers import AVERAGE
-from tests.support.networks import SMALLEST_INPUT, STATISTICS, drawn_dataset
+from mlmodels.ml.reference import load_projection
+from tests.support.networks import (
+    LABELS,
+    SMALLEST_INPUT,
+    STATISTICS,
+    drawn_dataset,
+    random_head,
+)
 
 BYTES = 1000
 
@@ -132,3 +139,23 @@ def test_features_of_another_pooling_or_projection_are_kept_apart(
     turned = {**statistics_weights, layers.PROJECTION: -statistics_weights[layers.PROJECTION]}
     assert folder(STATISTICS, turned) != first
     assert folder(STATISTICS, turned, cut=7) == folder(STATISTICS, cut=7)
+
+
+def test_the_parts_of_the_default_pooling_share_its_features(
+    root: Path, statistics_weights, photos
+) -> None:
+    whole, part = layers.DEFAULT_POOLING, layers.Pooling((4, 5))
+    convolutions = {n: t for n, t in statistics_weights.items() if not n.startswith("head/")}
+    cache = extracted(root, {**convolutions, **load_projection(whole)}, photos, 13, whole)
+    of_part = open_cache(
+        root, convolutions, photos, cut=13, input_size=SMALLEST_INPUT, pooling=part
+    )
+    assert of_part.folder == cache.folder
+    pairs = [(photo.sha256, 0) for photo in photos]
+    pooled = of_part.load(pairs)["pooled"]
+    assert pooled.shape == (6, part.size)
+    assert np.array_equal(pooled, cache.load(pairs)["pooled"][:, whole.columns(part)])
+    head = random_head(len(LABELS), part)
+    engine = LiteRTEngine.load(of_part.stem, head, part)  # it returns block3, too
+    answered = [engine.score(photo_pixels(p, SMALLEST_INPUT)).embedding for p in photos]
+    assert pooled == pytest.approx(np.stack(answered), rel=2e-3, abs=2e-3)

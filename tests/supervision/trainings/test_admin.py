@@ -245,9 +245,12 @@ def test_search_shows_its_trials(bobs, run) -> None:
     trials = [
         {
             "number": number, "state": state, "epochs": 3, "accuracy": 0.8123, "nll": 0.5987,
-            "seconds": 61.5, "parameters": {"learning_rate": 0.000123, "variables": 4},
+            "seconds": 61.5, "parameters": parameters,
         }
-        for number, state in ((0, "complete"), (1, "pruned"))
+        for number, state, parameters in (
+            (0, "complete", {"variables": 1}),
+            (1, "pruned", {"learning_rate": 0.000123, "variables": 4}),
+        )
     ]  # fmt: skip
     progress = run.progress | {"stage": "search", "epoch": 2, "epochs": 20}
     TrainingRun.objects.filter(pk=run.pk).update(kind="search", trials=trials, progress=progress)
@@ -257,6 +260,16 @@ def test_search_shows_its_trials(bobs, run) -> None:
     assert "0.000123" in html
     assert "<td>0.5987</td>" in html
     assert "trial 2 of 20" in html
+    assert "Poolings that were compared" not in html
+
+
+def test_a_search_shows_the_poolings_that_it_compared(bobs, run, production) -> None:
+    pooling = {"blocks": [4, 5], "second_order": 0}
+    compared = [{"pooling": pooling, "accuracy": 0.8712, "nll": 0.4321, "n": 800}]
+    production.card["recipe"]["compared_poolings"] = compared
+    ModelVersion.objects.filter(pk=production.pk).update(run=run, card=production.card)
+    html = bobs.get(page("change", run.pk)).content.decode()
+    assert "<tr><th>statistics of blocks 4 and 5</th><td>800</td><td>87.1%</td>" in html
 
 
 @pytest.mark.parametrize("kind", KINDS)
