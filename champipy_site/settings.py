@@ -214,6 +214,8 @@ REST_FRAMEWORK = {
         "login": env.str("CHAMPIPY_LOGIN_RATE", default="120/min"),
         # Per user. It stops a runaway script; normal work stays far below it.
         "predictions": env.str("CHAMPIPY_PREDICTION_RATE", default="20000/min"),
+        # Per user. Each takes the inference worker longer than ten predictions.
+        "explanations": "60/min",
     },
     "NUM_PROXIES": TRUSTED_PROXIES,
 }
@@ -260,6 +262,7 @@ CELERY_TASK_ROUTES = {
     "predictions.tasks.fetch_prediction": {"queue": "fetch"},
     "predictions.tasks.infer_prediction": {"queue": "inference"},
     "predictions.tasks.load_production_engine": {"queue": "inference"},
+    "predictions.tasks.make_explanation": {"queue": "inference"},
     "predictions.tasks.make_picture": {"queue": "inference"},
     "supervision.trainings.tasks.work_next_run": {"queue": "training"},
 }

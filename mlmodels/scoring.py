@@ -74,6 +74,30 @@ def score_image(version: ModelVersion, image: Image.Image) -> PhotoAnswer:
     )
 
 
+def explain_image(
+    version: ModelVersion, image: Image.Image, *, species: str, against: str | None
+) -> np.ndarray:
+    """Return how much each cell of a photo speaks for a species, float64 [rows, columns].
+
+    `image` is the result of `decode_photo`; `species` and `against` are labels of the version.
+    `ml.explanation.explain` says what the numbers mean. A version that is not in use here is loaded
+    for this call alone, so that the next photo does not wait for the other one. Raises
+    ArtifactError if the version's files are missing or damaged.
+    """
+    with _lock:
+        if _loaded is None or _loaded[0] == version.pk:
+            engine, _ = _engine(version)
+        else:
+            engine = version_artifact(version).load_engine(_threads())
+        return engine.explain(
+            to_input(image, version.input_size),
+            temperature=version.temperature,
+            n_labels=len(version.labels),
+            species=version.labels.index(species),
+            against=None if against is None else version.labels.index(against),
+        )
+
+
 def _percentages(probabilities: np.ndarray) -> list[float]:
     return [round(float(probability), 2) for probability in 100 * probabilities]
 
@@ -81,11 +105,14 @@ def _percentages(probabilities: np.ndarray) -> list[float]:
 def _engine(version: ModelVersion) -> tuple[LiteRTEngine, AnswerCalibration | None]:
     global _loaded  # noqa: PLW0603 - this process's only engine
     if _loaded is None or _loaded[0] != version.pk:
-        threads = settings.CHAMPIPY_INFERENCE_THREADS or os.cpu_count() or 1
         _return_large_blocks()
         calibration = answer_calibration(version)
-        _loaded = version.pk, version_artifact(version).load_engine(threads), calibration
+        _loaded = version.pk, version_artifact(version).load_engine(_threads()), calibration
     return _loaded[1:]
+
+
+def _threads() -> int:
+    return settings.CHAMPIPY_INFERENCE_THREADS or os.cpu_count() or 1
 
 
 def _return_large_blocks() -> None:

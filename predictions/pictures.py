@@ -3,11 +3,13 @@
 The inference worker makes them on demand, because the web process decodes no photo
 (docs/adr/0004-bytes-before-judgement.md); web sends only the file. They are a cache: the least
 recently shown are removed beyond CHAMPIPY_PICTURE_CACHE_MB, and any may be deleted at any time.
+Explanations lie beside them (`predictions.explanations`).
 """
 
 import io
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -31,13 +33,12 @@ def picture_wait(*, photo: Photo, kind: str, timeout_s: float) -> bytes | None:
 
     Waits at most `timeout_s` seconds; returns None if there is no picture then.
     """
-    path = _path(photo.sha256, kind)
-    data = _read(path)
-    if data is None and send_task(MAKE_TASK, photo.sha256, kind, expires_s=EXPIRES_S):
-        deadline = time.monotonic() + timeout_s
-        while (data := _read(path)) is None and time.monotonic() < deadline:
-            time.sleep(POLL_INTERVAL_S)
-    return data
+    path = cached_path(photo.sha256, kind)
+    return cached_wait(path, lambda: _send(photo.sha256, kind), timeout_s=timeout_s)
+
+
+def _send(sha256: str, kind: str) -> bool:
+    return send_task(MAKE_TASK, sha256, kind, expires_s=EXPIRES_S)
 
 
 def picture_make(*, sha256: str, kind: str) -> None:
@@ -46,7 +47,7 @@ def picture_make(*, sha256: str, kind: str) -> None:
     Does nothing if there is no such photo. Raises FileNotFoundError if its file is missing, and
     PhotoError if it can't be decoded.
     """
-    path = _path(sha256, kind)
+    path = cached_path(sha256, kind)
     if path.exists():
         return
     data = photo_read(sha256=sha256)
@@ -60,9 +61,9 @@ def picture_make(*, sha256: str, kind: str) -> None:
 
 
 def pictures_delete(*, sha256: str) -> None:
-    """Delete the pictures of a photo, for whoever deletes the photo."""
-    for kind in SIDES:
-        _path(sha256, kind).unlink(missing_ok=True)
+    """Delete the pictures and explanations of a photo, for whoever deletes the photo."""
+    for path in _folder().glob(f"*/{sha256[:2]}/{sha256}*"):
+        path.unlink(missing_ok=True)
 
 
 def pictures_prune() -> int:
@@ -89,8 +90,22 @@ def _folder() -> Path:
     return Path(settings.CHAMPIPY_HOME) / "cache" / "pictures"
 
 
-def _path(sha256: str, kind: str) -> Path:
-    return _folder() / kind / sha256[:2] / f"{sha256}.jpg"
+def cached_path(sha256: str, kind: str, suffix: str = ".jpg") -> Path:
+    """Return where the cache has, or would have, a photo's picture of this kind."""
+    return _folder() / kind / sha256[:2] / f"{sha256}{suffix}"
+
+
+def cached_wait(path: Path, send: Callable[[], bool], *, timeout_s: float) -> bytes | None:
+    """Return a file of the cache; if it is not there, `send` for a worker to make it, and wait.
+
+    Waits at most `timeout_s` seconds; returns None if there is no file then.
+    """
+    data = _read(path)
+    if data is None and send():
+        deadline = time.monotonic() + timeout_s
+        while (data := _read(path)) is None and time.monotonic() < deadline:
+            time.sleep(POLL_INTERVAL_S)
+    return data
 
 
 def _read(path: Path) -> bytes | None:

@@ -8,6 +8,7 @@ import logging
 
 from celery import shared_task
 
+from predictions.explanation_services import explanation_make
 from predictions.pictures import picture_make, pictures_prune
 from predictions.recovery_services import incoming_sweep, predictions_resend
 from predictions.worker_services import prediction_fetch, prediction_infer, production_engine_load
@@ -48,6 +49,12 @@ def resend_stalled_predictions() -> None:
 def make_picture(sha256: str, kind: str) -> None:
     """Make a small copy of a photo for the admin. Runs in worker inference."""
     picture_make(sha256=sha256, kind=kind)
+
+
+@shared_task(time_limit=15)
+def make_explanation(inference_id: int, species: str, against: str | None) -> None:
+    """Say where on a photo the evidence for a species is. Runs in worker inference."""
+    explanation_make(inference_id=inference_id, species=species, against=against)
 
 
 @shared_task

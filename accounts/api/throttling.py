@@ -61,3 +61,7 @@ class LoginThrottle(FixedWindowThrottle):
 
 class PredictionThrottle(FixedWindowThrottle):
     scope = "predictions"
+
+
+class ExplanationThrottle(FixedWindowThrottle):
+    scope = "explanations"

@@ -15,6 +15,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
+from mlmodels.ml.explanation import explain
 from mlmodels.ml.head import head_logits, lognorm
 from mlmodels.ml.layers import BLOCK_ENDS, PROJECTION, Pooling, maps_shape
 from mlmodels.ml.pooling import pool
@@ -109,7 +110,44 @@ class LiteRTEngine:
         return cls(interpreter, head, pooling, path)
 
     def score(self, pixels: np.ndarray) -> Scores:
-        """Return logits and embedding of one photo.
+        """Return logits and embedding of one photo; arguments and errors are those of `maps`."""
+        maps = self.maps(pixels)
+        # More threads would gain nothing here, and wait busily while the next photo is scored.
+        with self._blas.limit(limits=1):
+            embedding = pool(maps, self._pooling, self._head.get(PROJECTION))
+            return Scores(
+                logits=head_logits(embedding, self._head),
+                embedding=embedding,
+                lognorm=float(lognorm(embedding, self._head)),
+            )
+
+    def explain(
+        self,
+        pixels: np.ndarray,
+        *,
+        temperature: float,
+        n_labels: int,
+        species: int,
+        against: int | None = None,
+    ) -> np.ndarray:
+        """Return how much each cell of one photo speaks for a species, float64 [rows, columns].
+
+        `pixels` as for `maps`, the other arguments and errors are those of `explanation.explain`.
+        """
+        maps = self.maps(pixels)
+        with self._blas.limit(limits=1):
+            return explain(
+                maps,
+                self._pooling,
+                self._head,
+                temperature=temperature,
+                n_labels=n_labels,
+                species=species,
+                against=against,
+            )
+
+    def maps(self, pixels: np.ndarray) -> dict[int, np.ndarray]:
+        """Return the maps, float32 [h, w, channels], of each block that is pooled.
 
         `pixels`: uint8 RGB [size, size, 3], from `preprocessing.to_input`. Raises `ValueError` for
         another shape or dtype.
@@ -122,14 +160,6 @@ class LiteRTEngine:
             )
         self._interpreter.set_tensor(self._pixels, pixels[None])
         self._interpreter.invoke()
-        maps = {
+        return {
             block: self._interpreter.get_tensor(index)[0] for block, index in self._maps.items()
         }
-        # More threads would gain nothing here, and wait busily while the next photo is scored.
-        with self._blas.limit(limits=1):
-            embedding = pool(maps, self._pooling, self._head.get(PROJECTION))
-            return Scores(
-                logits=head_logits(embedding, self._head),
-                embedding=embedding,
-                lognorm=float(lognorm(embedding, self._head)),
-            )

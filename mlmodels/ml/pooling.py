@@ -8,6 +8,7 @@ layer in Keras.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -41,11 +42,15 @@ def statistics(maps: np.ndarray) -> np.ndarray:
     values nearer to the many small ones.
     """
     values = maps.reshape(-1, maps.shape[-1])
-    mean = values.mean(axis=0)
     # One pass more over the values would be needed for the deviations from the mean.
-    variance = np.einsum("ij,ij->j", values, values) / len(values) - mean * mean
-    deviation = np.sqrt(np.maximum(variance, 0) + EPSILON)
-    return np.sqrt(np.concatenate([mean, values.max(axis=0), deviation]) + EPSILON)
+    square = np.einsum("ij,ij->j", values, values) / len(values)
+    return rooted_statistics(values.mean(axis=0), values.max(axis=0), square)
+
+
+def rooted_statistics(mean: np.ndarray, largest: np.ndarray, square: np.ndarray) -> np.ndarray:
+    """Return `statistics` [..., 3 c] from each channel's mean, maximum and mean square [..., c]."""
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0) + EPSILON)
+    return np.sqrt(np.concatenate([mean, largest, deviation], axis=-1) + EPSILON)
 
 
 def second_order(maps: np.ndarray, projection: np.ndarray) -> np.ndarray:
@@ -56,13 +61,22 @@ def second_order(maps: np.ndarray, projection: np.ndarray) -> np.ndarray:
     triangle row by row, with a factor of sqrt(2) for what stands there once instead of twice.
     """
     projected = maps.reshape(-1, maps.shape[-1]) @ projection
-    rows, columns, factors = triangle(projection.shape[1])
-    products = (projected.T @ projected)[rows, columns]
-    rooted = np.sign(products) * np.sqrt(np.abs(products) + EPSILON) * factors
+    rows, columns, _ = triangle(projection.shape[1])
+    return normalised_products((projected.T @ projected)[rows, columns], projection.shape[1])
+
+
+def normalised_products(products: np.ndarray, size: int) -> np.ndarray:
+    """Return `second_order` [..., d (d + 1) / 2] from the sums of products in that order.
+
+    `size`: the dimensions d.
+    """
+    rooted = np.sign(products) * np.sqrt(np.abs(products) + EPSILON) * triangle(size)[2]
     # Maps without any value have no direction: the result is then 0.
-    return (rooted / np.sqrt(np.square(rooted).sum() + EPSILON)).astype(np.float32)
+    length = np.sqrt(np.square(rooted).sum(axis=-1, keepdims=True) + EPSILON)
+    return (rooted / length).astype(np.float32)
 
 
+@functools.cache
 def triangle(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return rows, columns and factors (float32) of the upper triangle of [size, size]."""
     rows, columns = np.triu_indices(size)

@@ -11,6 +11,17 @@ from mlmodels.species_selectors import species_called
 from predictions.models import Prediction
 
 
+def stored_name(name: str) -> str:
+    """Return a species' name as it is stored, whichever of its names this is.
+
+    Raises ValidationError if it is no species' name.
+    """
+    species = species_called(name)
+    if species is None:
+        raise serializers.ValidationError(f"No model knows a species named {name!r}.")
+    return species.name
+
+
 class TrueOrFalseField(serializers.BooleanField):
     """A BooleanField that takes no other words for true and false."""
 
@@ -39,11 +50,7 @@ class PredictionFilters(serializers.Serializer):
     )
 
     def validate_species(self, name: str) -> str:
-        """Return the species' name as it is stored, whichever of its names this is."""
-        species = species_called(name)
-        if species is None:
-            raise serializers.ValidationError(f"No model knows a species named {name!r}.")
-        return species.name
+        return stored_name(name)
 
     def validate_min_score(self, score: float) -> float:
         if math.isnan(score):  # no bound refuses it

@@ -35,7 +35,17 @@ class JpegRenderer(renderers.BaseRenderer):
     format = "json"  # the same as JSON's: there is no `?format=` to choose by
 
 
-class PredictionPhotoView(APIView):
+class ErrorsAsJson(APIView):
+    """Answers with pictures as HttpResponse, and with errors in JSON, whatever was asked for."""
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(response, Response):
+            request.accepted_renderer = renderers.JSONRenderer()
+            request.accepted_media_type = "application/json"
+        return super().finalize_response(request, response, *args, **kwargs)
+
+
+class PredictionPhotoView(ErrorsAsJson):
     renderer_classes = [JpegRenderer, renderers.JSONRenderer]
 
     @extend_schema(
@@ -61,9 +71,3 @@ class PredictionPhotoView(APIView):
         if data is None:
             raise PictureNotReady
         return HttpResponse(data, content_type="image/jpeg")
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(response, Response):
-            request.accepted_renderer = renderers.JSONRenderer()
-            request.accepted_media_type = "application/json"
-        return super().finalize_response(request, response, *args, **kwargs)

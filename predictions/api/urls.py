@@ -2,6 +2,7 @@ from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
 from predictions.api.batch import BatchView
+from predictions.api.explanations import ExplanationView
 from predictions.api.feedback import FeedbackView
 from predictions.api.photos import PredictionPhotoView
 from predictions.api.usage import UsageView
@@ -17,6 +18,11 @@ urlpatterns = [
         r"^predictions/(?P<id>[0-9]{1,18})/photo\Z",
         PredictionPhotoView.as_view(),
         name="prediction-photo",
+    ),
+    re_path(
+        r"^predictions/(?P<id>[0-9]{1,18})/explanation\Z",
+        ExplanationView.as_view(),
+        name="prediction-explanation",
     ),
     re_path(
         r"^predictions/(?P<id>[0-9]{1,18})/feedback\Z",

@@ -27,6 +27,7 @@ FOR_USERS = {
     ("GET", "/api/v1/predictions"): 200,
     ("GET", "/api/v1/predictions/999999"): 404,
     ("GET", "/api/v1/predictions/999999/photo"): 404,
+    ("GET", "/api/v1/predictions/999999/explanation"): 404,
     ("DELETE", "/api/v1/predictions/999999"): 404,
     ("POST", "/api/v1/predictions"): 400,
     ("POST", "/api/v1/predictions/batch"): 400,

@@ -52,6 +52,7 @@ def test_schema_contains_the_specified_endpoints(nobody: APIClient) -> None:
         ("/api/v1/predictions", "get"),
         ("/api/v1/predictions", "post"),
         ("/api/v1/predictions/{id}", "get"),
+        ("/api/v1/predictions/{id}/explanation", "get"),
         ("/api/v1/predictions/{id}/feedback", "post"),
         ("/api/v1/accuracy", "get"),
         ("/api/v1/past_pred_acc", "get"),

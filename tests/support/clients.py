@@ -20,7 +20,10 @@ TSC_OPTIONS = (
 )
 CONFIG = {
     # It knows no pictures; as bytes they are the same to it.
-    "content_type_overrides": {"image/jpeg": "application/octet-stream"},
+    "content_type_overrides": {
+        "image/jpeg": "application/octet-stream",
+        "image/png": "application/octet-stream",
+    },
     "post_hooks": [],  # nobody reads the code
 }
 

@@ -1,0 +1,62 @@
+"""Explanations of answers: where on a photo the evidence for a species is.
+
+The inference worker makes them on demand (`predictions.explanation_services`), a PNG and the
+numbers behind it as JSON; web sends only the files. They lie in the cache of pictures
+(`predictions.pictures`) and are deleted with them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from common.broker import send_task
+from mlmodels.ml.explanation import METHOD
+from predictions.models import Inference
+from predictions.pictures import EXPIRES_S, cached_path, cached_wait
+
+MAKE_TASK: Final = "predictions.tasks.make_explanation"
+KIND: Final = "explanation"
+SUFFIXES: Final = (".json", ".png")
+"""Of an explanation's files, in the order in which they are written."""
+
+
+class VersionNotStored(Exception):  # noqa: N818 - a condition to report, not a fault
+    """The files of the version that answered are no longer stored; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which explanation of an answer is meant."""
+
+    inference: Inference
+    species: str
+    """A label of the inference's version: what the evidence is for."""
+    against: str | None = None
+    """Another label, with which `species` is compared; None: with all the others."""
+
+    def path(self, suffix: str) -> Path:
+        """Return where the cache has, or would have, the file with one of `SUFFIXES`."""
+        version = self.inference.model_version
+        labels = [version.labels.index(name) for name in (self.species, self.against) if name]
+        name = "-".join(["", METHOD, *map(str, [version.pk, *labels])])
+        return cached_path(self.inference.photo.sha256, KIND, name + suffix)
+
+
+def explanation_wait(*, explanation: Explanation, suffix: str, timeout_s: float) -> bytes | None:
+    """Return an explanation's file; have a worker make it first if it is not in the cache.
+
+    `suffix` is one of `SUFFIXES`. Waits at most `timeout_s` seconds; returns None if there is no
+    file then. Raises VersionNotStored if it can't be made.
+    """
+    version = explanation.inference.model_version
+    if not explanation.path(suffix).exists() and not version.folder.is_dir():
+        raise VersionNotStored(
+            f"The files of {version}, which gave this answer, are no longer stored. Send the photo "
+            "again: the answer of the version in production can be explained."
+        )
+    asked = (explanation.inference.pk, explanation.species, explanation.against)
+    return cached_wait(
+        explanation.path(suffix),
+        lambda: send_task(MAKE_TASK, *asked, expires_s=EXPIRES_S),
+        timeout_s=timeout_s,
+    )
