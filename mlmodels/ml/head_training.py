@@ -15,7 +15,7 @@ from mlmodels.ml.calibration import fit_temperature
 from mlmodels.ml.head import MAX_FOLDS, OutOfFold, head_logits
 from mlmodels.ml.layers import DEFAULT_POOLING, HEAD
 from mlmodels.ml.other_species import OtherCopies, extract_others
-from mlmodels.ml.reference import load_others
+from mlmodels.ml.reference import group_text, load_others
 from mlmodels.ml.training_session import Fitted, TrainingSession, TrainingSetup
 
 VIEWS = (0, 1)
@@ -98,6 +98,6 @@ def _calibrate(
         np.concatenate([held_out.logits, held_out.other_logits]) if measured else held_out.logits,
         np.concatenate([held_out.lognorms, held_out.other_lognorms]),
         np.array([photo.label for photo in photos] + [n_labels] * len(measured)),
-        np.array([photo.group for photo in photos] + [f"other {group}" for group in measured]),
+        np.array([photo.group for photo in photos] + [group_text(group) for group in measured]),
     )
     return calibrate(*arrays, n_labels=n_labels), cross_measure(*arrays, n_labels=n_labels)

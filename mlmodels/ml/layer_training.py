@@ -22,6 +22,7 @@ from mlmodels.ml.layers import HEAD
 from mlmodels.ml.network import get_weights, set_weights
 from mlmodels.ml.optimisation import Optimiser, predict
 from mlmodels.ml.other_output import OtherOutput, add_output, extract_measurable_others
+from mlmodels.ml.reference import group_text
 from mlmodels.ml.training_session import (
     LAYERS_BEGIN,
     Candidate,
@@ -134,7 +135,7 @@ def _calibration_arrays(
         np.concatenate([np.column_stack([best.logits, output.validation]), output.other_logits]),
         np.concatenate([output.validation_lognorms, output.other_lognorms]),
         np.concatenate([labels, np.full(len(output.groups), n_labels)]),
-        np.array([*groups, *output.groups]),
+        np.array([*groups, *map(group_text, output.groups)]),
     )
 
 

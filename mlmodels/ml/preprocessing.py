@@ -97,13 +97,8 @@ def decode_photo(data: bytes) -> Image.Image:
     image_too_large (over a limit) or image_truncated (one of the formats, but incomplete or
     damaged).
     """
-    if len(data) > MAX_BYTES or (data.startswith(_JPEG) and data.count(b"\xff\xda") > _MAX_SCANS):
-        raise _too_large()
-    recognised = data.startswith(_SIGNATURES) or (data[:4] + data[8:12] == b"RIFFWEBP")
+    image = _opened(data)
     try:
-        image = _open(data)
-        recognised = True
-        _check_size(image)
         full_size = image.size
         is_smaller = image.draft(None, (DRAFT_SIDE, DRAFT_SIDE)) and image.size != full_size
         image.load()
@@ -111,16 +106,8 @@ def decode_photo(data: bytes) -> Image.Image:
         image = _to_rgb(image)
         if orientation in _TRANSPOSE_BY_ORIENTATION:
             image = image.transpose(_TRANSPOSE_BY_ORIENTATION[orientation])
-    except PhotoError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as exc:
-        raise _too_large() from exc
     except Exception as exc:  # decoders raise nearly any exception on damaged files
-        if recognised:
-            detail = "The photo's file is incomplete or damaged. Send it again, or another one."
-            raise PhotoError("image_truncated", detail) from exc
-        detail = "This is not a photo. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file."
-        raise PhotoError("not_an_image", detail) from exc
+        raise _photo_error(exc, is_recognised=True) from exc
     if not is_smaller:
         full_size = image.size
     elif orientation >= 5:  # width and height are swapped
@@ -129,10 +116,41 @@ def decode_photo(data: bytes) -> Image.Image:
     return image
 
 
-def _open(data: bytes) -> Image.Image:
-    if data.startswith(_JPEG):
-        data = _without_extras(data)
-    return Image.open(io.BytesIO(data), formats=_FORMATS)
+def longer_side(data: bytes) -> int:
+    """Return the pixels of the longer side of the photo in `data`, by its header alone.
+
+    Whether the photo is upright makes no difference. Raises PhotoError as `decode_photo` does, but
+    not for damage after the header.
+    """
+    return max(_opened(data).size)
+
+
+def _opened(data: bytes) -> Image.Image:
+    """Return the picture in `data`, of which only the header has been read and checked."""
+    if len(data) > MAX_BYTES or (data.startswith(_JPEG) and data.count(b"\xff\xda") > _MAX_SCANS):
+        raise _too_large()
+    is_recognised = data.startswith(_SIGNATURES) or (data[:4] + data[8:12] == b"RIFFWEBP")
+    try:
+        pixels = _without_extras(data) if data.startswith(_JPEG) else data
+        image = Image.open(io.BytesIO(pixels), formats=_FORMATS)
+        is_recognised = True
+        _check_size(image)
+    except PhotoError:
+        raise
+    except Exception as exc:
+        raise _photo_error(exc, is_recognised=is_recognised) from exc
+    return image
+
+
+def _photo_error(exc: Exception, *, is_recognised: bool) -> PhotoError:
+    """Return what a decoder's error means; `is_recognised`: the file has one of the formats."""
+    if isinstance(exc, Image.DecompressionBombError | Image.DecompressionBombWarning | MemoryError):
+        return _too_large()
+    if is_recognised:
+        detail = "The photo's file is incomplete or damaged. Send it again, or another one."
+        return PhotoError("image_truncated", detail)
+    detail = "This is not a photo. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file."
+    return PhotoError("not_an_image", detail)
 
 
 def _without_extras(jpeg: bytes) -> bytes:

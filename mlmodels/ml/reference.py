@@ -19,6 +19,9 @@ from mlmodels.ml.layers import DEFAULT_POOLING, PROJECTION, Pooling
 
 FILE: Final = Path(__file__).with_name("reference.safetensors")
 
+NOT_FUNGI: Final = {"daisy": "daisy", "lilly": "lily", "orchid": "orchid", "sunflower": "sunflower"}
+"""Groups that are no fungi, with their names."""
+
 
 @dataclass(frozen=True)
 class OtherEmbeddings:
@@ -46,6 +49,17 @@ def learnt_groups() -> frozenset[str]:
     """Return the groups of `load_others`: genera in lower case, and other things."""
     with safe_open(FILE, framework="numpy") as file:
         return frozenset(_group_names(file.get_tensor("group_names")))
+
+
+def group_text(group: str) -> str:
+    """Return a group of other species as people read it: "Agaricus", "lily (no fungus)".
+
+    Cards that were written before 0.2.0 have "other agaricus" for it.
+    """
+    name = group.removeprefix("other ")
+    if name.lower() in NOT_FUNGI:
+        return f"{NOT_FUNGI[name.lower()]} (no fungus)"
+    return name if " " in name else name[:1].upper() + name[1:]
 
 
 def load_others(pooling: Pooling = DEFAULT_POOLING) -> OtherEmbeddings:

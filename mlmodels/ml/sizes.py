@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from mlmodels.ml.features import AnyPhoto
-from mlmodels.ml.preprocessing import decode_photo
+from mlmodels.ml.preprocessing import decode_photo, longer_side
 
 QUALITY = 75
 """JPEG quality of the copies, that of Mushroom Observer's thumbnails."""
@@ -58,9 +58,9 @@ class ResizedPhoto:
 def longer_sides(photos: Sequence[AnyPhoto]) -> np.ndarray:
     """Return the longer side of each photo, in pixels, integers [n].
 
-    Raises `preprocessing.PhotoError` when a photo can't be decoded.
+    Only the headers are read. Raises `preprocessing.PhotoError` for one that is not a photo's.
     """
-    return np.array([max(decode_photo(photo.read()).info["full_size"]) for photo in photos], int)
+    return np.array([longer_side(photo.read()) for photo in photos], int)
 
 
 def two_sizes(

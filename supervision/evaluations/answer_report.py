@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mlmodels.ml.reference import group_text
+
 MAX_GENERA = 60
 """Rows of genera, those that pass most often first."""
 
@@ -26,7 +28,10 @@ def answer_rows(metrics: Mapping[str, Any] | None) -> list[tuple[str, str]]:
             )
         )
     else:
-        rows.append(("other species told apart (AUROC)", "no photos of other species to measure"))
+        nothing = "no photos of other species to measure"
+        if metrics.get("others_set"):
+            nothing = "all photos of other species are of genera that versions learn from"
+        rows.append(("other species told apart (AUROC)", nothing))
     rows.append(("photos of its species kept in scope", _share(scope["kept"], "share")))
     if scope["passed"]:
         rows.append(("photos of other species passed", _share(scope["passed"], "share")))
@@ -44,11 +49,19 @@ def answer_rows(metrics: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def genus_rows(metrics: Mapping[str, Any] | None) -> list[tuple[str, str, str, str]]:
-    """Return genus, number of photos, share passed and AUROC of each genus of other species."""
+    """Return genus, number of photos, share passed and AUROC of each genus of other species.
+
+    What is no fungus has its name instead.
+    """
     genera = ((metrics or {}).get("scope") or {}).get("per_genus", [])
     genera = sorted(genera, key=lambda row: (-row["passed"], -row["n"], row["genus"]))
     return [
-        (row["genus"], str(row["n"]), f"{row['passed']:.0%}", f"{row['auroc']['value']:.2f}")
+        (
+            group_text(row["genus"]),
+            str(row["n"]),
+            f"{row['passed']:.0%}",
+            f"{row['auroc']['value']:.2f}",
+        )
         for row in genera[:MAX_GENERA]
     ]
 

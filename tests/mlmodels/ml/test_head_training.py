@@ -169,6 +169,35 @@ def test_others_of_too_few_genera_to_measure_are_not_learnt(run, dataset, alone)
     assert network.calibration.scope.method == "best_score"
 
 
+def test_a_genus_is_one_group_however_it_is_written(run, dataset):
+    """Else a head would have learnt the genus by which it is measured."""
+    four = tuple(
+        replace(drawn_other(n), group=("Genus", "GENUS")[n % 2] + f" {n // 2 % 4}")
+        for n in range(OTHERS)
+    )
+    assert len({photo.group for photo in four}) == 8
+    network = run(replace(dataset, others=four))
+    assert network.other_photos == 0, "four genera are too few to measure"
+
+
+def test_without_time_no_others_are_learnt(run, with_others):
+    network = run(with_others, clock=TickingClock(), parameters={"minutes": 0.01})
+    assert (network.other_photos, network.calibration.scope.method) == (0, "best_score")
+    assert network.validation.accuracy > 0.7
+
+
+def test_with_room_for_few_features_fewer_others_are_learnt(
+    run, with_others, tmp_path, monkeypatch
+):
+    from mlmodels.ml import training_session
+
+    room = (72 + 20) * 2 * STATISTICS.size
+    monkeypatch.setattr(training_session, "MAX_FEATURE_BYTES", room)
+    network = run(with_others, parameters={"views": 1}, cache_dir=tmp_path)
+    assert network.other_photos == 20
+    assert len(list(tmp_path.glob("features/*/*.npy"))) == 72 + 20
+
+
 def test_few_others_are_learnt_but_do_not_tell_scope(run, dataset):
     few = tuple(drawn_other(number) for number in range(8))
     network = run(replace(dataset, others=few))

@@ -8,7 +8,7 @@ import pytest
 from mlmodels.ml.answer_calibration import MIN_OTHERS
 from mlmodels.ml.head import MAX_FOLDS
 from mlmodels.ml.layers import AVERAGE, DEFAULT_POOLING, PROJECTION, Pooling, tensor_shapes
-from mlmodels.ml.reference import load_others, load_projection
+from mlmodels.ml.reference import group_text, load_others, load_projection
 
 
 def test_the_projection_has_the_shape_that_the_head_needs():
@@ -58,7 +58,23 @@ def test_other_species_are_enough_to_learn_and_to_measure_scope():
     groups = Counter(load_others().groups)
     assert groups.total() >= MIN_OTHERS
     assert len(groups) >= MAX_FOLDS, "too few to leave some out"
-    assert all(name.strip() == name != "" for name in groups)
+    assert all(name.strip() == name.lower() == name != "" for name in groups)
+
+
+@pytest.mark.parametrize(
+    ("group", "text"),
+    [
+        ("agaricus", "Agaricus"),
+        ("other agaricus", "Agaricus"),
+        ("Xerocomus", "Xerocomus"),
+        ("lilly", "lily (no fungus)"),
+        ("other daisy", "daisy (no fungus)"),
+        ("find of 0123456789ab", "find of 0123456789ab"),
+        ("", ""),
+    ],
+)
+def test_a_group_is_told_as_a_genus_or_as_no_fungus(group, text):
+    assert group_text(group) == text
 
 
 def test_the_copies_of_a_photo_resemble_each_other():

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mlmodels.ml.dataset import OtherPhoto
-from mlmodels.ml.preprocessing import PhotoError
+from mlmodels.ml.preprocessing import PhotoError, decode_photo, longer_side
 from mlmodels.ml.sizes import QUALITY, ResizedPhoto, are_alike, longer_sides, two_sizes
 
 
@@ -83,7 +83,25 @@ def test_a_photo_that_can_not_be_decoded_raises_photo_error():
 def test_longer_sides_are_in_pixels_of_the_whole_photo():
     sides = longer_sides([photo(png(400, 300)), photo(png(90, 120)), photo(png(4000, 30))])
     assert sides.tolist() == [400, 120, 4000]
+    assert longer_sides([photo(png(400, 300, orientation=6))]).tolist() == [400]
     assert longer_sides([]).shape == (0,)
+
+
+def test_sizes_are_told_by_the_headers_alone():
+    """A thousand photos need not be decoded for it."""
+    whole = photo(png(400, 300))
+    assert longer_sides([photo(whole.read()[:2000])]).tolist() == [400]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_the_header_s_size_is_that_of_the_decoded_photo(number):
+    image = Image.open(io.BytesIO(png(300 + number, 1200)))
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = (1, 6, 8, 3)[number]
+    image.save(buffer, ("JPEG", "WEBP", "TIFF", "JPEG")[number], exif=exif)
+    data = buffer.getvalue()
+    assert longer_side(data) == max(decode_photo(data).info["full_size"]) == 1200
 
 
 def test_both_sizes_are_distributed_as_the_given_ones():
