@@ -3,7 +3,6 @@
 import ctypes
 import os
 import threading
-from dataclasses import dataclass
 
 import numpy as np
 from django.conf import settings
@@ -14,34 +13,13 @@ from mlmodels.ml.calibration import softmax
 from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.ml.preprocessing import to_input
 from mlmodels.models import ModelVersion
+from mlmodels.photo_answers import PhotoAnswer, percentages, photo_answer
 from mlmodels.selectors import answer_calibration, version_artifact
 
 _M_MMAP_THRESHOLD = -3  # in malloc.h
 
-MAX_NAME_SCORE = 99.99
-"""Highest percentage that a name gets. A version that can't support any name does from 100 % on."""
-
 _lock = threading.Lock()
 _loaded: tuple[int, LiteRTEngine, AnswerCalibration | None] | None = None
-
-
-@dataclass(frozen=True)
-class PhotoAnswer:
-    """What a version says of one photo, in the order of its labels.
-
-    Only `scores` are there if the version's card has no calibration of answers; all else is None.
-    """
-
-    scores: list[float]
-    """Percentages with two decimals; the sum is 100."""
-    in_scope: bool | None = None
-    """False: it shows none of the version's species."""
-    scope_score: float | None = None
-    """Probability that it shows one of them, in percent with two decimals."""
-    p_values: list[float] | None = None
-    """Conformal p-value of each species, from 0 to 1."""
-    name_scores: list[float] | None = None
-    """Probability that each species' name is right if it is proposed, in percent, two decimals."""
 
 
 def load_engine(version: ModelVersion) -> None:
@@ -61,17 +39,8 @@ def score_image(version: ModelVersion, image: Image.Image) -> PhotoAnswer:
         outputs = engine.score(to_input(image, version.input_size))
     if calibration is None:
         logits = outputs.logits[: len(version.labels)]
-        return PhotoAnswer(_percentages(softmax(logits, version.temperature)))
-    said = answer(outputs.logits, outputs.lognorm, calibration)
-    return PhotoAnswer(
-        scores=_percentages(said.scores),
-        in_scope=said.in_scope,
-        scope_score=round(100 * said.scope, 2),
-        p_values=[round(float(value), 6) for value in said.p_values],
-        name_scores=[
-            min(score, MAX_NAME_SCORE) for score in _percentages(said.probabilities_right)
-        ],
-    )
+        return PhotoAnswer(percentages(softmax(logits, version.temperature)))
+    return photo_answer(answer(outputs.logits, outputs.lognorm, calibration))
 
 
 def explain_image(
@@ -96,10 +65,6 @@ def explain_image(
             species=version.labels.index(species),
             against=None if against is None else version.labels.index(against),
         )
-
-
-def _percentages(probabilities: np.ndarray) -> list[float]:
-    return [round(float(probability), 2) for probability in 100 * probabilities]
 
 
 def _engine(version: ModelVersion) -> tuple[LiteRTEngine, AnswerCalibration | None]:

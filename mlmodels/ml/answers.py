@@ -122,7 +122,14 @@ def answer(logits: np.ndarray, lognorm: float | None, calibration: AnswerCalibra
     if logits.ndim != 1:
         raise ValueError(f"The outputs of one photo must be [k] or [k + 1], not {logits.shape}.")
     scores = species_scores(logits, calibration)
-    scope = float(scope_scores(logits, lognorm, calibration))
+    return answer_of(scores, float(scope_scores(logits, lognorm, calibration)), calibration)
+
+
+def answer_of(scores: np.ndarray, scope: float, calibration: AnswerCalibration) -> Answer:
+    """Return the answer for a photo whose species have these `scores` [k], with this scope.
+
+    Both are probabilities. Raises `ValueError` for another k than the calibration's.
+    """
     in_scope = scope >= calibration.scope.threshold
     values = p_values(scores, calibration.conformal)
     return Answer(
