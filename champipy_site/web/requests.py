@@ -9,12 +9,15 @@ from waitress.task import ErrorTask
 from waitress.utilities import BadRequest, RequestEntityTooLarge
 
 from common.errors import error_body
-from common.uploads import MAX_BODY_BYTES
+from common.uploads import MAX_BODY_BYTES, max_body_bytes
 
 MAX_HEADER_BYTES = 32_768
 MAX_CHUNK_LINE_BYTES = 8_192
 MAX_READ_BYTES = 50_000_000
-"""A body up to this size is read, and thrown away, so that its sender gets the error."""
+"""A body up to this size is read, and thrown away, so that its sender gets the error.
+
+So is one up to the limit of its path, where that is higher.
+"""
 
 CODES = {
     400: "bad_request",
@@ -49,6 +52,10 @@ class Request(HTTPRequestParser):
     """
 
     completed: bool
+    command: str
+    path: str
+    max_bytes = MAX_BODY_BYTES
+    """The most that is kept of the body, as soon as the header is known."""
     content_length: int
     body_rcv: Any
 
@@ -57,10 +64,11 @@ class Request(HTTPRequestParser):
             super().parse_header(header_plus)
         except ValueError as error:  # a URI or a number that Python can't parse
             raise ParsingError("Start line or Content-Length is invalid") from error
-        if self.content_length > MAX_READ_BYTES:
+        self.max_bytes = max_body_bytes(self.command, self.path)
+        if self.content_length > max(MAX_READ_BYTES, self.max_bytes):
             self.body_rcv = None
             self.headers["CONNECTION"] = "close"
-        elif self.content_length > MAX_BODY_BYTES:
+        elif self.content_length > self.max_bytes:
             self.body_rcv = FixedStreamReceiver(self.content_length, Discarded())
         self.content_length = 0  # waitress would compare it with limits of its own
         if self.body_rcv is None:
@@ -72,8 +80,8 @@ class Request(HTTPRequestParser):
             line = len(self.body_rcv.control_line) + len(self.body_rcv.trailer)
             if line > MAX_CHUNK_LINE_BYTES:
                 self.error = BadRequest("A chunk's size or the trailer is too long.")
-            elif self.body_bytes_received > MAX_BODY_BYTES:
-                self.error = RequestEntityTooLarge(f"The limit is {MAX_BODY_BYTES} bytes.")
+            elif self.body_bytes_received > self.max_bytes:
+                self.error = RequestEntityTooLarge(f"The limit is {self.max_bytes} bytes.")
             self.completed = self.error is not None
         return consumed
 

@@ -130,7 +130,7 @@ def test_json_over_1_mb_is_a_413(path: str, as_alice) -> None:
         (multipart(*((f'name="a{number}"', b"1") for number in range(60))), 400, "parse_error"),
         (multipart(('name="file"', b"x" * 1_100_000)), 413, "request_too_large"),
         (
-            multipart(*((f'name="file{n}"; filename="a.jpg"', drawn_photo(1)) for n in range(5))),
+            multipart(*((f'name="file{n}"; filename="a.jpg"', drawn_photo(1)) for n in range(13))),
             400,
             "parse_error",
         ),
