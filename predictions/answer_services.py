@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.utils import timezone
@@ -18,6 +19,20 @@ logger = logging.getLogger(__name__)
 
 class PredictionDeleted(Exception):  # noqa: N818 - an answer, not a fault
     """A prediction was deleted while somebody waited for it."""
+
+
+WhenAnswered = Callable[[int], object]
+
+_when_answered: list[WhenAnswered] = []
+
+
+def call_when_answered(function: WhenAnswered) -> None:
+    """Register what to do with the id of a prediction after a worker has answered it.
+
+    The apps above this one call it when they are loaded. The process may die before the call, so it
+    can only be the quick way to what a periodic task does, too.
+    """
+    _when_answered.append(function)
 
 
 def prediction_finish(
@@ -52,6 +67,9 @@ def prediction_finish(
     is_written = bool(pending.update(**answer))
     incoming_delete(prediction.pk)
     announce_answer(prediction.pk)
+    if is_written:
+        for function in _when_answered:
+            function(prediction.pk)
     return is_written
 
 

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import ProtectedError, Q
+from django.db.models import ProtectedError, Q, QuerySet
 
 from predictions.incoming import incoming_delete
 from predictions.models import Inference, Photo, PhotoSource, Prediction
@@ -16,12 +17,24 @@ logger = logging.getLogger(__name__)
 
 IsNeeded = Callable[[Photo], bool]
 
+OldRows = Callable[[datetime], QuerySet]
+
 _reasons_to_keep: list[IsNeeded] = []
+old_rows: dict[str, OldRows] = {}
+"""What the retention deletes besides predictions: by its name for people, which rows at a time."""
 
 
 def keep_photos_if(is_needed: IsNeeded) -> None:
     """Register a reason to keep a photo. The apps above this one call it when they are loaded."""
     _reasons_to_keep.append(is_needed)
+
+
+def prune_as_well(subject: str, rows: OldRows) -> None:
+    """Have the retention delete these rows, too. The apps above this one call it as they load.
+
+    `rows` gets the present time and returns what is kept longer than the settings say, ordered.
+    """
+    old_rows[subject] = rows
 
 
 def prediction_delete(*, prediction: Prediction) -> None:

@@ -44,9 +44,7 @@ def prediction_create(
     Raises NotAccepted, and stores nothing, if the user's quota is used up, or if the photo is new
     and the disk is nearly full.
     """
-    is_upload = not isinstance(file, str)
-    prediction = Prediction(user=user, nb_preds=nb_preds, is_upload=is_upload)
-    prediction.file = _storable(file if isinstance(file, str) else file.name or "upload")
+    prediction = _new_prediction(user, file, nb_preds)
     if proposed is not None:
         species = species_called(proposed)
         prediction.proposed, prediction.proposed_species = proposed, species.name if species else ""
@@ -83,19 +81,19 @@ def prediction_create(
 def predictions_create(
     *,
     user: User | None,
-    files: Sequence[str],
+    files: Sequence[str | File],
     nb_preds: int,
     version: ModelVersion | None,
     send: Send = send_to_worker,
 ) -> list[Prediction]:
-    """Store requests for predictions of URLs, each as `prediction_create` does; return them.
+    """Store requests for several predictions, each as `prediction_create` does; return them.
 
     They are in the order of `files`. All are stored, or none; one that is not accepted is stored
     as failed. Raises NotAccepted, and stores nothing, if none is accepted.
     """
     predictions: list[Prediction] = []
     refusals: dict[int, NotAccepted] = {}
-    with transaction.atomic():
+    with _forgetting_uploads(predictions), transaction.atomic():
         for index, file in enumerate(files):
             try:
                 prediction = prediction_create(
@@ -103,15 +101,31 @@ def predictions_create(
                 )
             except NotAccepted as refused:
                 refusals[index] = refused
-                prediction = Prediction(
-                    user=user, nb_preds=nb_preds, is_upload=False, file=_storable(file)
-                )
+                prediction = _new_prediction(user, file, nb_preds)
             predictions.append(prediction)
         if len(refusals) == len(predictions):
             raise refusals[0]
         for index, refusal in refusals.items():
             prediction_finish(predictions[index], error=refusal)
     return predictions
+
+
+def _new_prediction(user: User | None, file: str | File, nb_preds: int) -> Prediction:
+    is_upload = not isinstance(file, str)
+    name = file if isinstance(file, str) else file.name or "upload"
+    return Prediction(user=user, nb_preds=nb_preds, is_upload=is_upload, file=_storable(name))
+
+
+@contextmanager
+def _forgetting_uploads(predictions: list[Prediction]) -> Iterator[None]:
+    """Delete the bytes of these predictions if their transaction fails."""
+    try:
+        yield
+    except Exception:
+        for prediction in predictions:
+            if prediction.is_upload and prediction.pk is not None:
+                incoming_delete(prediction.pk)
+        raise
 
 
 def _savepoint() -> AbstractContextManager:

@@ -26,21 +26,20 @@ REASONS = {
         "below %(limit)g %%."
     ),
     "other_species_likelier": gettext_noop(
-        "The photo shows %(best)s rather than %(species)s, which is right with a probability of "
-        "only %(score).2f %%: a name is contradicted below %(limit)g %%."
+        "%(best)s is likelier than %(species)s, which is right with a probability of only "
+        "%(score).2f %%: a name is contradicted below %(limit)g %%."
     ),
     "none_of_the_species": gettext_noop(
-        "The photo shows none of the %(count)d species that %(model)s knows, and %(species)s is "
-        "right with a probability of only %(score).2f %%: a name is contradicted below %(limit)g "
-        "%%."
+        "This is none of the %(count)d species that %(model)s knows, and %(species)s is right with "
+        "a probability of only %(score).2f %%: a name is contradicted below %(limit)g %%."
     ),
     "neither": gettext_noop(
         "%(species)s is right with a probability of %(score).2f %%: too little to support the name "
         "(%(supported_from)g %%), too much to contradict it (%(contradicted_below)g %%)."
     ),
     "none_but_not_contradicted": gettext_noop(
-        "The photo seems to show none of the %(count)d species that %(model)s knows, which does "
-        "not support %(species)s. It is right with a probability of %(score).2f %%: too much to "
+        "This seems to be none of the %(count)d species that %(model)s knows, which does not "
+        "support %(species)s. That is right with a probability of %(score).2f %%: too much to "
         "contradict the name (%(contradicted_below)g %%)."
     ),
     "unknown_species": gettext_noop(
@@ -59,9 +58,10 @@ REASONS = {
 def verdict_on(*, proposed: str, species: str, inference: Inference) -> dict[str, Any] | None:
     """Return the verdict on a proposed name: `verdict`, `score` and `because`.
 
-    `species` is the species of that name, or "" if there is none. `score` is the probability that
-    the name is right, in percent, or None if the name is not covered; it counts in that eight of
-    ten proposed names are right. `because` has a code of REASONS and its parameters.
+    `species` is the species of that name, or "" if there is none; `inference` is that of a photo,
+    or one that tells of several photos together. `score` is the probability that the name is right,
+    in percent, or None if the name is not covered; it counts in that eight of ten proposed names
+    are right. `because` has a code of REASONS and its parameters.
     Returns None if the name is covered, and the version's card has no rule for it.
     """
     version = inference.model_version

@@ -4,9 +4,25 @@ from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, TemporaryFileUploadHandler
+from rest_framework.request import Request
 
 from mlmodels.ml.preprocessing import MAX_BYTES
+from predictions.api.failures import PredictionFailed
+from predictions.errors import NotAccepted
 from predictions.incoming import IncomingUpload
+from predictions.storage_space import refuse_when_full
+
+
+def parsed_body(request: Request) -> Any:
+    """Return the parsed body. Django writes large uploads to the disk while it parses them.
+
+    Raises PredictionFailed("storage_full") if the disk is full.
+    """
+    try:
+        with refuse_when_full():
+            return request.data
+    except NotAccepted as refused:
+        raise PredictionFailed(refused.code, refused.detail) from refused
 
 
 class IncomingUploadHandler(TemporaryFileUploadHandler):

@@ -31,6 +31,7 @@ from predictions.api.serializers import (
     PredictionSerializer,
     PredictionUploadRequest,
 )
+from predictions.api.uploads import parsed_body
 from predictions.api.usage import RateLimitHeaders
 from predictions.api.waiting import waiting_places
 from predictions.deletion_services import prediction_delete
@@ -38,16 +39,6 @@ from predictions.errors import FAILURES, NotAccepted
 from predictions.models import Prediction
 from predictions.selectors import answered_predictions, predictions_visible_to
 from predictions.services import prediction_create
-from predictions.storage_space import refuse_when_full
-
-
-def _data(request: Request) -> Any:
-    """Return the parsed body. Django writes large uploads to the disk while it parses them."""
-    try:
-        with refuse_when_full():
-            return request.data
-    except NotAccepted as refused:
-        raise PredictionFailed(refused.code, refused.detail) from refused
 
 
 def _error_responses() -> dict[int, Any]:
@@ -114,7 +105,7 @@ class PredictionViewSet(
             raise PredictionFailed("image_too_large", FAILURES["image_too_large"].detail)
         version = production_version()
         serializer = PredictionRequestSerializer(
-            data=_data(request), context={"species_count": species_count(version)}
+            data=parsed_body(request), context={"species_count": species_count(version)}
         )
         serializer.is_valid(raise_exception=True)
         user = cast(User, request.user)

@@ -26,6 +26,7 @@ from mlmodels.ml.card import CARD, read_card
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.selectors import version_before_production
 from mlmodels.services import PRETRAINED
+from predictions.deletion_services import old_rows
 from predictions.models import Feedback, Photo, PhotoSource, Prediction
 from supervision.models import EvaluationSet
 
@@ -190,6 +191,7 @@ def prunable(now: datetime) -> list[Amount]:
         Amount(Subject.LOGINS, sum(logins)),
         Amount(Subject.SESSIONS, sessions),
         Amount(Subject.KEYS, old_keys(now).count()),
+        *(Amount(subject, rows(now).count()) for subject, rows in old_rows.items()),
         Amount(Subject.VERSIONS, len(versions), sum(versions)),
     ]
 

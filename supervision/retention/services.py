@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from mlmodels.models import ModelVersion
 from mlmodels.services import version_files_delete
+from predictions.deletion_services import old_rows
 from predictions.models import Inference, Photo, PhotoSource
 from predictions.photo_services import photo_file_delete, photo_lock_key
 from predictions.pictures import pictures_delete
@@ -53,6 +54,7 @@ def prune(*, now: datetime | None = None, report: Report = lambda _: None) -> li
         sources_prune(now=now, report=report),
         *logins_prune(now=now, report=report),
         keys_prune(now=now, report=report),
+        *others_prune(now=now, report=report),
         versions_prune(report=report),
     ]
     for amount in done:
@@ -80,6 +82,11 @@ def logins_prune(*, now: datetime, report: Report = lambda _: None) -> tuple[Amo
 def keys_prune(*, now: datetime, report: Report = lambda _: None) -> Amount:
     """Delete the idempotency keys that no longer count."""
     return Amount(Subject.KEYS, _delete_rows(old_keys(now), report))
+
+
+def others_prune(*, now: datetime, report: Report = lambda _: None) -> list[Amount]:
+    """Delete the old rows of the apps that this one does not know."""
+    return [Amount(subject, _delete_rows(rows(now), report)) for subject, rows in old_rows.items()]
 
 
 def photo_files_prune(*, now: datetime, report: Report = lambda _: None) -> Amount:

@@ -64,8 +64,8 @@ def test_a_name_is_supported_contradicted_or_neither(version: ModelVersion) -> N
         "Coprinus comatus": (
             "contradicted",
             0.4,
-            "The photo shows Polyporus squamosus rather than Coprinus comatus, which is right with "
-            "a probability of only 0.40 %: a name is contradicted below 0.5 %.",
+            "Polyporus squamosus is likelier than Coprinus comatus, which is right with a "
+            "probability of only 0.40 %: a name is contradicted below 0.5 %.",
         ),
     }
 
@@ -80,14 +80,14 @@ def test_a_photo_of_none_of_the_species_supports_no_name(version: ModelVersion) 
     assert told == {
         "Polyporus squamosus": (
             "undecided",
-            "The photo seems to show none of the 10 species that VGG16 1 knows, which does not "
-            "support Polyporus squamosus. It is right with a probability of 96.40 %: too much to "
+            "This seems to be none of the 10 species that VGG16 1 knows, which does not support "
+            "Polyporus squamosus. That is right with a probability of 96.40 %: too much to "
             "contradict the name (0.5 %).",
         ),
         "Coprinus comatus": (
             "contradicted",
-            "The photo shows none of the 10 species that VGG16 1 knows, and Coprinus comatus is "
-            "right with a probability of only 0.40 %: a name is contradicted below 0.5 %.",
+            "This is none of the 10 species that VGG16 1 knows, and Coprinus comatus is right "
+            "with a probability of only 0.40 %: a name is contradicted below 0.5 %.",
         ),
     }
 
