@@ -154,7 +154,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # for JSON and form fields; photos have their own limit
-DATA_UPLOAD_MAX_NUMBER_FILES = 4
+DATA_UPLOAD_MAX_NUMBER_FILES = 12  # the photos of an observation
 FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "predictions.api.uploads.IncomingUploadHandler",
@@ -235,7 +235,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "OAS_VERSION": "3.1.0",
-    "ENUM_NAME_OVERRIDES": {"ErrorTypeEnum": "common.api.ERROR_TYPES"},
+    "ENUM_NAME_OVERRIDES": {
+        "ErrorTypeEnum": "common.api.ERROR_TYPES",
+        "PredictionStatusEnum": "predictions.models.Prediction.Status",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "common.openapi.shorten_names",
@@ -300,6 +303,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "predictions.tasks.resend_stalled_predictions",
         "schedule": 3.0,
         "options": {"expire_seconds": 3},
+    },
+    "finish-observations": {
+        "task": "observations.tasks.finish_observations",
+        "schedule": 10.0,
+        "options": {"expire_seconds": 10},
     },
     "watch-runs": {
         "task": "supervision.trainings.tasks.watch_runs",

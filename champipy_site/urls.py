@@ -20,6 +20,7 @@ api_v1 = [
     path("", include("accounts.api.urls")),
     path("", include("mlmodels.api.urls")),
     path("", include("predictions.api.urls")),
+    path("", include("observations.api.urls")),
     path("", include("supervision.evaluations.api.urls")),
     path("", include("supervision.trainings.api.urls")),
     path("", include("supervision.monitoring.api.urls")),

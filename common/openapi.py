@@ -65,6 +65,10 @@ class AutoSchema(openapi.AutoSchema):
 TAGS = {
     "accounts": ("Tokens, and what one's user has used.", ("token", "user", "usage")),
     "predictions": ("Photos and what they show.", ("predictions", "species", "photos")),
+    "observations": (
+        "Finds with several photos, and whether the names proposed for them fit.",
+        ("observations",),
+    ),
     "training": ("Runs that make new versions.", ("train", "finetune", "search", "runs")),
     "models": ("Versions, and which is in production.", ("models",)),
     "monitoring": (

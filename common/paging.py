@@ -16,6 +16,12 @@ PAGE_SIZE = 50
 MAX_PAGE_SIZE = 100
 CURSOR = "cursor"
 MAX_ID = 2**63 - 1
+PAGE_SIZE_PARAMETER = (
+    "page_size",
+    "How many results a page has.",
+    {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
+)
+CURSOR_SCHEMA = {"type": "string", "pattern": "^[0-9]{1,19}$"}
 
 
 class Pages(pagination.PageNumberPagination):
@@ -67,11 +73,7 @@ class CappedPagination(Pages):
     max_page_size = MAX_PAGE_SIZE
 
     def get_page_size(self, request: Request) -> int:
-        text = request.query_params.get(self.page_size_query_param, str(self.page_size))
-        if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_PAGE_SIZE:
-            message = f"Give a whole number from 1 to {MAX_PAGE_SIZE}."
-            raise serializers.ValidationError({self.page_size_query_param: message}, "invalid")
-        return int(text)
+        return page_size(request)
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self._cursor = _cursor(request)
@@ -112,13 +114,61 @@ class CappedPagination(Pages):
             for parameter in super().get_schema_operation_parameters(view)
             if parameter["name"] == self.page_query_param
         ]
-        size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE}
-        cursor = {"type": "string", "pattern": "^[0-9]{1,19}$"}
+        goes_on = f"Goes on after {MAX_COUNTED:,} rows; taken from `next`."
         return [
             page,
-            _parameter(self.page_size_query_param, "How many results a page has.", size),
-            _parameter(CURSOR, f"Goes on after {MAX_COUNTED:,} rows; taken from `next`.", cursor),
+            _parameter(*PAGE_SIZE_PARAMETER),
+            _parameter(CURSOR, goes_on, CURSOR_SCHEMA),
         ]
+
+
+class CursorPages(pagination.BasePagination):
+    """Pages without numbers: `next` leads to the next one with `?cursor=`.
+
+    The cursor is the id of the last row that was seen: the rows must be ordered by descending id.
+    """
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        size = page_size(request)
+        rows = list(after_cursor(queryset, request)[: size + 1])
+        self._next = None
+        if len(rows) > size:
+            rows = rows[:size]
+            self._next = replace_query_param(request.build_absolute_uri(), CURSOR, rows[-1].pk)
+        return rows
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response({"next": self._next, "results": data})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        example = f"https://champipy.example.org/api/v1/observations?{CURSOR}=123"
+        link = {"type": ["string", "null"], "format": "uri", "example": example}
+        return {
+            "type": "object",
+            "required": ["next", "results"],
+            "properties": {"next": link, "results": schema},
+        }
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        return [_parameter(*PAGE_SIZE_PARAMETER), _parameter(CURSOR, "From `next`.", CURSOR_SCHEMA)]
+
+
+def after_cursor(rows: QuerySet[Any], request: Request) -> QuerySet[Any]:
+    """Return the rows that come after the request's cursor, or all if it has none.
+
+    They are ordered by descending id. Raises ValidationError for a malformed cursor.
+    """
+    cursor = _cursor(request)
+    return rows if cursor is None else rows.filter(pk__lt=cursor)
+
+
+def page_size(request: Request) -> int:
+    """Return how many rows a page has; raise ValidationError if `?page_size=` is malformed."""
+    text = request.query_params.get("page_size", str(PAGE_SIZE))
+    if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_PAGE_SIZE:
+        message = f"Give a whole number from 1 to {MAX_PAGE_SIZE}."
+        raise serializers.ValidationError({"page_size": message}, "invalid")
+    return int(text)
 
 
 def _cursor(request: Request) -> int | None:

@@ -32,6 +32,11 @@ FOR_USERS = {
     ("POST", "/api/v1/predictions"): 400,
     ("POST", "/api/v1/predictions/batch"): 400,
     ("POST", "/api/v1/predictions/999999/feedback"): 400,
+    ("GET", "/api/v1/observations"): 200,
+    ("POST", "/api/v1/observations"): 400,
+    ("GET", "/api/v1/observations/999999"): 404,
+    ("PATCH", "/api/v1/observations/999999"): 404,
+    ("DELETE", "/api/v1/observations/999999"): 404,
     ("DELETE", "/api/v1/token"): 204,
 }
 FOR_ADMINISTRATORS = {

@@ -1,0 +1,234 @@
+"""The API of observations."""
+
+from typing import Any, cast
+
+from django.db.models import QuerySet
+from django.http import QueryDict
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
+from rest_framework import mixins, renderers, serializers, status, viewsets
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api.idempotency import IDEMPOTENCY_KEY, create_once
+from accounts.api.throttling import PredictionThrottle
+from accounts.models import User
+from common.api import JSONParser, error_response
+from common.paging import CursorPages, after_cursor
+from common.prefer import PREFER, wait_preferred
+from common.uploads import MAX_OBSERVATION_BYTES
+from mlmodels.selectors import production_version
+from observations.api.filters import ObservationFilters, filtered
+from observations.api.serializers import (
+    DecisionRequest,
+    ObservationForm,
+    ObservationJsonRequest,
+    ObservationSerializer,
+    ObservationUploadRequest,
+)
+from observations.api.spreadsheets import CsvRenderer, csv_response
+from observations.models import Observation
+from observations.selectors import observations_visible_to, told_observations
+from observations.services import (
+    observation_create,
+    observation_decide,
+    observation_delete,
+    observation_note,
+    observation_wait,
+)
+from predictions.api.failures import PredictionFailed
+from predictions.api.uploads import parsed_body
+from predictions.api.usage import RateLimitHeaders
+from predictions.api.waiting import waiting_places
+from predictions.errors import FAILURES, NotAccepted
+
+NOT_FOUND = error_response(["observation_not_found"])
+FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="As `Accept` has it.")
+
+
+class ObservationNotFound(NotFound):
+    """There is no such observation, or none that this user may see."""
+
+    default_code = "observation_not_found"
+    default_detail = "There is no such observation among yours."
+
+
+class ObservationTooLarge(APIException):
+    """The photos of an observation are larger than all together may be."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "request_too_large"
+    default_detail = "The photos of an observation may have 10 MB each and 60 MB together."
+
+
+def _error_responses() -> dict[int, Any]:
+    codes: dict[int, list[str]] = {
+        404: ["observation_not_found"],
+        429: ["throttled"],
+        413: ["request_too_large"],
+        422: ["idempotency_key_reused"],
+        503: ["database_unavailable"],
+    }
+    for code, failure in FAILURES.items():
+        codes.setdefault(failure.status, []).append(code)
+    return {status: error_response(names) for status, names in codes.items()}
+
+
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="listObservations",
+        summary="List your observations (administrators: everybody's), newest first",
+        description="As CSV with `Accept: text/csv` or `format=csv`: all of them, at most 10,000, "
+        "from `cursor` on.",
+        parameters=[ObservationFilters, FORMAT],
+        responses={
+            (200, "application/json"): ObservationSerializer(many=True),
+            (200, "text/csv"): OpenApiTypes.STR,
+        },
+    ),
+    retrieve=extend_schema(
+        operation_id="getObservation",
+        summary="Return an observation",
+        responses={200: ObservationSerializer, 404: NOT_FOUND},
+    ),
+    destroy=extend_schema(
+        operation_id="deleteObservation",
+        summary="Delete an observation with its predictions, and photos that nothing else needs",
+        responses={
+            204: OpenApiResponse(description="The observation is deleted."),
+            404: NOT_FOUND,
+        },
+    ),
+)
+class ObservationViewSet(
+    RateLimitHeaders,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet,
+):
+    serializer_class = ObservationSerializer
+    parser_classes = [JSONParser, MultiPartParser, FormParser]
+    lookup_value_regex = "[0-9]{1,18}"
+    queryset = Observation.objects.none()
+    pagination_class = CursorPages
+    cost = 1
+
+    def get_queryset(self) -> QuerySet[Observation]:
+        visible = observations_visible_to(cast(User, self.request.user))
+        return filtered(visible, self.request.query_params) if self.action == "list" else visible
+
+    def get_object(self) -> Observation:
+        observation = self.get_queryset().filter(pk=self.kwargs["pk"]).first()
+        if observation is None:
+            raise ObservationNotFound
+        return observation
+
+    def get_renderers(self) -> list:
+        return [renderers.JSONRenderer(), *([CsvRenderer()] if self.action == "list" else [])]
+
+    def get_throttles(self) -> list:
+        return [PredictionThrottle(self.cost)] if self.action == "create" else []
+
+    @extend_schema(
+        operation_id="observe",
+        summary="Ask what up to twelve photos of one find show, and whether proposed names fit",
+        parameters=[PREFER, IDEMPOTENCY_KEY],
+        request={
+            "application/json": ObservationJsonRequest,
+            "multipart/form-data": ObservationUploadRequest,
+        },
+        responses={
+            200: ObservationSerializer,
+            202: OpenApiResponse(
+                ObservationSerializer, description="Not done yet. Try again at `Location`."
+            ),
+            **_error_responses(),
+        },
+    )
+    def create(self, request: Request) -> Response:
+        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_OBSERVATION_BYTES:
+            raise ObservationTooLarge
+        body = parsed_body(request)
+        is_form = isinstance(body, QueryDict)
+        form: type[serializers.Serializer] = ObservationForm if is_form else ObservationJsonRequest
+        serializer = form(data=body)
+        serializer.is_valid(raise_exception=True)
+        fields: dict[str, Any] = serializer.validated_data
+        if len(fields["photos"]) > 1:  # one was counted before the body was read
+            self.cost = len(fields["photos"]) - 1
+            self.check_throttles(request)
+        user, version = cast(User, request.user), production_version()
+        try:
+            [observation] = create_once(
+                request,
+                create=lambda: [observation_create(user=user, version=version, **fields)],
+                rows=Observation.objects.all(),
+            )
+        except NotAccepted as refused:
+            raise PredictionFailed(refused.code, refused.detail) from refused
+        wait_s = wait_preferred(request.headers.get("Prefer", ""))
+        if wait_s and observation.status == Observation.Status.PENDING:
+            # If too many requests wait already, answer at once: waiting threads can't serve others.
+            with waiting_places.taken_by(user.pk) as may_wait:
+                if may_wait:
+                    observation_wait(observation=observation, timeout_s=wait_s)
+        return self._answer(observation)
+
+    @extend_schema(
+        operation_id="decideObservation",
+        summary="Say what you decided about an observation, or note something",
+        request={"application/json": DecisionRequest},
+        responses={200: ObservationSerializer, 404: NOT_FOUND},
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        observation = self.get_object()
+        serializer = DecisionRequest(data=request.data, context={"observation": observation})
+        serializer.is_valid(raise_exception=True)
+        said: dict[str, Any] = serializer.validated_data
+        try:
+            if "decision" in said:
+                observation_decide(
+                    observation=observation,
+                    decision=said["decision"] or "",
+                    decision_name=said["decision_name"] or "",
+                )
+            if "note" in said:
+                observation_note(observation=observation, note=said["note"])
+        except Observation.DoesNotExist as deleted:
+            raise ObservationNotFound from deleted
+        return Response(self.get_serializer(observation).data)
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        if request.accepted_renderer.format == CsvRenderer.format:
+            return csv_response(after_cursor(self.get_queryset(), request))
+        return super().list(request, *args, **kwargs)
+
+    def perform_destroy(self, instance: Observation) -> None:
+        observation_delete(observation=instance)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(response, Response):  # errors, too
+            request.accepted_renderer = renderers.JSONRenderer()
+            request.accepted_media_type = "application/json"
+        return super().finalize_response(request, response, *args, **kwargs)
+
+    def _answer(self, observation: Observation) -> Response:
+        told = told_observations().filter(pk=observation.pk).first()
+        if told is None:
+            raise ObservationNotFound(f"Observation {observation.pk} was deleted.")
+        if told.status == Observation.Status.FAILED:
+            raise PredictionFailed(told.error_code, told.error_detail)
+        body = self.get_serializer(told).data
+        if told.status == Observation.Status.DONE:
+            return Response(body)
+        headers = {"Location": reverse("observation-detail", args=[told.pk]), "Retry-After": "1"}
+        return Response(body, status=status.HTTP_202_ACCEPTED, headers=headers)

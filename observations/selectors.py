@@ -1,0 +1,74 @@
+"""Reads on observations."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+
+from accounts.models import User
+from mlmodels.names import parse_name
+from mlmodels.species_selectors import species_with_key
+from observations.models import Observation, ObservationPhoto, ProposedName
+from predictions.models import Prediction
+from predictions.selectors import answered_predictions
+
+
+def observations_visible_to(user: User) -> QuerySet[Observation]:
+    """Return the user's own observations, or everybody's for an administrator, newest first."""
+    observations = told_observations().order_by("-id")
+    return observations if user.is_admin else observations.filter(user=user)
+
+
+def told_observations() -> QuerySet[Observation]:
+    """Return observations with all that an answer tells: `predictions` of photos, and names."""
+    photos = ObservationPhoto.objects.order_by("prediction_id").prefetch_related(
+        Prefetch("prediction", answered_predictions().order_by())
+    )
+    return Observation.objects.prefetch_related(Prefetch("photos", photos), "names")
+
+
+def predictions_of(observation: Observation) -> list[Prediction]:
+    """Return the predictions of an observation's photos in their order."""
+    of_it = answered_predictions().filter(observation_photo__observation=observation)
+    return list(of_it.order_by("pk"))
+
+
+def answered_observations() -> QuerySet[Observation]:
+    """Return the pending observations of which no photo is pending any more.
+
+    Of those from elsewhere the photos may still be to come, so they need one at least.
+    """
+    photos = ObservationPhoto.objects.filter(observation=OuterRef("pk"))
+    pending = photos.filter(prediction__status=Prediction.Status.PENDING)
+    observations = Observation.objects.filter(~Exists(pending), status=Observation.Status.PENDING)
+    complete = Exists(photos) | Exists(
+        Observation.objects.filter(pk=OuterRef("pk"), source=Observation.Source.OWN)
+    )
+    return observations.filter(complete).order_by("pk")
+
+
+def named(observations: QuerySet[Observation], **conditions: str) -> QuerySet[Observation]:
+    """Return those of `observations` with a proposed name that meets all conditions."""
+    names = ProposedName.objects.filter(observation=OuterRef("pk"), **conditions)
+    return observations.filter(Exists(names))
+
+
+def species_and_key(name: str) -> tuple[str, str]:
+    """Return the species of a name, or "" if none is known, and the key to compare names by.
+
+    `name` is one that `parse_name` can read. Synonyms of a known species have the same key.
+    """
+    parsed = parse_name(name)
+    species = species_with_key(parsed.species) if parsed.species else None
+    if species is not None:
+        return species.name, species.name.lower()
+    return "", parsed.species or parsed.text.lower()
+
+
+def old_observations(now: datetime) -> QuerySet[Observation]:
+    """Return the observations older than CHAMPIPY_KEEP_PREDICTIONS_DAYS, as old predictions are."""
+    days = settings.CHAMPIPY_KEEP_PREDICTIONS_DAYS
+    if days <= 0:
+        return Observation.objects.none()
+    old = Observation.objects.filter(created_at__lt=now - timedelta(days=days))
+    return old.exclude(status=Observation.Status.PENDING).order_by("created_at")

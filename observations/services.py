@@ -1,0 +1,187 @@
+"""Writes on observations: a new one, its answer, the verifier's decision, its deletion."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.files import File
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from mlmodels.models import ModelVersion
+from observations.answers import as_told, inference_together
+from observations.models import Observation, ObservationPhoto, ProposedName
+from observations.selectors import answered_observations, predictions_of, species_and_key
+from predictions.answer_services import PredictionDeleted, prediction_wait
+from predictions.deletion_services import prediction_delete
+from predictions.dispatch import Send, send_to_worker
+from predictions.models import Prediction
+from predictions.services import predictions_create
+from predictions.verdicts import verdict_on
+
+logger = logging.getLogger(__name__)
+
+NB_PREDS = 1
+"""How many species the prediction of each photo tells."""
+MAX_FINISHED = 500
+"""Observations that one call of `observations_finish` finishes."""
+
+
+def observation_create(
+    *,
+    user: User,
+    photos: Sequence[str | File],
+    proposed: Sequence[str],
+    version: ModelVersion | None,
+    send: Send = send_to_worker,
+) -> Observation:
+    """Store an observation with a prediction for each of its photos, and return it.
+
+    `photos` are URLs or uploads, each treated as `predictions_create` does; `proposed` are names
+    that `parse_name` can read. If nothing has to be scored, the observation is answered at once.
+    Raises NotAccepted, and stores nothing, if no photo is accepted.
+    """
+    with transaction.atomic():
+        predictions = predictions_create(
+            user=user, files=photos, nb_preds=NB_PREDS, version=version, send=send
+        )
+        observation = Observation.objects.create(user=user)
+        photos_add(observation=observation, predictions=predictions)
+        names_add(observation=observation, proposed=proposed)
+        return observation_finish(observation_id=observation.pk) or observation
+
+
+def photos_add(*, observation: Observation, predictions: Sequence[Prediction]) -> None:
+    """Make these predictions the photos of an observation."""
+    ObservationPhoto.objects.bulk_create(
+        ObservationPhoto(observation=observation, prediction=prediction)
+        for prediction in predictions
+    )
+
+
+def names_add(*, observation: Observation, proposed: Sequence[str]) -> None:
+    """Store the names that are proposed for an observation, in their order."""
+    names = []
+    for name in proposed:
+        species, key = species_and_key(name)
+        names.append(ProposedName(observation=observation, name=name, species=species, key=key))
+    ProposedName.objects.bulk_create(names)
+
+
+def observation_finish(*, observation_id: int) -> Observation | None:
+    """Tell what the photos of a pending observation show together, once all are answered.
+
+    Return the observation if this call finished it. Photos that failed are left out; if all did,
+    the observation fails with the first one's error. One whose photos were all deleted before is
+    deleted as well.
+    """
+    with transaction.atomic():
+        pending = Observation.objects.filter(pk=observation_id, status=Observation.Status.PENDING)
+        observation = pending.select_for_update().first()
+        if observation is None:
+            return None
+        predictions = predictions_of(observation)
+        if any(each.status == Prediction.Status.PENDING for each in predictions):
+            return None
+        if not predictions:
+            if observation.source == Observation.Source.OWN:  # others' photos may yet come
+                observation.delete()
+            return None
+        inferences = [each.inference for each in predictions if each.inference is not None]
+        if inferences:
+            together = inference_together(inferences)
+            observation.status = Observation.Status.DONE
+            observation.answer = as_told(together)
+            for name in observation.names.all():
+                verdict = verdict_on(proposed=name.name, species=name.species, inference=together)
+                if verdict is not None:
+                    name.verdict, name.score = verdict["verdict"], verdict["score"]
+                    name.because = verdict["because"]
+                    name.save(update_fields=["verdict", "score", "because"])
+        else:
+            observation.status = Observation.Status.FAILED
+            observation.error_code = predictions[0].error_code
+            observation.error_detail = _why_all_failed(predictions)
+        observation.save(update_fields=["status", "answer", "error_code", "error_detail"])
+    return observation
+
+
+def observation_of_prediction_finish(prediction_id: int) -> None:
+    """Finish the observation of a prediction that was just answered, if it has one."""
+    of_it = ObservationPhoto.objects.filter(prediction=prediction_id)
+    observation_id = of_it.values_list("observation", flat=True).first()
+    if observation_id is not None:
+        observation_finish(observation_id=observation_id)
+
+
+def observations_finish() -> int:
+    """Finish the observations whose photos are answered; return how many were found.
+
+    They are those whose worker died before it could do so, or lost a photo by deletion.
+    """
+    found = list(answered_observations().values_list("pk", flat=True)[:MAX_FINISHED])
+    for pk in found:
+        try:
+            observation_finish(observation_id=pk)
+        except Exception:  # the others must not wait for this one
+            logger.exception("Observation %s could not be finished", pk)
+    return len(found)
+
+
+def observation_wait(*, observation: Observation, timeout_s: float) -> None:
+    """Wait until the observation's photos are answered, at most `timeout_s` seconds; finish it."""
+    deadline = time.monotonic() + timeout_s
+    for prediction in predictions_of(observation):
+        try:
+            prediction_wait(prediction=prediction, timeout_s=deadline - time.monotonic())
+        except PredictionDeleted:
+            continue
+    observation_finish(observation_id=observation.pk)
+
+
+def observation_decide(
+    *, observation: Observation, decision: str, decision_name: str
+) -> Observation:
+    """Store what the verifier decided, and when; return the observation.
+
+    `decision_name` is one of the proposed names, or "". An empty `decision` withdraws an earlier
+    one. Raises Observation.DoesNotExist if it was deleted meanwhile.
+    """
+    decided = {
+        "decision": decision,
+        "decision_name": decision_name if decision else "",
+        "decided_at": timezone.now() if decision else None,
+    }
+    return _update(observation, decided)
+
+
+def observation_note(*, observation: Observation, note: str) -> Observation:
+    """Store the verifier's note; return the observation. Raises as `observation_decide` does."""
+    return _update(observation, {"note": note})
+
+
+def observation_delete(*, observation: Observation) -> None:
+    """Delete an observation, its predictions, and the photos that nothing else needs.
+
+    It goes last: if the process dies meanwhile, it is there to be deleted again.
+    """
+    for prediction in predictions_of(observation):
+        prediction_delete(prediction=prediction)
+    observation.delete()
+
+
+def _update(observation: Observation, fields: dict[str, Any]) -> Observation:
+    if not Observation.objects.filter(pk=observation.pk).update(**fields):
+        raise Observation.DoesNotExist
+    for name, value in fields.items():
+        setattr(observation, name, value)
+    return observation
+
+
+def _why_all_failed(predictions: Sequence[Prediction]) -> str:
+    first = predictions[0].error_detail
+    if len(predictions) == 1:
+        return first
+    return f"None of the {len(predictions)} photos could be used. The first: {first}"
