@@ -337,6 +337,13 @@ CELERY_BEAT_SCHEDULE = {
 CHAMPIPY_FETCH_ALLOW = frozenset(
     entry.strip() for entry in env.list("CHAMPIPY_FETCH_ALLOW", default=[]) if entry.strip()
 )
+CHAMPIPY_MUSHROOM_OBSERVER_URL = env.str(
+    "CHAMPIPY_MUSHROOM_OBSERVER_URL", default="https://mushroomobserver.org"
+)
+CHAMPIPY_CONTACT = env.str("CHAMPIPY_CONTACT", default="")
+CHAMPIPY_USER_AGENT = f"ChampiPy/{VERSION} (mushroom species identification)"
+if CHAMPIPY_CONTACT:
+    CHAMPIPY_USER_AGENT = CHAMPIPY_USER_AGENT.replace(")", f"; {CHAMPIPY_CONTACT})")
 CHAMPIPY_URL_FRESH_MINUTES = env.int("CHAMPIPY_URL_FRESH_MINUTES", default=60)
 CHAMPIPY_VGG16_WEIGHTS = env.str("CHAMPIPY_VGG16_WEIGHTS", default="")
 CHAMPIPY_FEATURE_CACHE_MB = env.int("CHAMPIPY_FEATURE_CACHE_MB", default=6000)

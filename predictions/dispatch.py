@@ -1,7 +1,7 @@
 """Sends pending predictions to the workers, and announces a new version in production."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -33,13 +33,28 @@ def schedule_resend(prediction: Prediction) -> None:
     prediction.next_send_at = timezone.now() + timedelta(seconds=pause)
 
 
+def schedule_fetch(prediction: Prediction, *, at: datetime) -> None:
+    """Set when the photo is to be fetched, and when to send it again, without saving it."""
+    prediction.fetch_at, prediction.sends = at, 0
+    prediction.next_send_at = at + timedelta(seconds=FETCH_RESEND_PAUSE_S)
+
+
 def send_to_worker(prediction: Prediction) -> None:
     """Send the prediction to `inference` if its photo is stored, else to `fetch`, after commit.
 
-    An unavailable broker is not an error: the row stays, and `predictions_resend` sends it later.
+    `fetch` begins at `fetch_at`, if that is set. An unavailable broker is not an error: the row
+    stays, and `predictions_resend` sends it later.
     """
-    task = INFER_TASK if prediction.sha256 else FETCH_TASK
-    transaction.on_commit(lambda: send_task(task, prediction.pk, expires_s=EXPIRES_S))
+    task, delay_s = (INFER_TASK, 0.0) if prediction.sha256 else (FETCH_TASK, _delay_s(prediction))
+    transaction.on_commit(
+        lambda: send_task(task, prediction.pk, expires_s=EXPIRES_S + delay_s, delay_s=delay_s)
+    )
+
+
+def _delay_s(prediction: Prediction) -> float:
+    if prediction.fetch_at is None:
+        return 0.0
+    return max(0.0, (prediction.fetch_at - timezone.now()).total_seconds())
 
 
 def announce_production_version() -> None:

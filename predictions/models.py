@@ -270,6 +270,16 @@ class Prediction(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     sends = models.PositiveSmallIntegerField(default=0)
     next_send_at = models.DateTimeField(null=True, blank=True)
+    fetch_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When its turn comes to ask the photo's host. None: at once.",
+    )
+    is_background = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="ChampiPy asked by itself: photos that people wait for are fetched first.",
+    )
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 import idna
+from django.conf import settings
 
 MAX_URL_LENGTH = 2048
 
@@ -45,10 +46,11 @@ _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 _MO_PATH = re.compile(r"(/images)?/(thumb|320|640|960|1280|orig)/([0-9]{1,12})\.[a-z]{3,4}", re.I)
 _MO_HOSTS = {
-    "mushroomobserver.org": True,  # with /images before the size
+    "mushroomobserver.org": True,
     "www.mushroomobserver.org": True,
     "images.mushroomobserver.org": False,
 }
+"""Hosts of Mushroom Observer. True: /images comes before the size."""
 
 
 class FetchError(Exception):
@@ -102,11 +104,15 @@ def check_url(url: str, *, allow: frozenset[str] = frozenset()) -> None:
 
 
 def mushroom_observer_image_id(url: str) -> int | None:
-    """Return the id of the Mushroom Observer image at `url` (in any size), or None."""
+    """Return the id of the Mushroom Observer image at `url` (in any size), or None.
+
+    Mushroom Observer is the site at CHAMPIPY_MUSHROOM_OBSERVER_URL.
+    """
     try:
-        match = _mushroom_observer_match(parse_url(url))
+        target = parse_url(url)
     except FetchError:
         return None
+    match = _mushroom_observer_match(target) if _is_of_the_site(target) else None
     return int(match[3]) if match else None
 
 
@@ -117,9 +123,8 @@ def canonical_photo_key(url: str) -> str:
     For other URLs it is the canonical URL: scheme and host in lower case, no default port, no
     fragment. Raises FetchError if `url` is not a URL.
     """
-    target = parse_url(url)
-    match = _mushroom_observer_match(target)
-    return f"mushroomobserver:{int(match[3])}" if match else target.url
+    image_id = mushroom_observer_image_id(url)
+    return parse_url(url).url if image_id is None else f"mushroomobserver:{image_id}"
 
 
 @functools.lru_cache(maxsize=256)
@@ -189,13 +194,43 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return address.is_global and not is_special
 
 
+def mushroom_observer_site() -> PhotoURL:
+    """Return the parsed CHAMPIPY_MUSHROOM_OBSERVER_URL.
+
+    Raises FetchError if it is no URL; a system check says so.
+    """
+    return parse_url(settings.CHAMPIPY_MUSHROOM_OBSERVER_URL)
+
+
+def asks_mushroom_observer(target: PhotoURL) -> bool:
+    """Return whether a request to `target` is one to Mushroom Observer, for an image or not.
+
+    That is the site at CHAMPIPY_MUSHROOM_OBSERVER_URL, and mushroomobserver.org in any case.
+    """
+    return _is_at_mushroomobserver_org(target) or _is_of_the_site(target)
+
+
+def _is_at_mushroomobserver_org(target: PhotoURL) -> bool:
+    return target.host in _MO_HOSTS and target.port in _PORTS.values()
+
+
+def _is_of_the_site(target: PhotoURL) -> bool:
+    try:
+        site = mushroom_observer_site()
+    except FetchError:
+        return False
+    if _is_at_mushroomobserver_org(site):
+        return _is_at_mushroomobserver_org(target)
+    return target.address == site.address
+
+
 def _mushroom_observer_match(target: PhotoURL) -> re.Match[str] | None:
     """Return the match if the URL is a Mushroom Observer image: group 2 is its size, 3 its id."""
-    if target.host not in _MO_HOSTS or target.port not in _PORTS.values():
+    if not asks_mushroom_observer(target):
         return None
     path = re.sub("/+", "/", unquote(target.path.partition("?")[0]))
     match = _MO_PATH.fullmatch(path)
-    return match if match and bool(match[1]) == _MO_HOSTS[target.host] else None
+    return match if match and bool(match[1]) == _MO_HOSTS.get(target.host, True) else None
 
 
 def smaller_original(target: PhotoURL) -> PhotoURL:

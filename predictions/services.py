@@ -33,6 +33,7 @@ def prediction_create(
     nb_preds: int,
     version: ModelVersion | None,
     proposed: str | None = None,
+    is_background: bool = False,
     send: Send = send_to_worker,
 ) -> Prediction:
     """Store a request for a prediction, send it to the workers, and return it.
@@ -40,11 +41,13 @@ def prediction_create(
     If the photo's inference is stored already, the prediction is answered at once. If the request
     is refused before the photo is decoded, the prediction is stored as failed. `file` is a URL or
     an upload; `version` is the version in production, as the caller has just read it; `proposed` is
-    a name that `parse_name` can read, to be judged with the answer.
+    a name that `parse_name` can read, to be judged with the answer; `is_background` says that
+    nobody waits for it.
     Raises NotAccepted, and stores nothing, if the user's quota is used up, or if the photo is new
     and the disk is nearly full.
     """
     prediction = _new_prediction(user, file, nb_preds)
+    prediction.is_background = is_background
     if proposed is not None:
         species = species_called(proposed)
         prediction.proposed, prediction.proposed_species = proposed, species.name if species else ""

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import time
 from dataclasses import asdict
+from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
@@ -17,13 +18,14 @@ from mlmodels.scoring import load_engine, score_image
 from mlmodels.selectors import production_version
 from predictions.answer_services import prediction_finish
 from predictions.deletion_services import photo_delete_if_unneeded
-from predictions.dispatch import Send, schedule_resend, send_to_worker
+from predictions.dispatch import Send, schedule_fetch, schedule_resend, send_to_worker
 from predictions.errors import PredictionRefused
 from predictions.fair_shares import place_take, waiting_send
 from predictions.fetching import FetchError, fetch_photo
 from predictions.incoming import incoming_delete, incoming_read, incoming_write
 from predictions.models import Inference, Photo, PhotoSource, Prediction
 from predictions.photo_services import photo_keep_for_training, photo_read, photo_store
+from predictions.photo_turns import FetchLater, PhotoTurns
 from predictions.photo_urls import mushroom_observer_image_id
 from predictions.quotas import quota_take
 from predictions.selectors import (
@@ -60,7 +62,10 @@ def _fetch(prediction: Prediction, send: Send) -> None:
         sha256, data = remembered_sha256(prediction.file), None
         if sha256 is None:
             data = fetch_photo(
-                prediction.file, allow=settings.CHAMPIPY_FETCH_ALLOW, deadline_s=FETCH_DEADLINE_S
+                prediction.file,
+                allow=settings.CHAMPIPY_FETCH_ALLOW,
+                deadline_s=FETCH_DEADLINE_S,
+                requests=PhotoTurns(prediction),
             )
             sha256 = hashlib.sha256(data).hexdigest()
         inference = stored_inference(sha256=sha256, version=version)
@@ -69,6 +74,9 @@ def _fetch(prediction: Prediction, send: Send) -> None:
             quota_take(user=prediction.user, new_bytes=len(data))
             with refuse_when_full():
                 incoming_write(prediction.pk, [data])
+    except FetchLater as later:
+        _fetch_later(prediction, later.at, send)
+        return
     except (PredictionRefused, FetchError) as error:
         prediction_finish(prediction, error=PredictionRefused(error.code, error.detail))
         return
@@ -87,6 +95,21 @@ def _fetch(prediction: Prediction, send: Send) -> None:
             send(prediction)
     if not is_pending:  # the task ran twice, and the other run has answered
         incoming_delete(prediction.pk)
+
+
+def _fetch_later(prediction: Prediction, at: datetime, send: Send) -> None:
+    """Send the prediction again at `at`. Until then it keeps its place, but holds no thread."""
+    schedule_fetch(prediction, at=at)
+    with transaction.atomic():
+        is_pending = Prediction.objects.filter(
+            pk=prediction.pk, status=Prediction.Status.PENDING, sha256=""
+        ).update(
+            fetch_at=prediction.fetch_at,
+            sends=prediction.sends,
+            next_send_at=prediction.next_send_at,
+        )
+        if is_pending:
+            send(prediction)
 
 
 def prediction_infer(*, prediction_id: int, send: Send = send_to_worker) -> None:

@@ -23,9 +23,10 @@ from accounts.services import logins_seed
 from champipy_site.stack.services import INFERENCE_MEMORY_KB
 from mlmodels.models import ModelVersion
 from mlmodels.services import PRETRAINED, version_promote, version_register
-from predictions import dispatch
+from predictions import dispatch, mushroom_observer_turns
 from predictions.incoming import incoming_path
 from tests.support.api import client_of
+from tests.support.mushroom_observer import MushroomObserver
 from tests.support.paths import PROJECT, REAL_PHOTOS
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
@@ -116,9 +117,43 @@ def photo_server() -> Iterator[PhotoServer]:
         yield server
 
 
+@pytest.fixture
+def fresh_turns() -> None:
+    """Forget who asked Mushroom Observer when, and what it answered."""
+    client = redis.Redis.from_url(settings.REDIS_URL)
+    for key in client.scan_iter("champipy:mushroom_observer:*"):
+        client.delete(key)
+
+
+@pytest.fixture
+def mushroom_observer(
+    settings, fresh_turns: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MushroomObserver]:
+    """Put a replica of Mushroom Observer in its place, for this process, and skip the waiting.
+
+    Requests may follow one another at once; tests of the pace set the gaps again.
+    """
+    monkeypatch.setattr(mushroom_observer_turns, "MIN_GAP_S", 0.01)
+    monkeypatch.setattr(mushroom_observer_turns, "API_GAP_S", 0.02)
+    with MushroomObserver(observations=20) as site:
+        settings.CHAMPIPY_MUSHROOM_OBSERVER_URL = site.url
+        settings.CHAMPIPY_FETCH_ALLOW = settings.CHAMPIPY_FETCH_ALLOW | {site.address}
+        yield site
+
+
+@pytest.fixture(scope="session")
+def mushroom_observer_of_workers() -> Iterator[MushroomObserver]:
+    """Return the replica that the real workers ask, at the real pace. Tests share it."""
+    with MushroomObserver(observations=50) as site:
+        yield site
+
+
 @pytest.fixture(scope="session")
 def workers(
-    django_db_setup: None, django_db_blocker: DjangoDbBlocker, photo_server: PhotoServer
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+    photo_server: PhotoServer,
+    mushroom_observer_of_workers: MushroomObserver,
 ) -> Iterator[dict[str, subprocess.Popen]]:
     """Start the real workers `fetch`, `monitoring` and `inference` on the test database.
 
@@ -132,7 +167,8 @@ def workers(
         )
     environment = os.environ | {
         "DATABASE_URL": url,
-        "CHAMPIPY_FETCH_ALLOW": photo_server.address,
+        "CHAMPIPY_FETCH_ALLOW": f"{photo_server.address},{mushroom_observer_of_workers.address}",
+        "CHAMPIPY_MUSHROOM_OBSERVER_URL": mushroom_observer_of_workers.url,
         "CHAMPIPY_HOME": str(settings.CHAMPIPY_HOME),
     }
     pools = {

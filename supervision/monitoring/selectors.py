@@ -3,7 +3,9 @@
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
+from django.db.models import Case, IntegerField, Min, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from mlmodels.models import ModelVersion, StageTransition
 from predictions.models import SERVICE_FAILURES, Photo, Prediction
@@ -43,17 +45,19 @@ def mean_best_score(last: int) -> tuple[float | None, int]:
 def unanswered_since() -> datetime | None:
     """Return when the oldest unanswered request was made, or None if there is none.
 
-    Only requests after the last newly scored photo count: those that were sent to a worker, and
-    those that failed with one of SERVICE_FAILURES. An answer from stored scores does not show that
-    the workers run: it needs none.
+    One that waits for its turn at the photo's host counts from then. Only requests after the last
+    newly scored photo count: those that were sent to a worker, and those that failed with one of
+    SERVICE_FAILURES. An answer from stored scores does not show that the workers run: it needs
+    none.
     """
     scored = Prediction.objects.filter(status=Prediction.Status.DONE, reused=False)
     last_scored = scored.order_by("-id").values_list("id", flat=True).first() or 0
-    sent = Q(status=Prediction.Status.PENDING) & ~WAITS_FOR_ITS_TURN
+    has_its_turn = Q(fetch_at=None) | Q(fetch_at__lte=timezone.now()) | ~Q(sha256="")
+    sent = Q(status=Prediction.Status.PENDING) & ~WAITS_FOR_ITS_TURN & has_its_turn
     waiting = Prediction.objects.filter(
         sent | Q(error_code__in=SERVICE_FAILURES), id__gt=last_scored
     )
-    return waiting.order_by("id").values_list("created_at", flat=True).first()
+    return waiting.aggregate(since=Min(Coalesce("fetch_at", "created_at")))["since"]
 
 
 def disk_bytes_needed(total: int) -> int:

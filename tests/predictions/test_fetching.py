@@ -4,8 +4,9 @@ import time
 import tracemalloc
 
 import pytest
+from django.conf import settings
 
-from predictions.fetching import USER_AGENT, fetch_photo
+from predictions.fetching import fetch_photo
 from tests.support.fetching import BAD_RESPONSES, MAX_DELAY_S, PHOTO, SLOW_PATHS, refusal
 from tests.support.photo_server import PhotoServer
 
@@ -73,7 +74,7 @@ def test_request_sends_the_user_agent_and_no_secrets(fetch, server, monkeypatch,
     assert fetch("a.jpg") == PHOTO
     assert server.headers == {
         "Host": server.address,
-        "User-Agent": USER_AGENT,
+        "User-Agent": settings.CHAMPIPY_USER_AGENT,
         "Accept": "image/*",
         "Accept-Encoding": "identity",
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from predictions import fetching
+from predictions import http_client
 from predictions.fetching import FetchError, fetch_photo
 from tests.support.fetching import BAD_RESPONSES, PHOTO, SLOW_PATHS
 from tests.support.photo_server import PhotoServer
@@ -76,7 +76,7 @@ def test_any_response_gives_bytes_or_a_fetch_error(monkeypatch):
         open_hosts.append(host)
         return client
 
-    monkeypatch.setattr(fetching, "_connected_socket", respond)
+    monkeypatch.setattr(http_client, "_connected_socket", respond)
     for _ in range(2000):
         open_hosts: list[socket.socket] = []
         try:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from predictions import fetching
+from predictions import http_client
 from predictions.fetching import fetch_photo
 from tests.support.fetching import MAX_DELAY_S, PHOTO, refusal
 from tests.support.photo_server import PhotoServer
@@ -207,7 +207,7 @@ def test_tls_uses_the_name_and_verifies_the_certificate(tls_server, monkeypatch)
     assert refusal(fetch_photo, url, allow=allow) == "image_unreachable"  # self-signed
 
     trusting = ssl.create_default_context(cafile=certificate)
-    monkeypatch.setattr(fetching, "_tls_context", lambda: trusting)
+    monkeypatch.setattr(http_client, "_tls_context", lambda: trusting)
     assert fetch_photo(url, allow=allow) == PHOTO
     assert server.names == [NAME, NAME]
 

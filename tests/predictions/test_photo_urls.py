@@ -6,8 +6,10 @@ import re
 
 import pytest
 
+from predictions import checks
 from predictions.photo_urls import (
     FetchError,
+    asks_mushroom_observer,
     canonical_photo_key,
     check_url,
     mushroom_observer_image_id,
@@ -156,3 +158,67 @@ def test_a_url_is_parsed_once():
     check_url(url)
     assert canonical_photo_key(url) == url
     assert parse_url(url) is parsed
+
+
+def test_images_of_the_configured_site_are_recognised_and_those_of_the_usual_one_not(settings):
+    settings.CHAMPIPY_MUSHROOM_OBSERVER_URL = "http://127.0.0.1:8077"
+    assert mushroom_observer_image_id("http://127.0.0.1:8077/images/640/7.jpg?1") == 7
+    assert canonical_photo_key("http://127.0.0.1:8077/images/320/7.jpg") == "mushroomobserver:7"
+    for url in ("http://127.0.0.1:8078/images/640/7.jpg", "http://127.0.0.1/images/640/7.jpg"):
+        assert mushroom_observer_image_id(url) is None
+    assert canonical_photo_key(f"{MO}/640/7.jpg") == f"{MO}/640/7.jpg"
+    assert smaller_original(parse_url("http://127.0.0.1:8077/images/orig/7.jpg")).path == (
+        "/images/1280/7.jpg"
+    )
+    assert smaller_original(parse_url(f"{MO}/orig/1520.png")).url == f"{MO}/1280/1520.jpg"
+
+
+def test_requests_to_either_site_are_known_whatever_their_path(settings):
+    settings.CHAMPIPY_MUSHROOM_OBSERVER_URL = "http://127.0.0.1:8077"
+    for url in ("http://127.0.0.1:8077/", f"{MO}/1.jpg", "https://images.mushroomobserver.org/"):
+        assert asks_mushroom_observer(parse_url(url))
+    for url in ("http://127.0.0.1:8078/", "https://mushroomobserver.org:8080/"):
+        assert not asks_mushroom_observer(parse_url(url))
+    settings.CHAMPIPY_MUSHROOM_OBSERVER_URL = "nonsense"
+    assert asks_mushroom_observer(parse_url(f"{MO}/1.jpg"))
+    assert mushroom_observer_image_id(f"{MO}/640/1520.jpg") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "allow", "hint"),
+    [
+        ("mushroomobserver.org", "", "scheme and a host"),
+        ("", "", "scheme and a host"),
+        ("ftp://mushroomobserver.org", "", "scheme and a host"),
+        ("https://mushroomobserver.org/api2", "", "scheme and a host"),
+        ("https://mushroomobserver.org?a=b", "", "scheme and a host"),
+        ("https://mushroomobserver.org#a", "", "scheme and a host"),
+        ("http://127.0.0.1:8077", "", "add 127.0.0.1:8077 to CHAMPIPY_FETCH_ALLOW"),
+        ("http://127.0.0.1:8077", "127.0.0.1:8077", None),
+        ("https://mushroomobserver.org", "", None),
+        ("https://mushroomobserver.org/", "", None),
+    ],
+)
+def test_a_wrong_address_of_the_site_is_said_at_start(url, allow, hint, settings):
+    settings.CHAMPIPY_MUSHROOM_OBSERVER_URL = url
+    settings.CHAMPIPY_FETCH_ALLOW = frozenset({allow})
+    errors = checks.mushroom_observer_url(None)
+    assert [error.id for error in errors] == ([] if hint is None else ["champipy.E003"])
+    assert all(str(hint) in str(error.hint) for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_good"),
+    [
+        ("", True),
+        ("mail@example.org", True),
+        ("https://example.org/a?b=c", True),
+        ("a\r\nX-Injected: 1", False),
+        ("Käthe", False),
+        ("a) (b", False),
+        ("a" * 201, False),
+    ],
+)
+def test_a_contact_that_no_header_can_carry_is_said_at_start(text, is_good, settings):
+    settings.CHAMPIPY_CONTACT = text
+    assert bool(checks.contact(None)) is not is_good

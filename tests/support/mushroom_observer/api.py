@@ -1,6 +1,7 @@
 """API2 of the replica: which objects a call means, and what a write does."""
 
 import functools
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -65,6 +66,8 @@ class Api:
         parameters = Parameters(values)
         if method == "GET":
             found = getattr(self, f"_{kind}")(parameters)
+            if self.manners.refuses_unknown_ids:
+                _refuse_unknown(kind, parameters.ids() or [], found)
         elif user is None:
             raise ApiError("MustAuthenticate", "Writing needs an API key.")
         else:
@@ -270,6 +273,12 @@ class Api:
             raise ApiError("ObjectNotFoundByString", f"There is no {target}")
         comment = self.world.comment(observation, user, summary, content)
         return [(comment.id, functools.partial(comment_json, observation, comment))]
+
+
+def _refuse_unknown(kind: str, wanted: list[range], found: Found) -> None:
+    for number in itertools.chain.from_iterable(wanted):
+        if number not in {each for each, _ in found}:
+            raise ApiError("ObjectNotFoundById", f"Couldn't find {kind} with id #{number}.")
 
 
 def _is_in(number: int, ranges: list[range] | None) -> bool:

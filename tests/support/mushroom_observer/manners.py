@@ -32,6 +32,7 @@ class Manners:
     leaves_out: frozenset[str] = frozenset()  # these keys are absent, at any depth
     overrides: Mapping[str, Any] = field(default_factory=dict)  # values of keys, at any depth
     has_namings: bool = True  # whether /api2/namings exists (new in August 2026)
+    refuses_unknown_ids: bool = False  # an error where one of the ids asked for does not exist
     fails_writes_after: bool = False  # a write is done, but its answer does not arrive
     changes_after_look: set[int] = field(default_factory=set)
     """Ids of observations that somebody votes on right after they were next looked at."""

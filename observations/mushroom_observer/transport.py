@@ -1,0 +1,288 @@
+"""Sends calls to Mushroom Observer's API: one at a time, at the site's pace, and never twice."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote, urlencode, urljoin
+
+from django.conf import settings
+
+from observations.mushroom_observer.errors import (
+    MaintenanceError,
+    MissingEndpointError,
+    NonsenseError,
+    OutcomeUnknownError,
+    RateLimitError,
+    RefusedError,
+    UnreachableError,
+)
+from observations.mushroom_observer.values import (
+    as_decimal,
+    as_integer,
+    as_object,
+    as_objects,
+    as_text,
+)
+from predictions.http_client import Deadline, HTTPAnswer, Requests, http_request
+from predictions.mushroom_observer_turns import NoTurn, Turn, pause_from, turn_end, turn_take
+from predictions.photo_urls import FetchError, PhotoURL, mushroom_observer_site, parse_url
+
+logger = logging.getLogger(__name__)
+
+DEADLINE_S = 30.0
+"""Of one call, once its turn has come."""
+MAX_BYTES = 20_000_000
+MAX_REDIRECTS = 2
+PATIENCE_S = {False: 20.0, True: 120.0}
+"""How long a call waits for its turn: where a person waits, and in the background."""
+_MAX_SLEEP_S = 1.0
+
+_BUSY = "Others ask Mushroom Observer through ChampiPy, which keeps to its limits. Try again later."
+_UNCOORDINATED = (
+    "ChampiPy's Valkey does not answer, so Mushroom Observer was not asked. Try again later, or "
+    "tell an administrator."
+)
+_UNKNOWN = (
+    "Mushroom Observer gave no clear answer. Look at the observation there before you try again: "
+    "it may have been done."
+)
+
+
+class ApiKey:
+    """A user's API key at Mushroom Observer. Its text appears in no log and no error message."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "ApiKey(…)"
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """An answer of the API without errors."""
+
+    results: list[Any]
+    number_of_pages: int
+    user_id: int | None
+    """Whose key was sent."""
+
+
+def api_get(
+    kind: str,
+    parameters: Mapping[str, Any],
+    *,
+    key: ApiKey | None = None,
+    is_background: bool = False,
+    patience_s: float | None = None,
+) -> Envelope:
+    """Return the answer to a call that reads. Raises a MushroomObserverError."""
+    query = _query({"format": "json", **parameters, **({"api_key": key.reveal()} if key else {})})
+    target = replace(mushroom_observer_site(), path=f"/api2/{kind}?{query}")
+    for _ in range(MAX_REDIRECTS + 1):
+        with _turn(is_background=is_background, patience_s=patience_s) as ended:
+            try:
+                answer = _send(target)
+            except FetchError as error:
+                raise _unreachable(error) from error
+            if answer.location is None or key is not None:
+                return _envelope(answer, ended, key)
+            target = _redirected(target, answer.location)
+    raise UnreachableError("Mushroom Observer redirects too often. Tell an administrator.")
+
+
+def api_write(
+    method: str,
+    kind: str,
+    parameters: Mapping[str, Any],
+    form: Mapping[str, Any],
+    *,
+    key: ApiKey,
+    patience_s: float | None = None,
+) -> Envelope:
+    """Send a call that writes, once, and return the answer.
+
+    Raises OutcomeUnknownError if it was sent and may have been done; any other
+    MushroomObserverError says that nothing was done.
+    """
+    path = f"/api2/{kind}?{_query({'format': 'json', **parameters})}"
+    target = replace(mushroom_observer_site(), path=path)
+    body = urlencode({**form, "api_key": key.reveal()}).encode()
+    sending = _Sending()
+    with _turn(is_background=False, patience_s=patience_s) as ended:
+        try:
+            answer = _send(target, method=method, form=body, requests=sending)
+        except FetchError as error:
+            if sending.is_begun:
+                raise OutcomeUnknownError(_UNKNOWN) from error
+            raise _unreachable(error) from error
+        if answer.location is not None or answer.status in {500, 502, 504}:
+            raise OutcomeUnknownError(_UNKNOWN)
+        try:
+            return _envelope(answer, ended, key)
+        except NonsenseError as error:
+            raise OutcomeUnknownError(_UNKNOWN) from error
+
+
+class _Sending(Requests):
+    """Remembers whether sending has begun."""
+
+    is_begun = False
+
+    def sending(self, target: PhotoURL) -> None:
+        self.is_begun = True
+
+
+@dataclass
+class _Ended:
+    """What a call tells of its end: how long it took the site, if that is known."""
+
+    run_time_s: float | None = None
+
+
+@contextmanager
+def _turn(*, is_background: bool, patience_s: float | None) -> Iterator[_Ended]:
+    """Wait for the turn of a call, and end it. Raises RateLimitError if it comes too late."""
+    turn = _wait(is_background, PATIENCE_S[is_background] if patience_s is None else patience_s)
+    started, ended = time.monotonic(), _Ended()
+    try:
+        yield ended
+    finally:
+        elapsed = time.monotonic() - started
+        turn_end(turn, run_time_s=elapsed if ended.run_time_s is None else ended.run_time_s)
+
+
+def _wait(is_background: bool, patience_s: float) -> Turn:
+    end, place = time.monotonic() + patience_s, 0
+    while True:
+        left = max(0.0, end - time.monotonic())
+        try:
+            turn = turn_take(
+                "api",
+                place=place,
+                is_background=is_background,
+                patience_s=left,
+                hold_s=DEADLINE_S + 1,
+            )
+        except NoTurn as refusal:
+            if refusal.wait_s is None:
+                raise UnreachableError(_UNCOORDINATED) from refusal
+            raise RateLimitError(_BUSY, retry_after_s=refusal.wait_s) from refusal
+        if turn.wait_s == 0:
+            return turn
+        if turn.wait_s > left:
+            raise RateLimitError(_BUSY, retry_after_s=turn.wait_s)
+        place = turn.place
+        time.sleep(min(turn.wait_s, _MAX_SLEEP_S))
+
+
+def _query(parameters: Mapping[str, Any]) -> str:
+    return urlencode(parameters, quote_via=quote, safe=",")
+
+
+def _send(
+    target: PhotoURL,
+    *,
+    method: str = "GET",
+    form: bytes | None = None,
+    requests: Requests | None = None,
+) -> HTTPAnswer:
+    return http_request(
+        target,
+        allow=settings.CHAMPIPY_FETCH_ALLOW,
+        deadline=Deadline(DEADLINE_S),
+        max_bytes=MAX_BYTES,
+        accept="application/json",
+        method=method,
+        form=form,
+        requests=requests,
+    )
+
+
+def _redirected(target: PhotoURL, location: str) -> PhotoURL:
+    try:
+        return parse_url(urljoin(target.url, location))
+    except ValueError as error:
+        raise UnreachableError("Mushroom Observer redirects to what is no URL.") from error
+    except FetchError as error:
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: FetchError) -> UnreachableError | NonsenseError:
+    """Return what a failure of HTTP means here; the client's own words are about photos."""
+    if error.code == "image_timeout":
+        return UnreachableError("Mushroom Observer did not answer in time. Try again later.")
+    if error.code == "image_too_large":
+        return NonsenseError("Mushroom Observer's answer is too long. Try again later.")
+    if error.code == "url_forbidden":
+        return UnreachableError(
+            "Mushroom Observer, or where it redirects to, may not be asked from here. Tell an "
+            "administrator: CHAMPIPY_MUSHROOM_OBSERVER_URL."
+        )
+    return UnreachableError(
+        "Mushroom Observer could not be reached, or closed the connection early. Try again later."
+    )
+
+
+def _envelope(answer: HTTPAnswer, ended: _Ended, key: ApiKey | None) -> Envelope:
+    """Return the envelope of an answer, and note its run time. Raises a MushroomObserverError."""
+    _check_status(answer)
+    try:
+        envelope = json.loads(answer.body)
+    except (ValueError, RecursionError) as error:
+        raise NonsenseError(
+            "Mushroom Observer answered with what cannot be understood. Try again later."
+        ) from error
+    envelope = as_object(envelope)
+    run_time_s = as_decimal(envelope.get("run_time"))
+    if run_time_s is not None and run_time_s >= 0:
+        ended.run_time_s = run_time_s
+    for fault in as_objects(envelope.get("errors")):
+        if as_text(fault.get("fatal"), 10).lower() != "false":
+            raise _refused(fault, key)
+    results = envelope.get("results")
+    if not isinstance(results, list):
+        raise NonsenseError("Mushroom Observer's answer has no results. Try again later.")
+    return Envelope(
+        results=results,
+        number_of_pages=as_integer(envelope.get("number_of_pages")) or 1,
+        user_id=as_integer(envelope.get("user")),
+    )
+
+
+def _check_status(answer: HTTPAnswer) -> None:
+    pause_s = pause_from(answer)
+    if answer.status == 503:
+        raise MaintenanceError(
+            "Mushroom Observer is in maintenance. Try again later.", retry_after_s=pause_s
+        )
+    if answer.status == 429:
+        raise RateLimitError(
+            "Mushroom Observer asks ChampiPy to ask less. Try again later.", retry_after_s=pause_s
+        )
+    if answer.status == 404:
+        raise MissingEndpointError("Mushroom Observer does not know this call of its API.")
+    if answer.status != 200:
+        raise UnreachableError(
+            f"Mushroom Observer answered with status {answer.status}. Try again later."
+        )
+
+
+def _refused(fault: dict[str, Any], key: ApiKey | None) -> RefusedError:
+    reason, site_code = as_text(fault.get("details"), 500), as_text(fault.get("code"), 100)
+    if key is not None and key.reveal():  # the site's own text may name it
+        reason = reason.replace(key.reveal(), "…")
+    return RefusedError(
+        f"Mushroom Observer refused this: {reason or site_code or 'it did not say why'}",
+        site_code=site_code,
+        reason=reason,
+    )
