@@ -205,9 +205,9 @@ def test_numbers_as_strings_and_absent_keys_are_met_without_a_fault(site) -> Non
     plain = client.observation_read(SIX_PHOTOS)
     site.manners.numbers_as_strings = True
     assert client.observation_read(SIX_PHOTOS, is_fresh=True) == plain
-    keys = ["namings", "votes", "primary_image", "images", "owner", "consensus", "run_time"]
+    keys = ["namings", "votes", "primary_image", "images", "owner", "consensus"]
     keys += ["name", "license", "ok_for_export", "date", "number_of_pages", "confidence"]
-    for key in keys:
+    for key in [*keys, "run_time"]:
         site.manners.leaves_out = frozenset({key})
         here = client.observation_read(SIX_PHOTOS, is_fresh=True)
         assert here.id == SIX_PHOTOS
@@ -215,6 +215,6 @@ def test_numbers_as_strings_and_absent_keys_are_met_without_a_fault(site) -> Non
             assert not any(image.is_usable for image in here.images)
     odd: list[object] = [None, "x", -1, 1e400, [], {}, [[]], {"a": 1}, "\0\ud800", True, 10**30]
     for value in odd:
-        for key in keys[:-2]:
+        for key in keys:
             site.manners.leaves_out, site.manners.overrides = frozenset(), {key: value}
             assert client.observation_read(SIX_PHOTOS, is_fresh=True).id == SIX_PHOTOS
