@@ -45,13 +45,16 @@ def send_to_worker(prediction: Prediction) -> None:
     `fetch` begins at `fetch_at`, if that is set. An unavailable broker is not an error: the row
     stays, and `predictions_resend` sends it later.
     """
-    task, delay_s = (INFER_TASK, 0.0) if prediction.sha256 else (FETCH_TASK, _delay_s(prediction))
+    task, delay_s = (
+        (INFER_TASK, 0.0) if prediction.sha256 else (FETCH_TASK, fetch_delay_s(prediction))
+    )
     transaction.on_commit(
         lambda: send_task(task, prediction.pk, expires_s=EXPIRES_S + delay_s, delay_s=delay_s)
     )
 
 
-def _delay_s(prediction: Prediction) -> float:
+def fetch_delay_s(prediction: Prediction) -> float:
+    """Return in how many seconds the turn comes to fetch the prediction's photo."""
     if prediction.fetch_at is None:
         return 0.0
     return max(0.0, (prediction.fetch_at - timezone.now()).total_seconds())

@@ -16,8 +16,6 @@ from observations.mushroom_observer.references import site_url
 
 logger = logging.getLogger(__name__)
 
-MAX_ENTRY_BYTES = 200_000
-
 _DROP_OLDEST = """
 for _, key in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[1] - 1)) do redis.call('DEL', key) end
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, ARGV[1] - 1)
@@ -30,11 +28,13 @@ class Kept(NamedTuple):
     kind: str
     seconds: int
     max_entries: int
+    max_bytes: int
+    """Of one object; larger ones are not kept."""
 
 
-NAMES = Kept("names", 7 * 24 * 3600, 20_000)
-OBSERVATIONS = Kept("observations", 60, 500)
-PROBES = Kept("probes", 24 * 3600, 10)
+NAMES = Kept("names", 7 * 24 * 3600, 5_000, 20_000)
+OBSERVATIONS = Kept("observations", 60, 300, 200_000)
+PROBES = Kept("probes", 24 * 3600, 10, 100)
 
 
 def cached(kept: Kept, keys: Iterable[str]) -> dict[str, Any]:
@@ -51,13 +51,13 @@ def cached(kept: Kept, keys: Iterable[str]) -> dict[str, Any]:
 
 
 def cache(kept: Kept, objects: Mapping[str, Any]) -> None:
-    """Keep objects by key. Larger ones than MAX_ENTRY_BYTES are not kept."""
+    """Keep objects by key."""
     index, now = f"{_prefix(kept)}:index", time.time()
     try:
         with valkey_client().pipeline(transaction=False) as pipeline:
             for key, value in objects.items():
                 text = json.dumps(value)
-                if len(text) <= MAX_ENTRY_BYTES:
+                if len(text) <= kept.max_bytes:
                     pipeline.set(_key(kept, key), text, ex=kept.seconds)
                     pipeline.zadd(index, {_key(kept, key): now})
             pipeline.zremrangebyscore(index, "-inf", now - kept.seconds)

@@ -1,11 +1,13 @@
 """Photos of Mushroom Observer are fetched at its pace, without holding threads or alarming."""
 
 import itertools
+import json
 import time
 from datetime import datetime, timedelta
 
 import pytest
 import redis
+from django.core.management import call_command
 from django.utils import timezone
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -188,6 +190,13 @@ def test_an_original_is_never_fetched(site) -> None:
 def test_a_missing_image_is_told_as_elsewhere(site) -> None:
     missing = fetched(ask(f"{site.url}/images/640/999.jpg"))
     assert missing.error_code == "image_not_found"
+
+
+def test_the_terminal_waits_for_its_turn_in_its_own_process(site, capsys) -> None:
+    occupy(seconds=3)
+    call_command("predict", image_url(site), "--json")
+    assert json.loads(capsys.readouterr().out)["status"] == "done"
+    assert len(site.image_requests) == 1
 
 
 def test_real_workers_keep_the_pace_while_other_hosts_are_fetched_at_once(

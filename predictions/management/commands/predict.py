@@ -1,4 +1,5 @@
 import sys
+import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from mlmodels.models import ModelVersion
 from mlmodels.names import InvalidName, parse_name
 from mlmodels.selectors import production_version
 from predictions.api.serializers import PredictionSerializer
+from predictions.dispatch import fetch_delay_s
 from predictions.errors import SERVICE_CODES, NotAccepted
 from predictions.models import Prediction
 from predictions.selectors import answered_predictions
@@ -101,6 +103,9 @@ def _process_here(prediction: Prediction) -> None:
             lambda: prediction_infer(prediction_id=prediction.pk, send=_process_here)
         )
     else:
-        transaction.on_commit(
-            lambda: prediction_fetch(prediction_id=prediction.pk, send=_process_here)
-        )
+        transaction.on_commit(lambda: _fetch_here(prediction))
+
+
+def _fetch_here(prediction: Prediction) -> None:
+    time.sleep(fetch_delay_s(prediction))  # until its turn comes to ask the photo's host
+    prediction_fetch(prediction_id=prediction.pk, send=_process_here)
