@@ -157,11 +157,13 @@ def test_who_would_wait_longer_than_his_patience_gets_no_place() -> None:
         (429, "", 60),
         (503, "soon", 120),
         (503, "9" * 400, MAX_PAUSE_S),
-        (503, format_datetime(datetime.now(UTC) + timedelta(hours=2)), 7200),
-        (503, format_datetime(datetime.now(UTC) - timedelta(hours=2)), MIN_GAP_S),
+        (503, timedelta(hours=2), 7200),
+        (503, timedelta(hours=-2), MIN_GAP_S),
     ],
 )
 def test_everybody_keeps_the_pause_that_the_site_asks_for(status, header, seconds) -> None:
+    if isinstance(header, timedelta):  # as a date
+        header = format_datetime(datetime.now(UTC) + header)
     assert take().wait_s == 0
     place = take().place
     pause = pause_from(HTTPAnswer(status, {"Retry-After": header}))
