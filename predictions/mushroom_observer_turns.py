@@ -25,16 +25,20 @@ logger = logging.getLogger(__name__)
 
 Lane = Literal["image", "api"]
 
-MIN_GAP_S = 1.1
-"""Between the beginnings of any two requests; a little more than a second, because one may take
-longer to arrive than the next."""
-API_GAP_S = 5.0
+MARGIN_S = 0.1
+"""Added to what the site asks for, because one request may take longer to arrive than the next."""
+MIN_GAP_S = 1.0 + MARGIN_S
+"""Between the beginnings of any two requests."""
+API_GAP_S = 5.0 + MARGIN_S
 """Between the end of a call of the API and the beginning of the next one."""
 MAX_RUN_TIME_S = 120.0
 """A longer `run_time` counts as this."""
 DEFAULT_PAUSE_S = {429: 60.0, 503: 120.0}
 """How long nobody asks after these statuses, where there is no `Retry-After`."""
 MAX_PAUSE_S = 24 * 3600.0
+
+MAX_UNSENT_S = 5.0
+"""How long others wait for one whose turn has come to connect and send."""
 
 _KEY = "champipy:mushroom_observer:turns"
 _KEPT_MS = 2 * 24 * 3600 * 1000
@@ -67,11 +71,20 @@ if place == 0 or (is_late and free > now) or (place <= now and gives_way) then
     redis.call('PEXPIRE', key, ARGV[9])
 end
 local wait = math.max(place, free) - now
+if wait <= 0 and get('unsent') > now then wait = math.min(get('unsent') - now, 50) end
 if wait > 0 then return {'wait', place, wait} end
 redis.call('HSET', key, 'begun', now, lane .. '_begun', now, lane .. '_busy', now + hold,
-    lane .. '_holder', holder)
+    lane .. '_holder', holder, 'unsent', now + ARGV[10], 'unsent_holder', holder)
 redis.call('PEXPIRE', key, ARGV[9])
 return {'go', place, 0}
+"""
+_SENT = """
+local key = KEYS[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', key, 'begun', math.max(now, tonumber(redis.call('HGET', key, 'begun') or 0)))
+if redis.call('HGET', key, 'unsent_holder') == ARGV[1] then redis.call('HDEL', key, 'unsent') end
+redis.call('PEXPIRE', key, ARGV[2])
 """
 _REST = """
 local key, holder = KEYS[1], ARGV[1]
@@ -120,8 +133,9 @@ def turn_take(
 ) -> Turn:
     """Take a turn if it has come, or a place in the queue.
 
-    `place` is the one that an earlier answer gave, 0 without one. `hold_s` is how long nobody else
-    may use the lane unless `turn_end` says earlier that the request has ended.
+    `place` is the one that an earlier answer gave, 0 without one. Call `turn_sent` when the request
+    is sent. `hold_s` is how long nobody else may use the lane unless `turn_end` says earlier that
+    the request has ended.
     Raises NoTurn if the place would be more than `patience_s` seconds away, or Valkey does not
     answer.
     """
@@ -130,7 +144,8 @@ def turn_take(
     milliseconds = [
         round(1000 * each) for each in (MIN_GAP_S, max(lane_gap_s, MIN_GAP_S), patience_s, hold_s)
     ]
-    arguments = [lane, place, int(is_background), *milliseconds, holder, _KEPT_MS]
+    unsent_ms = round(1000 * MAX_UNSENT_S)
+    arguments = [lane, place, int(is_background), *milliseconds, holder, _KEPT_MS, unsent_ms]
     try:
         outcome, place, wait_ms = valkey_client().eval(_TAKE, 1, _KEY, *arguments)
     except redis.RedisError as error:
@@ -141,9 +156,17 @@ def turn_take(
     return Turn(int(wait_ms) / 1000, int(place), holder)
 
 
+def turn_sent(turn: Turn) -> None:
+    """Say that the request is sent now. The next one may follow a gap later."""
+    try:
+        valkey_client().eval(_SENT, 1, _KEY, turn.holder, _KEPT_MS)
+    except redis.RedisError as error:  # the others wait for MAX_UNSENT_S
+        logger.warning("Valkey was not told of a request: %s", error)
+
+
 def turn_end(turn: Turn, *, run_time_s: float) -> None:
     """Say that a call of the API has ended, and that it took the site `run_time_s` seconds."""
-    rest_s = max(API_GAP_S, min(run_time_s, MAX_RUN_TIME_S))
+    rest_s = max(API_GAP_S, min(run_time_s, MAX_RUN_TIME_S) + MARGIN_S)
     try:
         valkey_client().eval(_REST, 1, _KEY, turn.holder, round(1000 * rest_s), _KEPT_MS)
     except redis.RedisError as error:  # the turn ends by itself

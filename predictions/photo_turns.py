@@ -11,7 +11,13 @@ from django.utils import timezone
 from predictions.errors import PredictionRefused
 from predictions.http_client import HTTPAnswer, Requests
 from predictions.models import Prediction
-from predictions.mushroom_observer_turns import NoTurn, pause_from, turn_take
+from predictions.mushroom_observer_turns import (
+    NoTurn,
+    Turn,
+    pause_from,
+    turn_sent,
+    turn_take,
+)
 from predictions.photo_urls import PhotoURL, asks_mushroom_observer
 
 MAX_WAIT = timedelta(minutes=10)
@@ -38,6 +44,7 @@ class PhotoTurns(Requests):
     def __init__(self, prediction: Prediction) -> None:
         self._prediction = prediction
         self._place = 0
+        self._turn: Turn | None = None
         if prediction.fetch_at is not None:
             self._place = round(1000 * prediction.fetch_at.timestamp())
 
@@ -49,6 +56,10 @@ class PhotoTurns(Requests):
             if time.monotonic() + wait_s > end:
                 raise FetchLater(datetime.fromtimestamp(self._place / 1000, UTC))
             time.sleep(wait_s)
+
+    def sending(self, target: PhotoURL) -> None:
+        if self._turn is not None and asks_mushroom_observer(target):
+            turn_sent(self._turn)
 
     def after(self, target: PhotoURL, answer: HTTPAnswer) -> None:
         if not asks_mushroom_observer(target):
@@ -69,7 +80,7 @@ class PhotoTurns(Requests):
             )
         except NoTurn as refusal:
             self._try_later(refusal.wait_s or WAIT_WITHOUT_VALKEY_S)
-        self._place = turn.place
+        self._turn, self._place = turn, turn.place
         return turn.wait_s
 
     def _try_later(self, wait_s: float) -> None:

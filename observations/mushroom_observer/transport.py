@@ -28,7 +28,14 @@ from observations.mushroom_observer.values import (
     as_text,
 )
 from predictions.http_client import Deadline, HTTPAnswer, Requests, http_request
-from predictions.mushroom_observer_turns import NoTurn, Turn, pause_from, turn_end, turn_take
+from predictions.mushroom_observer_turns import (
+    NoTurn,
+    Turn,
+    pause_from,
+    turn_end,
+    turn_sent,
+    turn_take,
+)
 from predictions.photo_urls import FetchError, PhotoURL, mushroom_observer_site, parse_url
 
 logger = logging.getLogger(__name__)
@@ -89,13 +96,13 @@ def api_get(
     query = _query({"format": "json", **parameters, **({"api_key": key.reveal()} if key else {})})
     target = replace(mushroom_observer_site(), path=f"/api2/{kind}?{query}")
     for _ in range(MAX_REDIRECTS + 1):
-        with _turn(is_background=is_background, patience_s=patience_s) as ended:
+        with _turn(is_background=is_background, patience_s=patience_s) as call:
             try:
-                answer = _send(target)
+                answer = _send(target, call)
             except FetchError as error:
                 raise _unreachable(error) from error
             if answer.location is None or key is not None:
-                return _envelope(answer, ended, key)
+                return _envelope(answer, call, key)
             target = _redirected(target, answer.location)
     raise UnreachableError("Mushroom Observer redirects too often. Tell an administrator.")
 
@@ -117,48 +124,44 @@ def api_write(
     path = f"/api2/{kind}?{_query({'format': 'json', **parameters})}"
     target = replace(mushroom_observer_site(), path=path)
     body = urlencode({**form, "api_key": key.reveal()}).encode()
-    sending = _Sending()
-    with _turn(is_background=False, patience_s=patience_s) as ended:
+    with _turn(is_background=False, patience_s=patience_s) as call:
         try:
-            answer = _send(target, method=method, form=body, requests=sending)
+            answer = _send(target, call, method=method, form=body)
         except FetchError as error:
-            if sending.is_begun:
+            if call.is_sent:
                 raise OutcomeUnknownError(_UNKNOWN) from error
             raise _unreachable(error) from error
         if answer.location is not None or answer.status in {500, 502, 504}:
             raise OutcomeUnknownError(_UNKNOWN)
         try:
-            return _envelope(answer, ended, key)
+            return _envelope(answer, call, key)
         except NonsenseError as error:
             raise OutcomeUnknownError(_UNKNOWN) from error
 
 
-class _Sending(Requests):
-    """Remembers whether sending has begun."""
+class _Call(Requests):
+    """One call, whose turn has come: whether it was sent, and how long it took the site."""
 
-    is_begun = False
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.is_sent = False
+        self.run_time_s: float | None = None
 
     def sending(self, target: PhotoURL) -> None:
-        self.is_begun = True
-
-
-@dataclass
-class _Ended:
-    """What a call tells of its end: how long it took the site, if that is known."""
-
-    run_time_s: float | None = None
+        self.is_sent = True
+        turn_sent(self.turn)
 
 
 @contextmanager
-def _turn(*, is_background: bool, patience_s: float | None) -> Iterator[_Ended]:
+def _turn(*, is_background: bool, patience_s: float | None) -> Iterator[_Call]:
     """Wait for the turn of a call, and end it. Raises RateLimitError if it comes too late."""
     turn = _wait(is_background, PATIENCE_S[is_background] if patience_s is None else patience_s)
-    started, ended = time.monotonic(), _Ended()
+    started, call = time.monotonic(), _Call(turn)
     try:
-        yield ended
+        yield call
     finally:
         elapsed = time.monotonic() - started
-        turn_end(turn, run_time_s=elapsed if ended.run_time_s is None else ended.run_time_s)
+        turn_end(turn, run_time_s=elapsed if call.run_time_s is None else call.run_time_s)
 
 
 def _wait(is_background: bool, patience_s: float) -> Turn:
@@ -190,11 +193,7 @@ def _query(parameters: Mapping[str, Any]) -> str:
 
 
 def _send(
-    target: PhotoURL,
-    *,
-    method: str = "GET",
-    form: bytes | None = None,
-    requests: Requests | None = None,
+    target: PhotoURL, call: _Call, *, method: str = "GET", form: bytes | None = None
 ) -> HTTPAnswer:
     return http_request(
         target,
@@ -204,7 +203,7 @@ def _send(
         accept="application/json",
         method=method,
         form=form,
-        requests=requests,
+        requests=call,
     )
 
 
@@ -233,7 +232,7 @@ def _unreachable(error: FetchError) -> UnreachableError | NonsenseError:
     )
 
 
-def _envelope(answer: HTTPAnswer, ended: _Ended, key: ApiKey | None) -> Envelope:
+def _envelope(answer: HTTPAnswer, call: _Call, key: ApiKey | None) -> Envelope:
     """Return the envelope of an answer, and note its run time. Raises a MushroomObserverError."""
     _check_status(answer)
     try:
@@ -245,7 +244,7 @@ def _envelope(answer: HTTPAnswer, ended: _Ended, key: ApiKey | None) -> Envelope
     envelope = as_object(envelope)
     run_time_s = as_decimal(envelope.get("run_time"))
     if run_time_s is not None and run_time_s >= 0:
-        ended.run_time_s = run_time_s
+        call.run_time_s = run_time_s
     for fault in as_objects(envelope.get("errors")):
         if as_text(fault.get("fatal"), 10).lower() != "false":
             raise _refused(fault, key)

@@ -18,10 +18,12 @@ from predictions.http_client import HTTPAnswer
 from predictions.mushroom_observer_turns import (
     API_GAP_S,
     MAX_PAUSE_S,
+    MAX_UNSENT_S,
     MIN_GAP_S,
     NoTurn,
     pause_from,
     turn_end,
+    turn_sent,
     turn_take,
 )
 from tests.support.paths import PROJECT
@@ -31,8 +33,11 @@ KEY = "champipy:mushroom_observer:turns"
 pytestmark = pytest.mark.usefixtures("fresh_turns")
 
 
-def take(lane="image", **options):
-    return turn_take(lane, **{"patience_s": 600, **options})
+def take(lane="image", *, is_sent=True, **options):
+    turn = turn_take(lane, **{"patience_s": 600, **options})
+    if turn.wait_s == 0 and is_sent:
+        turn_sent(turn)
+    return turn
 
 
 def pass_time(seconds: float, *places: int) -> list[int]:
@@ -108,9 +113,9 @@ def test_calls_of_the_api_leave_five_seconds_or_as_long_as_the_last_one_took() -
     slow = take("api", hold_s=30)
     assert slow.wait_s == 0
     turn_end(slow, run_time_s=12)
-    assert 11 < take("api").wait_s <= 12
+    assert 11 < take("api").wait_s <= 12.1
     turn_end(slow, run_time_s=1e9)
-    assert take("api").wait_s <= 120
+    assert take("api").wait_s <= 120.1
 
 
 def test_nobody_calls_while_a_call_goes_on_and_a_dead_process_ends_with_its_deadline() -> None:
@@ -128,6 +133,25 @@ def test_the_end_of_an_earlier_call_does_not_end_a_later_one() -> None:
     assert take("api", hold_s=30).wait_s == 0
     turn_end(early, run_time_s=0)
     assert take("api", place=1, patience_s=600).wait_s > 20
+
+
+def test_the_next_follows_a_gap_after_the_one_before_was_sent() -> None:
+    turn = take(is_sent=False)
+    place = take().place
+    [place] = pass_time(MIN_GAP_S, place)
+    assert 0 < take(place=place).wait_s <= 0.05, "it looks again and again"
+    assert take("api").wait_s > 0
+    turn_sent(turn)
+    assert MIN_GAP_S - 0.5 < take(place=place).wait_s <= MIN_GAP_S
+    [place] = pass_time(MIN_GAP_S, place)
+    assert take(place=place).wait_s == 0
+
+
+def test_one_that_dies_before_it_sends_holds_the_others_up_for_seconds_only() -> None:
+    take(is_sent=False)
+    place = take().place
+    [place] = pass_time(MAX_UNSENT_S, place)
+    assert take(place=place).wait_s == 0
 
 
 def test_a_photo_and_a_call_are_a_gap_apart_too() -> None:
@@ -207,6 +231,8 @@ while time.monotonic() < end:
     if turn.wait_s:
         time.sleep(min(turn.wait_s, 0.05))
     else:
+        time.sleep(0.03)  # connecting
+        turns.turn_sent(turn)
         print(time.monotonic())
 """
 
