@@ -45,8 +45,14 @@ PRECISION = 0.97
 """Share of *supported* and of *contradicted* that must be right, wrong names drawn at random."""
 PRECISION_CONFUSED = 0.95
 """The same for *supported* where each wrong name is the one that the model confuses most."""
+EXPECTED_PRECISION = 0.985
+"""Share of *contradicted* that is right by the calibrated probabilities. So few right names are
+contradicted that their count depends on one or two photos, whose labels may be wrong; what the
+probabilities expect depends on all. It is halfway between `PRECISION` and 1, because probabilities
+near 0 are the least certain."""
 Z_BOUND = 0.6744897501960817
-"""The normal distribution's 75 % quantile: both precisions are met at this one-sided bound."""
+"""The normal distribution's 75 % quantile: *supported* meets both precisions at this one-sided
+bound."""
 _PENALTY = 0.5
 """Of the squared weights of standardised features; scikit-learn's default (C = 1)."""
 
@@ -80,8 +86,9 @@ def calibrate(
     `temperature`: of the scores, if it is known already. Raises `ValueError` for shapes, labels or
     outputs that do not fit, and for no photos of the species.
 
-    For the verdict rule each share of names is taken at the unfavourable end of its one-sided 75 %
-    Wilson bound. With few photos nothing may meet that; then nothing is supported, or contradicted.
+    For *supported* each share of names is taken at the unfavourable end of its one-sided 75 %
+    Wilson bound, for *contradicted* as it is and as the probabilities expect it. With few photos
+    nothing may meet that; then nothing is supported, or contradicted.
     """
     logits, lognorm, labels = checked(logits, lognorm, labels, n_labels)
     is_known = labels < n_labels
@@ -124,7 +131,7 @@ def calibrate(
 
 
 def choose_rule(proposals: Proposals) -> VerdictRule:
-    """Return the rule that judges the most names while both precisions are met at their bound."""
+    """Return the rule that judges the most names while both precisions are met."""
     candidates = np.unique(np.append(proposals.right, 1.0))
     supporting = (
         _rounded(float(candidate), math.ceil)
@@ -265,11 +272,16 @@ def _supports_well(proposals: Proposals, threshold: float) -> bool:
 
 
 def _contradicts_well(proposals: Proposals, threshold: float) -> bool:
-    def share(kind: np.ndarray, *, low: bool) -> float:
-        return _bound((kind < threshold).mean(), len(kind), low=low)
-
-    right = WRONG * share(proposals.wrong, low=True) + OTHER * share(proposals.other, low=True)
-    return right >= PRECISION * (right + RIGHT * share(proposals.right, low=False))
+    kinds = ((RIGHT, proposals.right), (WRONG, proposals.wrong), (OTHER, proposals.other))
+    right_names, *wrong_names = (share * (kind < threshold).mean() for share, kind in kinds)
+    contradicted = right_names + sum(wrong_names)
+    # How likely the contradicted names are right after all, by their own probabilities.
+    expected = sum(share * np.where(kind < threshold, kind, 0).mean() for share, kind in kinds)
+    return bool(
+        contradicted > 0
+        and right_names <= (1 - PRECISION) * contradicted
+        and expected <= (1 - EXPECTED_PRECISION) * contradicted
+    )
 
 
 def _bound(share: float, n: int, *, low: bool) -> float:

@@ -117,17 +117,24 @@ def test_equal_outputs_can_be_calibrated():
 def test_a_rule_judges_as_many_names_as_its_precision_allows():
     # 3 of 1,000 right names are as improbable as nearly all wrong ones; a tenth of others are not.
     right = np.concatenate([np.full(3, 0.01), np.linspace(0.5, 0.99, 997)])
-    wrong = np.full((1000, 4), 0.02)
-    other = np.concatenate([np.full((180, 5), 0.02), np.full((20, 5), 0.6)])
+    wrong = np.full((1000, 4), 0.01)
+    other = np.concatenate([np.full((180, 5), 0.01), np.full((20, 5), 0.6)])
     rule = choose_rule(Proposals(right=right, wrong=wrong, other=other))
-    # 0.8 x 0.3 % right ones of 19 %: 1.3 %, at the bound 2 %.
-    assert 0.02 < rule.contradicted_below <= 0.501
+    # 0.8 x 0.3 % right ones of 19 % are 1.3 %; the probabilities expect 1 %.
+    assert 0.01 < rule.contradicted_below <= 0.501
     # Of the names from 0.5 on 1.2 % are wrong.
     assert rule.supported_from == pytest.approx(0.5, abs=0.001)
     # Where the most confused of others are too probable, only what is above them is supported.
-    confused = np.concatenate([other[:, :4], np.where(np.arange(200) < 120, 0.6, 0.02)[:, None]], 1)
+    confused = np.concatenate([other[:, :4], np.where(np.arange(200) < 120, 0.6, 0.01)[:, None]], 1)
     stricter = choose_rule(Proposals(right=right, wrong=wrong, other=confused))
     assert 0.6 < stricter.supported_from < 0.61
+    # With 9 such right names, 3.7 % of the contradicted ones would be right: none is contradicted.
+    right[:9] = 0.01
+    assert choose_rule(Proposals(right=right, wrong=wrong, other=other)).contradicted_below <= 0.01
+    # With 3, but twice as probable wrong names, the probabilities expect 2 %: none either.
+    right[3:9] = 0.5
+    likelier = choose_rule(Proposals(right=right, wrong=2 * wrong, other=other * 2))
+    assert likelier.contradicted_below <= 0.02
 
 
 def test_without_truth_drops_each_photos_own_species():
