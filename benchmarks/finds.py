@@ -34,7 +34,7 @@ from mlmodels.ml.finds import INDEPENDENCE, find_answer, find_scores
 from mlmodels.ml.head import out_of_fold
 from mlmodels.ml.layers import CONVOLUTIONS, DEFAULT_POOLING
 from mlmodels.ml.metrics import mcnemar_p_value
-from mlmodels.ml.reference import load_others, load_projection
+from mlmodels.ml.reference import load_others, load_projections
 from mlmodels.ml.training_types import TrainingParameters
 from mlmodels.ml.verdict_measures import verdict_figures
 
@@ -247,7 +247,7 @@ def embeddings_of(photos: Path, weights: Path) -> np.ndarray:
     training = photos_of(photos, SPLITS[0])
     cache = open_cache(
         root,
-        {**load_backbone(root, weights_file=weights), **load_projection(DEFAULT_POOLING)},
+        {**load_backbone(root, weights_file=weights), **load_projections(DEFAULT_POOLING)},
         training,
         cut=len(CONVOLUTIONS),
         input_size=TrainingParameters().input_size,

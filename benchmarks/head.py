@@ -20,7 +20,7 @@ from mlmodels.ml.head import fit_head, head_logits, out_of_fold
 from mlmodels.ml.layers import AVERAGE, CONVOLUTIONS, DEFAULT_POOLING, Pooling
 from mlmodels.ml.metrics import auroc
 from mlmodels.ml.metrics.shares import wilson_interval
-from mlmodels.ml.reference import load_others, load_projection
+from mlmodels.ml.reference import load_others, load_projections
 from mlmodels.ml.training_types import TrainingParameters
 from supervision.datasets.selectors import training_dataset
 
@@ -30,8 +30,9 @@ POOLINGS = {
     "average of block 5": AVERAGE,
     "statistics of block 5": Pooling((5,)),
     "statistics of blocks 3, 4 and 5": Pooling((3, 4, 5)),
-    "the same and the second order, 64 dimensions": Pooling((3, 4, 5), 64),
-    "the same and the second order, 128 dimensions": DEFAULT_POOLING,
+    "the same and the second order of block 5": Pooling((3, 4, 5), 128),
+    "the same, and the middle counts more": Pooling((3, 4, 5), 128, centre=0.45),
+    "the same and the second order of block 4": DEFAULT_POOLING,
 }
 
 
@@ -65,7 +66,7 @@ def embeddings(dataset: Dataset, pooling: Pooling) -> np.ndarray:
     )
     cache = open_cache(
         cache_folder / "features",
-        {**backbone, **load_projection(pooling)},
+        {**backbone, **load_projections(pooling)},
         dataset.training,
         cut=len(CONVOLUTIONS),
         input_size=TrainingParameters().input_size,

@@ -1,4 +1,4 @@
-"""Makes `mlmodels/ml/reference.safetensors`: the projection, and embeddings of other species.
+"""Makes `mlmodels/ml/reference.safetensors`: the projections, and embeddings of other species.
 
     python -m benchmarks.reference PHOTOS WEIGHTS
 
@@ -14,7 +14,7 @@ import argparse
 import csv
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 from mlmodels.ml.backbone import load_backbone
 from mlmodels.ml.dataset import OtherPhoto
 from mlmodels.ml.features import Stem, extract_features, open_cache, photo_pixels
-from mlmodels.ml.layers import CHANNELS, DEFAULT_POOLING, PROJECTION, Pooling
+from mlmodels.ml.layers import CHANNELS, DEFAULT_POOLING, Pooling, projection_name
 from mlmodels.ml.reference import FILE
 from mlmodels.ml.sizes import longer_sides, two_sizes
 
@@ -81,20 +81,17 @@ def main() -> None:
         for photo in photos_of(arguments.photos, split, learnt)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        statistics = Pooling(DEFAULT_POOLING.blocks)
+        maps_only = Pooling((3, 4, 5))
         root = Path(folder)
-        stem_of = open_cache(root, backbone, training, cut=13, input_size=224, pooling=statistics)
+        stem_of = open_cache(root, backbone, training, cut=13, input_size=224, pooling=maps_only)
         assert stem_of.stem is not None
         stem = Stem(stem_of.stem)
-        channels = [
-            stem(photo_pixels(photo, 224))["block5"].reshape(-1, CHANNELS) for photo in training
-        ]
-        projection = principal_components(np.concatenate(channels), DEFAULT_POOLING.second_order)
-        # The file has float16, so the embeddings are computed with what will be read from it.
-        projection = projection.astype(np.float16).astype(np.float32)
+        projections = principal_components(
+            (stem(photo_pixels(photo, 224)) for photo in training), DEFAULT_POOLING
+        )
         cache = open_cache(
             root,
-            {**backbone, PROJECTION: projection},
+            {**backbone, **{projection_name(block): projections[block] for block in projections}},
             training,
             cut=13,
             input_size=224,
@@ -114,10 +111,19 @@ def main() -> None:
             copies.append(values.reshape(2, len(others), -1))
     groups = [photo.group for photo in others]
     names = sorted(set(groups))
+    values = np.concatenate(copies).astype(np.float32)
+    lowest, highest = values.min(axis=(0, 1)), values.max(axis=(0, 1))
+    scales = np.maximum(highest - lowest, 1e-9) / 255
     save_file(
         {
-            "projection": projection.astype(np.float16),
-            "others": np.concatenate(copies),
+            **{
+                f"projection{block}": array.astype(np.float16)
+                for block, array in projections.items()
+            },
+            # Eight bits a number: half the file, and heads that differ in nothing that counts.
+            "others": ((values - lowest) / scales).round().astype(np.uint8),
+            "lowest": lowest,
+            "scales": scales,
             "groups": np.array([names.index(group) for group in groups], np.uint16),
             "group_names": np.frombuffer("\n".join(names).encode(), np.uint8).copy(),
         },
@@ -127,15 +133,32 @@ def main() -> None:
     print(f"\n{FILE}: {len(others)} photos of {len(names)} groups, {FILE.stat().st_size} bytes")
 
 
-def principal_components(values: np.ndarray, count: int) -> np.ndarray:
-    """Return the first principal components of [n, d] as columns, float64 [d, count].
+def principal_components(
+    photos: Iterable[Mapping[str, np.ndarray]], pooling: Pooling
+) -> dict[int, np.ndarray]:
+    """Return the first principal components of the channels of each block in `pooling.projected`.
 
-    The sign of each is such that its largest number is positive.
+    `photos` are the maps of each photo by name ("block5"). The components are columns, float32
+    [512, `pooling.second_order`], rounded to float16 as the file holds them. The sign of each is
+    such that its largest number is positive.
     """
-    centred = (values - values.mean(axis=0)).astype(np.float64)
-    _, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
-    components = vectors[:, ::-1][:, :count]
-    return components * np.sign(components[np.abs(components).argmax(axis=0), range(count)])
+    sums = {block: np.zeros(CHANNELS) for block in pooling.projected}
+    products = {block: np.zeros((CHANNELS, CHANNELS)) for block in pooling.projected}
+    places = dict.fromkeys(pooling.projected, 0)
+    for maps in photos:
+        for block in pooling.projected:
+            values = maps[f"block{block}"].reshape(-1, CHANNELS).astype(np.float64)
+            sums[block] += values.sum(axis=0)
+            products[block] += values.T @ values
+            places[block] += len(values)
+    projections = {}
+    for block, count in places.items():
+        mean = sums[block] / count
+        _, vectors = np.linalg.eigh(products[block] / count - np.outer(mean, mean))
+        components = vectors[:, ::-1][:, : pooling.second_order]
+        largest = components[np.abs(components).argmax(axis=0), range(pooling.second_order)]
+        projections[block] = (components * np.sign(largest)).astype(np.float16).astype(np.float32)
+    return projections
 
 
 if __name__ == "__main__":

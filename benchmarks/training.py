@@ -28,7 +28,7 @@ def main() -> None:
     from mlmodels.ml.backbone import load_backbone
     from mlmodels.ml.dataset import RECENT_PHOTOS, Dataset
     from mlmodels.ml.layers import DEFAULT_POOLING
-    from mlmodels.ml.reference import load_projection
+    from mlmodels.ml.reference import load_projections
     from mlmodels.ml.training_types import TrainingParameters
     from supervision.datasets.selectors import training_dataset
 
@@ -42,7 +42,7 @@ def main() -> None:
         validation=tuple(one_per_label.values()),
     )
     backbone = load_backbone(Path(settings.CHAMPIPY_HOME) / "cache" / "backbone")
-    backbone |= load_projection(DEFAULT_POOLING)
+    backbone |= load_projections(DEFAULT_POOLING)
     for variables, name in ((1, "head alone"), (4, "block5 and head")):
         parameters = TrainingParameters(variables=variables, epochs=EPOCHS)
         plain = _plain_seconds(dataset, parameters, backbone)

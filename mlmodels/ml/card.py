@@ -22,6 +22,9 @@ _SINCE_3: dict[str, Any] = {
     "calibration": None,
 }
 """The fields that format 2 lacks, with their values for it."""
+_FORMER_POOLING = {"blocks", "second_order"}
+"""The fields of a pooling before the second order could be of other blocks than the last."""
+_POOLING = {field.name for field in fields(Pooling)}
 CARD, ENGINE, WEIGHTS = "card.json", "engine.tflite", "weights.safetensors"
 MAX_CARD_BYTES = 1_000_000
 MAX_BYTES = 100_000_000
@@ -138,9 +141,7 @@ def _card(raw: Any) -> Card:
     )
     temperature = raw["temperature"]
     _require(
-        (isinstance(temperature, float) or _is_int(temperature))
-        and math.isfinite(temperature)
-        and temperature > 0,
+        _is_number(temperature) and math.isfinite(temperature) and temperature > 0,
         "the temperature must be a positive number.",
     )
     _require(isinstance(raw["knows_others"], bool), "knows_others must be true or false.")
@@ -170,14 +171,20 @@ def _card(raw: Any) -> Card:
 def _pooling(raw: Any) -> Pooling:
     _require(
         isinstance(raw, dict)
-        and raw.keys() == {"blocks", "second_order"}
-        and isinstance(raw["blocks"], list)
-        and all(_is_int(block) for block in raw["blocks"])
-        and _is_int(raw["second_order"]),
-        "the pooling must have blocks, a list of integers, and second_order, an integer.",
+        and raw.keys() in (_POOLING, _FORMER_POOLING)
+        and all(
+            isinstance(raw[name], list) and all(_is_int(block) for block in raw[name])
+            for name in raw
+            if name.endswith("blocks")
+        )
+        and _is_int(raw["second_order"])
+        and _is_number(raw.get("centre", 0.0)),
+        "the pooling must have blocks and second_order_blocks, lists of integers, second_order, an "
+        "integer, and centre, a number.",
     )
+    lists = {name: tuple(raw[name]) for name in raw if name.endswith("blocks")}
     try:
-        return Pooling(tuple(raw["blocks"]), raw["second_order"])
+        return Pooling(**{**raw, **lists})
     except ValueError as error:
         raise ArtifactError(f"the pooling is not one that this ChampiPy knows: {error}") from error
 
@@ -218,6 +225,10 @@ def _strings(raw: dict[str, Any], name: str) -> tuple[str, ...]:
         f"{name} must be a list of strings.",
     )
     return tuple(values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or _is_int(value)
 
 
 def _is_int(value: Any) -> bool:

@@ -16,8 +16,8 @@ from ai_edge_litert.interpreter import Interpreter
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from mlmodels.ml.explanation import explain
-from mlmodels.ml.head import head_logits, lognorm
-from mlmodels.ml.layers import BLOCK_ENDS, PROJECTION, Pooling, maps_shape
+from mlmodels.ml.head import head_logits, lognorm, projections
+from mlmodels.ml.layers import BLOCK_ENDS, Pooling, maps_shape
 from mlmodels.ml.pooling import pool
 
 SIGNATURE = "serving_default"
@@ -83,6 +83,7 @@ class LiteRTEngine:
         self._interpreter = interpreter
         self._head = head
         self._pooling = pooling
+        self._projections = projections(head, pooling)
         self._blas = ThreadpoolController().select(user_api="blas")
         self._pixels = pixels["index"]
         self._maps = {block: outputs[name]["index"] for block, name in names.items()}
@@ -114,7 +115,7 @@ class LiteRTEngine:
         maps = self.maps(pixels)
         # More threads would gain nothing here, and wait busily while the next photo is scored.
         with self._blas.limit(limits=1):
-            embedding = pool(maps, self._pooling, self._head.get(PROJECTION))
+            embedding = pool(maps, self._pooling, self._projections)
             return Scores(
                 logits=head_logits(embedding, self._head),
                 embedding=embedding,

@@ -15,13 +15,12 @@ from typing import Final
 
 import numpy as np
 
-from mlmodels.ml.head import Head, head_logits
-from mlmodels.ml.layers import PROJECTION, Pooling
-from mlmodels.ml.pooling import normalised_products, rooted_statistics, triangle
+from mlmodels.ml.head import Head, head_logits, projections
+from mlmodels.ml.layers import LAST_BLOCK, Pooling
+from mlmodels.ml.pooling import normalised_products, place_weights, rooted_statistics, triangle
 
 METHOD: Final = "shapley-maps-1"
 """Names the method and its parameters; another method or other parameters need another name."""
-LAST_BLOCK: Final = 5
 ORDERS: Final = 16
 """Orders in which the cells are added; every second one is the reverse of the one before."""
 
@@ -30,16 +29,16 @@ ORDERS: Final = 16
 class _Cells:
     """What pooling needs to know of each of the n cells, row by row."""
 
-    positions: dict[int, np.ndarray]
-    """For each block: how many positions of its maps lie in the cell, [n, 1]."""
+    weights: dict[int, np.ndarray]
+    """For each block: how much the places of its maps that lie in the cell count, [n, 1]."""
     sums: dict[int, np.ndarray]
-    """For each block: the sum of each channel, [n, c]."""
+    """For each block: the weighted sum of each channel, [n, c]."""
     squares: dict[int, np.ndarray]
-    """For each block: the sum of each channel's squares, [n, c]."""
+    """For each block: the weighted sum of each channel's squares, [n, c]."""
     largest: dict[int, np.ndarray]
     """For each block: the largest value of each channel, [n, c]."""
-    products: np.ndarray | None
-    """The products of the second order, [n, d (d + 1) / 2]; None without one."""
+    products: dict[int, np.ndarray]
+    """For each block with second order: the weighted sums of products, [n, d (d + 1) / 2]."""
 
 
 def log_odds(
@@ -96,21 +95,26 @@ def explain(
 def _cells(
     maps: Mapping[int, np.ndarray], pooling: Pooling, head: Head, rows: int, columns: int
 ) -> _Cells:
-    n = rows * columns
-    cells = _Cells({}, {}, {}, {}, None)
-    for block in pooling.blocks or (LAST_BLOCK,):
+    cells = _Cells({}, {}, {}, {}, {})
+    projection_of = projections(head, pooling)
+    for block in pooling.maps:
         values = maps[block]
-        ones = np.ones((*values.shape[:2], 1), np.float32)
-        cells.positions[block] = _reduced(np.add, ones, rows, columns)
-        cells.sums[block] = _reduced(np.add, values, rows, columns)
-        cells.squares[block] = _reduced(np.add, np.square(values), rows, columns)
-        cells.largest[block] = _reduced(np.maximum, values, rows, columns)
-    if PROJECTION not in head:
-        return cells
-    projected = (maps[LAST_BLOCK].reshape(n, -1) @ head[PROJECTION]).astype(np.float32)
-    first, second, _ = triangle(projected.shape[1])
-    products = projected[:, first] * projected[:, second]
-    return _Cells(cells.positions, cells.sums, cells.squares, cells.largest, products)
+        places = values.shape[:2]
+        weights = place_weights(places[0], pooling.centre)
+        weights = (
+            np.ones((*places, 1), np.float32) if weights is None else weights.reshape(*places, 1)
+        )
+        if pooling.is_average or block in pooling.blocks:
+            cells.weights[block] = _reduced(np.add, weights, rows, columns)
+            cells.sums[block] = _reduced(np.add, values * weights, rows, columns)
+            cells.squares[block] = _reduced(np.add, np.square(values) * weights, rows, columns)
+            cells.largest[block] = _reduced(np.maximum, values, rows, columns)
+        if block in pooling.projected:
+            projected = values @ projection_of[block] * np.sqrt(weights * weights.size)
+            first, second, _ = triangle(projected.shape[-1])
+            products = projected[..., first] * projected[..., second]
+            cells.products[block] = _reduced(np.add, products, rows, columns)
+    return cells
 
 
 def _reduced(operation: np.ufunc, values: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -124,15 +128,16 @@ def _reduced(operation: np.ufunc, values: np.ndarray, rows: int, columns: int) -
 def _embeddings(cells: _Cells, pooling: Pooling, order: np.ndarray) -> np.ndarray:
     """Return the embeddings of the first cell of `order`, of the first two, …, of all [n, d]."""
     parts = []
-    for block in cells.sums:
-        count = np.cumsum(cells.positions[block][order], axis=0)
-        mean = np.cumsum(cells.sums[block][order], axis=0) / count
-        if pooling.is_average:
-            return mean
-        square = np.cumsum(cells.squares[block][order], axis=0) / count
-        largest = np.maximum.accumulate(cells.largest[block][order], axis=0)
-        parts.append(rooted_statistics(mean, largest, square))
-    if cells.products is not None:
-        products = np.cumsum(cells.products[order], axis=0)
-        parts.append(normalised_products(products, pooling.second_order))
+    for block in pooling.maps:
+        if block in cells.sums:
+            weight = np.cumsum(cells.weights[block][order], axis=0)
+            mean = np.cumsum(cells.sums[block][order], axis=0) / weight
+            if pooling.is_average:
+                return mean
+            square = np.cumsum(cells.squares[block][order], axis=0) / weight
+            largest = np.maximum.accumulate(cells.largest[block][order], axis=0)
+            parts.append(rooted_statistics(mean, largest, square))
+        if block in cells.products:
+            products = np.cumsum(cells.products[block][order], axis=0)
+            parts.append(normalised_products(products, pooling.second_order))
     return np.concatenate(parts, axis=-1)

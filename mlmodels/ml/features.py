@@ -20,7 +20,7 @@ import shutil
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -34,13 +34,13 @@ from mlmodels.ml.layers import (
     BLOCK_ENDS,
     CONVOLUTIONS,
     DEFAULT_POOLING,
-    PROJECTION,
     Pooling,
     maps_shape,
+    projection_name,
 )
-from mlmodels.ml.pooling import pool, statistics
+from mlmodels.ml.pooling import pool
 from mlmodels.ml.preprocessing import decode_photo, to_input
-from mlmodels.ml.reference import load_projection
+from mlmodels.ml.reference import load_projections
 
 STEM_CALIBRATION_PHOTOS = 100
 """Photos from which the stem's quantisation ranges are measured."""
@@ -78,8 +78,8 @@ class FeatureCache:
     """Convolutions of the stem."""
     pooling: Pooling
     """Of the stored features."""
-    projection: np.ndarray | None = None
-    """Of the second order, float32 [512, d], where the stem has all convolutions."""
+    projections: Mapping[int, np.ndarray] = field(default_factory=dict)
+    """Of the second order, float32 [512, d] by block, where the stem has the block."""
     part: Pooling | None = None
     """The pooling of the features that `load` returns, if it is another (`Pooling.has`)."""
 
@@ -153,7 +153,7 @@ def open_cache(
     """
     part = None
     if cut == len(CONVOLUTIONS) and pooling != DEFAULT_POOLING and DEFAULT_POOLING.has(pooling):
-        weights = {**load_projection(DEFAULT_POOLING), **weights}
+        weights = {**load_projections(DEFAULT_POOLING), **weights}
         pooling, part = DEFAULT_POOLING, pooling
     if cut == 0:
         folder = root / "features" / f"pixels-{input_size}-{augmentation.VERSION}"
@@ -177,13 +177,17 @@ def open_cache(
         write_atomically(stem_path, [quantise(model, pixels, input_size)])
     # The stem's bytes are part of the key because another calibration gives other features.
     key = hashlib.sha256(stem_path.read_bytes())
-    projection = weights.get(PROJECTION) if cut == len(CONVOLUTIONS) else None
+    projections = {
+        block: weights[projection_name(block)]
+        for block in pooling.projected
+        if BLOCK_ENDS[block] <= cut
+    }
     if pooling.frozen_size(cut):
         key.update(repr(pooling).encode())
-    if projection is not None:
+    for projection in projections.values():
         key.update(projection.tobytes())
     folder = root / "features" / f"{name}-{key.hexdigest()[:16]}-{augmentation.VERSION}"
-    return FeatureCache(folder, stem_path, input_size, cut, pooling, projection, part)
+    return FeatureCache(folder, stem_path, input_size, cut, pooling, projections, part)
 
 
 def extract_features(
@@ -274,16 +278,13 @@ def _features(maps: Mapping[str, np.ndarray], cache: FeatureCache) -> Iterator[n
     """Yield the maps at the cut and the pooled part of the embedding, each if there is one."""
     if cache.has_maps:
         yield maps["features"]
-        pooled = [
-            statistics(maps[f"block{block}"])
-            for block in cache.pooling.blocks
+    if cache.pooling.frozen_size(cache.cut):
+        blocks = {
+            block: maps[f"block{block}"]
+            for block in cache.pooling.maps
             if BLOCK_ENDS[block] <= cache.cut
-        ]
-        if pooled:
-            yield np.concatenate(pooled)
-    else:
-        blocks = {block: maps[f"block{block}"] for block in cache.pooling.maps}
-        yield pool(blocks, cache.pooling, cache.projection)
+        }
+        yield pool(blocks, cache.pooling, cache.projections)
 
 
 class Stem:

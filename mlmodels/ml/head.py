@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlmodels.ml.layers import HEAD, PROJECTION, Pooling, tensor_shapes
+from mlmodels.ml.layers import BLOCK_ENDS, HEAD, Pooling, projection_name, tensor_shapes
 
 MAX_FOLDS = 5
 """Most folds of a cross-validation (`out_of_fold`)."""
 SHRINKAGE = 0.01
-"""Share of a part's mean standard deviation that is added to each one, so that a number that hardly
-varies is not blown up."""
+"""Share of a segment's mean standard deviation that is added to each one, so that a number that
+hardly varies is not blown up."""
 
 Head = Mapping[str, np.ndarray]
 
@@ -45,8 +45,7 @@ def blank_head(n_outputs: int, pooling: Pooling) -> dict[str, np.ndarray]:
     head = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     if f"{HEAD}/scale" in head:
         head[f"{HEAD}/scale"] += 1
-    head.pop(PROJECTION, None)
-    return head
+    return {name: head[name] for name in head if name not in map(projection_name, BLOCK_ENDS)}
 
 
 def standardised(embedding: np.ndarray, head: Head) -> np.ndarray:
@@ -74,16 +73,17 @@ def lognorm(embedding: np.ndarray, head: Head) -> np.ndarray:
 def standardisation(embeddings: np.ndarray, pooling: Pooling) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and scale, float32 [d] each, that standardise embeddings [n, d].
 
-    The parts of the embedding then have the same share of its squared length, which is about 1.
+    Each segment of the embedding then has its share of the squared length, which is about 1.
     """
     mean = embeddings.mean(axis=0, dtype=np.float64)
     deviation = embeddings.std(axis=0, dtype=np.float64)
     scales, start = [], 0
-    for size in pooling.parts:
-        part = deviation[start : start + size]
-        scales.append(1 / (part + SHRINKAGE * part.mean() + 1e-12) / np.sqrt(size))
-        start += size
-    scale = np.concatenate(scales) / np.sqrt(len(pooling.parts))
+    for segment in pooling.segments:
+        part = deviation[start : start + segment.size]
+        floor = SHRINKAGE * part.mean() + 1e-12
+        scales.append(np.sqrt(segment.share / segment.size) / (part + floor))
+        start += segment.size
+    scale = np.concatenate(scales)
     return mean.astype(np.float32), scale.astype(np.float32)
 
 
@@ -212,3 +212,8 @@ def _split(
 def _rows(embeddings: np.ndarray) -> np.ndarray:
     """Return [views, n, d] as [views * n, d]."""
     return embeddings.reshape(-1, embeddings.shape[-1])
+
+
+def projections(head: Head, pooling: Pooling) -> dict[int, np.ndarray]:
+    """Return the projection, float32 [512, d], of each block in `pooling.projected`."""
+    return {block: head[projection_name(block)] for block in pooling.projected}

@@ -7,15 +7,13 @@ The network is VGG16 without its top, a pooling layer (`Pooling`), dropout and o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 HEAD: Final = "head"
-PROJECTION: Final = f"{HEAD}/projection"
-"""The tensor [512, d] that projects the last maps' channels before their second order."""
 CHANNELS: Final = 512
 """Channels of the last convolution."""
 
@@ -51,8 +49,20 @@ CONVOLUTIONS: Final = _vgg16()
 
 BLOCK_ENDS: Final = {3: 7, 4: 10, 5: 13}
 """The number of convolutions up to the end of each block that can be pooled."""
+LAST_BLOCK: Final = 5
 STATISTICS: Final = 3
 """Mean, maximum and standard deviation: numbers that are taken from each channel."""
+
+
+class Segment(NamedTuple):
+    """Consecutive numbers of an embedding: of one kind, from the maps after one block."""
+
+    block: int
+    is_second_order: bool
+    size: int
+    """How many numbers."""
+    share: float
+    """Their share of the squared length of the standardised embedding; all have 1 together."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +71,18 @@ class Pooling:
 
     Without blocks it is the average of the last maps: the specification's network. With blocks it
     is the square root of each channel's statistics over the maps after these blocks, and the
-    correlations of the last maps' channels, projected to `second_order` dimensions
-    (`pooling.pool`).
+    correlations of some maps' channels, projected to `second_order` dimensions (`pooling.pool`).
     """
 
     blocks: tuple[int, ...] = ()
     """Of 3, 4 and 5, ascending."""
     second_order: int = 0
-    """Dimensions to which the last maps' channels are projected; 0 leaves the second order out."""
+    """Dimensions to which a block's channels are projected; 0 leaves the second order out."""
+    second_order_blocks: tuple[int, ...] = (LAST_BLOCK,)
+    """Of 4 and 5, ascending: the blocks whose second order is taken, if any is."""
+    centre: float = 0.0
+    """How far from the middle of the photo places still count (`pooling.place_weights`), in half
+    sides, at most 10; 0: all places count alike."""
 
     def __post_init__(self) -> None:
         if self.blocks != tuple(block for block in BLOCK_ENDS if block in self.blocks):
@@ -78,6 +92,14 @@ class Pooling:
                 f"The second order is 0 to {CHANNELS} dimensions, and 0 without blocks, "
                 f"not {self.second_order}."
             )
+        if self.second_order_blocks not in ((4,), (4, 5), (5,)):
+            raise ValueError(
+                f"The second order is of blocks 4 and 5, ascending, not {self.second_order_blocks}."
+            )
+        if not 0 <= self.centre <= 10 or (self.centre and not self.blocks):
+            raise ValueError(
+                f"The centre is 0 to 10 half sides, and 0 without blocks, not {self.centre}."
+            )
 
     @property
     def is_average(self) -> bool:
@@ -85,64 +107,105 @@ class Pooling:
         return not self.blocks
 
     @property
-    def maps(self) -> tuple[int, ...]:
-        """Return the blocks whose maps are pooled, ascending."""
-        needs_last = self.is_average or self.second_order > 0
-        return (*self.blocks, 5) if needs_last and 5 not in self.blocks else self.blocks
+    def projected(self) -> tuple[int, ...]:
+        """Return the blocks whose second order the embedding has, ascending."""
+        return self.second_order_blocks if self.second_order else ()
 
     @property
-    def parts(self) -> tuple[int, ...]:
-        """Return the sizes of the embedding's parts: the statistics, then the second order."""
+    def maps(self) -> tuple[int, ...]:
+        """Return the blocks whose maps are pooled, ascending."""
         if self.is_average:
-            return (CHANNELS,)
-        statistics = STATISTICS * sum(block_channels(block) for block in self.blocks)
+            return (LAST_BLOCK,)
+        return tuple(block for block in BLOCK_ENDS if block in self.blocks + self.projected)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Return the parts of the embedding in their order: block by block, the statistics first.
+
+        Statistics and second order, where there are both, have half of the squared length each.
+        """
+        if self.is_average:
+            return (Segment(LAST_BLOCK, is_second_order=False, size=CHANNELS, share=1.0),)
+        halves = 2 if self.projected else 1
+        numbers = sum(block_channels(block) for block in self.blocks)
         pairs = self.second_order * (self.second_order + 1) // 2
-        return (statistics, pairs) if pairs else (statistics,)
+        segments = []
+        for block in self.maps:
+            if block in self.blocks:
+                channels = block_channels(block)
+                share = channels / numbers / halves
+                segments.append(Segment(block, False, STATISTICS * channels, share))
+            if block in self.projected:
+                segments.append(Segment(block, True, pairs, 1 / halves / len(self.projected)))
+        return tuple(segments)
 
     @property
     def size(self) -> int:
         """Return the length of the embedding."""
-        return sum(self.parts)
+        return sum(segment.size for segment in self.segments)
 
     def frozen_size(self, cut: int) -> int:
         """Return how many of the first numbers depend on the first `cut` convolutions alone."""
-        if cut == len(CONVOLUTIONS):
-            return self.size
-        frozen = [block for block in self.blocks if BLOCK_ENDS[block] <= cut]
-        return STATISTICS * sum(block_channels(block) for block in frozen)
+        return sum(segment.size for segment in self.segments if BLOCK_ENDS[segment.block] <= cut)
 
     def has(self, part: Pooling) -> bool:
         """Return whether the embedding by `part` consists of numbers of this one's."""
-        return not part.is_average and (
-            set(part.blocks) <= set(self.blocks) and part.second_order in (0, self.second_order)
+        return (
+            not part.is_average
+            and part.centre == self.centre
+            and set(part.blocks) <= set(self.blocks)
+            and set(part.projected) <= set(self.projected)
+            and part.second_order in (0, self.second_order)
         )
 
     def columns(self, part: Pooling) -> np.ndarray:
         """Return the indices, in this embedding, of the numbers that `part` (see `has`) has."""
-        indices = np.arange(self.size)
-        ends = np.cumsum([STATISTICS * block_channels(block) for block in self.blocks])
-        of_block = dict(zip(self.blocks, np.split(indices, ends), strict=False))
-        chosen = [of_block[block] for block in part.blocks]
-        return np.concatenate([*chosen, indices[ends[-1] :]] if part.second_order else chosen)
+        ends = np.cumsum([segment.size for segment in self.segments])
+        indices = np.split(np.arange(self.size), ends[:-1])
+        chosen = {(segment.block, segment.is_second_order) for segment in part.segments}
+        return np.concatenate(
+            [
+                of_segment
+                for segment, of_segment in zip(self.segments, indices, strict=True)
+                if (segment.block, segment.is_second_order) in chosen
+            ]
+        )
 
     def variants(self) -> list[Pooling]:
         """Return all poolings that this one has, itself first; of an average only itself."""
-        orders = sorted({0, self.second_order}, reverse=True)
-        return [
-            Pooling(blocks, order)
-            for count in range(len(self.blocks), 0, -1)
-            for blocks in combinations(self.blocks, count)
-            for order in orders
-        ] or [self]
+        if self.is_average:
+            return [self]
+        variants = []
+        for blocks in _subsets(self.blocks):
+            variants += [
+                replace(self, blocks=blocks, second_order_blocks=projected)
+                for projected in _subsets(self.projected)
+            ]
+            variants.append(replace(self, blocks=blocks, second_order=0))
+        return list(dict.fromkeys(variants))
 
     def __str__(self) -> str:
         if self.is_average:
             return "average of block 5"
-        *others, last = map(str, self.blocks)
-        text = f"statistics of blocks {', '.join(others)} and {last}"
-        if not others:
-            text = f"statistics of block {last}"
-        return f"{text}; second order of {self.second_order}" if self.second_order else text
+        text = f"statistics of {_block_names(self.blocks)}"
+        if self.projected:
+            text += f"; second order of {_block_names(self.projected)} in {self.second_order}"
+        return f"{text}; the middle counts more" if self.centre else text
+
+
+def _subsets(blocks: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the subsets of `blocks` that have any, the largest first."""
+    return [subset for count in range(len(blocks), 0, -1) for subset in combinations(blocks, count)]
+
+
+def _block_names(blocks: tuple[int, ...]) -> str:
+    *others, last = map(str, blocks)
+    return f"blocks {', '.join(others)} and {last}" if others else f"block {last}"
+
+
+def projection_name(block: int) -> str:
+    """Return the name of the tensor [512, d] that projects a block's channels (4 or 5)."""
+    return f"{HEAD}/projection" if block == LAST_BLOCK else f"{HEAD}/projection{block}"
 
 
 def block_channels(block: int) -> int:
@@ -152,7 +215,9 @@ def block_channels(block: int) -> int:
 
 AVERAGE: Final = Pooling()
 """The pooling of the specification's network."""
-DEFAULT_POOLING: Final = Pooling((3, 4, 5), second_order=128)
+DEFAULT_POOLING: Final = Pooling(
+    (3, 4, 5), second_order=128, second_order_blocks=(4, 5), centre=0.45
+)
 """The pooling of new versions; cross-validation on the training photos chose it."""
 
 TRAINABLE_LAYERS: Final = len(CONVOLUTIONS) + 1
@@ -205,8 +270,8 @@ def tensor_shapes(layer: str, n_outputs: int, pooling: Pooling) -> dict[str, tup
         }
         if not pooling.is_average:
             shapes[f"{HEAD}/mean"] = shapes[f"{HEAD}/scale"] = (pooling.size,)
-        if pooling.second_order:
-            shapes[PROJECTION] = (CHANNELS, pooling.second_order)
+        for block in pooling.projected:
+            shapes[projection_name(block)] = (CHANNELS, pooling.second_order)
         return shapes
     for convolution in CONVOLUTIONS:
         if convolution.name == layer:

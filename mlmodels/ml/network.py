@@ -27,8 +27,9 @@ from mlmodels.ml.layers import (
     Pooling,
     frozen_convolutions,
     maps_shape,
+    projection_name,
 )
-from mlmodels.ml.pooling import EPSILON, triangle
+from mlmodels.ml.pooling import EPSILON, place_weights, triangle
 from mlmodels.ml.winograd import WinogradConv2D
 
 IMAGENET_MEAN = (123.68, 116.779, 103.939)  # red, green, blue
@@ -36,8 +37,9 @@ WINOGRAD_CHANNELS = 512
 """Winograd's algorithm is used from this number of channels. Layers with fewer have more pixels: it
 saves less time there and takes more memory.
 """
-_OF_THE_HEAD = ("standardisation", "second_order")
-"""Layers whose tensors are the head's by name."""
+_SECOND_ORDER = "second_order"
+_OF_THE_HEAD = ("standardisation", _SECOND_ORDER)
+"""How layers begin whose tensors are the head's by name."""
 
 
 @keras.saving.register_keras_serializable("champipy")
@@ -53,11 +55,18 @@ class ImageNetColours(keras.layers.Layer):
 class Statistics(keras.layers.Layer):
     """`pooling.statistics` of maps [n, h, w, c]: float32 [n, 3 c]."""
 
+    def __init__(self, centre: float, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self._centre = centre
+
     def call(self, maps: keras.KerasTensor) -> keras.KerasTensor:
         maps = ops.cast(maps, "float32")
-        mean = ops.mean(maps, axis=(1, 2))
-        deviation = ops.sqrt(ops.maximum(ops.var(maps, axis=(1, 2)), 0) + EPSILON)
-        values = ops.concatenate([mean, ops.max(maps, axis=(1, 2)), deviation], axis=-1)
+        weights = _place_weights(maps.shape[1], self._centre)
+        mean = ops.sum(maps * weights, axis=(1, 2), keepdims=True)
+        variance = ops.sum(ops.square(maps - mean) * weights, axis=(1, 2))
+        deviation = ops.sqrt(ops.maximum(variance, 0) + EPSILON)
+        highest = ops.max(maps, axis=(1, 2))
+        values = ops.concatenate([mean[:, 0, 0], highest, deviation], axis=-1)
         return ops.sqrt(values + EPSILON)
 
 
@@ -65,18 +74,22 @@ class Statistics(keras.layers.Layer):
 class SecondOrder(keras.layers.Layer):
     """`pooling.second_order` of maps [n, h, w, 512]: float32 [n, size (size + 1) / 2]."""
 
-    def __init__(self, size: int, **kwargs: object) -> None:
+    def __init__(self, block: int, size: int, centre: float, **kwargs: object) -> None:
         super().__init__(**kwargs)
+        self._tensor = projection_name(block).removeprefix(f"{HEAD}/")
         self._size = size
+        self._centre = centre
 
     def build(self, shape: tuple[int, ...]) -> None:
         self.projection = self.add_weight(
-            shape=(CHANNELS, self._size), name="projection", trainable=False
+            shape=(CHANNELS, self._size), name=self._tensor, trainable=False
         )
 
     def call(self, maps: keras.KerasTensor) -> keras.KerasTensor:
         maps = ops.cast(maps, "float32")
-        projected = ops.reshape(maps, (-1, maps.shape[1] * maps.shape[2], CHANNELS))
+        places = maps.shape[1] * maps.shape[2]
+        weighted = maps * np.sqrt(places * _place_weights(maps.shape[1], self._centre))
+        projected = ops.reshape(weighted, (-1, places, CHANNELS))
         projected = ops.matmul(projected, self.projection)
         products = ops.matmul(ops.transpose(projected, (0, 2, 1)), projected)
         rows, columns, factors = triangle(self._size)
@@ -165,14 +178,25 @@ def _pooled(blocks: Mapping[int, keras.KerasTensor], pooling: Pooling) -> list[k
     """Return the embedding's parts that come from the maps after the given blocks."""
     if pooling.is_average:
         return [keras.layers.GlobalAveragePooling2D(dtype="float32")(blocks[5])]
-    parts = [
-        Statistics(dtype="float32")(blocks[block]) for block in pooling.blocks if block in blocks
-    ]
-    if pooling.second_order:
-        parts.append(
-            SecondOrder(pooling.second_order, dtype="float32", name="second_order")(blocks[5])
-        )
+    parts = []
+    for block in pooling.maps:
+        if block in blocks and block in pooling.blocks:
+            parts.append(Statistics(pooling.centre, dtype="float32")(blocks[block]))
+        if block in blocks and block in pooling.projected:
+            layer = SecondOrder(
+                block, pooling.second_order, pooling.centre, dtype="float32",
+                name=f"{_SECOND_ORDER}{block}",
+            )  # fmt: skip
+            parts.append(layer(blocks[block]))
     return parts
+
+
+def _place_weights(side: int, centre: float) -> np.ndarray:
+    """Return `pooling.place_weights` for maps [n, side, side, c]: float32 [1, side, side, 1]."""
+    weights = place_weights(side, centre)
+    if weights is None:
+        return np.full((1, side, side, 1), 1 / side**2, np.float32)
+    return weights.reshape(1, side, side, 1)
 
 
 def build_network(
@@ -222,7 +246,7 @@ def _swap_rgb_bgr(name: str, array: np.ndarray) -> np.ndarray:
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Return the model's variables by the names of the tensors (`layers.tensor_shapes`)."""
     return {
-        f"{HEAD if layer.name in _OF_THE_HEAD else layer.name}/{variable.name}": variable
+        f"{HEAD if layer.name.startswith(_OF_THE_HEAD) else layer.name}/{variable.name}": variable
         for layer in model.layers
         for variable in layer.weights
         if variable.name != "seed_generator_state"

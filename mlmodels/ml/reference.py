@@ -1,4 +1,4 @@
-"""Numbers that come with ChampiPy: the projection of the second order, and other species.
+"""Numbers that come with ChampiPy: the projections of the second order, and other species.
 
 The embeddings of photos of other species let a version learn what is none of its labels when its
 dataset has no such photos. They belong to ImageNet's convolutions and to poolings that
@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from mlmodels.ml.layers import DEFAULT_POOLING, PROJECTION, Pooling
+from mlmodels.ml.layers import DEFAULT_POOLING, Pooling, projection_name
 
 FILE: Final = Path(__file__).with_name("reference.safetensors")
 
@@ -33,16 +33,18 @@ class OtherEmbeddings:
     """The genus of each photo, or a name for what is no mushroom."""
 
 
-def load_projection(pooling: Pooling) -> dict[str, np.ndarray]:
-    """Return the projection of the second order by its name, float32 [512, d]; empty without one.
+def load_projections(pooling: Pooling) -> dict[str, np.ndarray]:
+    """Return the projections of `pooling.projected` by their names, float32 [512, d] each.
 
-    It consists of the first principal components of the last maps' channels.
+    Each consists of the first principal components of the channels of a block's maps.
     """
-    if not pooling.second_order:
-        return {}
-    with safe_open(FILE, framework="numpy") as file:  # the embeddings, 23 MB, are not needed
-        components = file.get_tensor("projection")[:, : pooling.second_order]
-    return {PROJECTION: components.astype(np.float32)}
+    with safe_open(FILE, framework="numpy") as file:  # the embeddings, 20 MB, are not needed
+        return {
+            projection_name(block): file.get_tensor(f"projection{block}")[
+                :, : pooling.second_order
+            ].astype(np.float32)
+            for block in pooling.projected
+        }
 
 
 def learnt_groups() -> frozenset[str]:
@@ -67,8 +69,9 @@ def load_others(pooling: Pooling = DEFAULT_POOLING) -> OtherEmbeddings:
     tensors = load_file(FILE)
     names = _group_names(tensors["group_names"])
     groups = tuple(names[index] for index in tensors["groups"])
-    values = tensors["others"][..., DEFAULT_POOLING.columns(pooling)]
-    return OtherEmbeddings(values.astype(np.float32), groups)
+    columns = DEFAULT_POOLING.columns(pooling)
+    steps = tensors["others"][..., columns].astype(np.float32)
+    return OtherEmbeddings(steps * tensors["scales"][columns] + tensors["lowest"][columns], groups)
 
 
 def _group_names(tensor: np.ndarray) -> list[str]:

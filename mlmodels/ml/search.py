@@ -30,7 +30,7 @@ from mlmodels.ml.layer_training import LayerTraining, scaled_head
 from mlmodels.ml.layers import frozen_convolutions
 from mlmodels.ml.network import set_weights
 from mlmodels.ml.pooling_search import ComparedPooling, choose_pooling
-from mlmodels.ml.reference import load_projection
+from mlmodels.ml.reference import load_projections
 from mlmodels.ml.training import prepare
 from mlmodels.ml.training_session import TrainingSession
 from mlmodels.ml.training_types import Progress, TrainingParameters
@@ -157,7 +157,7 @@ class _Shared:
         return TrainingSession(dataset, parameters, report, self.should_stop, self.clock)
 
     def weights(self, parameters: TrainingParameters) -> dict[str, np.ndarray]:
-        return {**load_projection(parameters.pooling), **self.backbone}
+        return {**load_projections(parameters.pooling), **self.backbone}
 
     def used_minutes(self) -> float:
         return (self.clock() - self.began) / 60

@@ -29,7 +29,7 @@ from mlmodels.ml.layers import CONVOLUTIONS, HEAD, frozen_convolutions, trained_
 from mlmodels.ml.metrics import evaluate
 from mlmodels.ml.network import build_tail, set_weights
 from mlmodels.ml.optimisation import supports_bfloat16
-from mlmodels.ml.reference import load_projection
+from mlmodels.ml.reference import load_projections
 from mlmodels.ml.training_session import TrainingSession, TrainingSetup
 from mlmodels.ml.training_types import (
     EpochRecord,
@@ -87,7 +87,7 @@ def train(
     """
     session = TrainingSession(dataset, parameters, progress, should_stop, clock)
     initial = start.weights if start else {}
-    weights = {**load_projection(parameters.pooling), **backbone, **initial}
+    weights = {**load_projections(parameters.pooling), **backbone, **initial}
     setup = prepare(session, weights, cache_dir, cut)
     prune_cache(cache_dir, setup.cache, dataset.photos, max_cache_bytes)
     if parameters.variables == 1:

@@ -22,7 +22,7 @@ from mlmodels.ml.calibration import fit_temperature, softmax
 from mlmodels.ml.dataset import LabelledPhoto
 from mlmodels.ml.head import MAX_FOLDS, out_of_fold
 from mlmodels.ml.layers import CONVOLUTIONS, DEFAULT_POOLING
-from mlmodels.ml.reference import load_projection
+from mlmodels.ml.reference import load_projections
 from mlmodels.ml.training_types import TrainingParameters
 from mlmodels.models import Species
 from predictions.models import Photo
@@ -130,7 +130,7 @@ def _features(photos: list[LabelledPhoto], on_photos: Callable[[int, int], None]
     )
     cache = open_cache(
         cache_folder / "features",
-        {**backbone, **load_projection(DEFAULT_POOLING)},
+        {**backbone, **load_projections(DEFAULT_POOLING)},
         photos,
         cut=len(CONVOLUTIONS),
         input_size=TrainingParameters().input_size,

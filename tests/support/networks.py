@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image
 
 from mlmodels.ml.dataset import Dataset, LabelledPhoto, OtherPhoto
-from mlmodels.ml.layers import CONVOLUTIONS, HEAD, PROJECTION, Pooling, tensor_shapes
+from mlmodels.ml.layers import CONVOLUTIONS, HEAD, Pooling, projection_name, tensor_shapes
 
 SMALLEST_INPUT = 32  # pixels; VGG16's five poolings reduce it to 1 x 1
 LABELS = ("Red stripes", "Green dots", "Blue plain")
-STATISTICS = Pooling((3, 4, 5), second_order=8)
+STATISTICS = Pooling((3, 4, 5), 8, second_order_blocks=(4, 5), centre=0.45)
 """As `layers.DEFAULT_POOLING`, but of fewer dimensions."""
 
 
@@ -72,7 +72,7 @@ def random_backbone(seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def random_head(n_outputs: int, pooling: Pooling, seed: int = 1) -> dict[str, np.ndarray]:
-    """Return random tensors of the head; the projection keeps the scale of signals."""
+    """Return random tensors of the head; the projections keep the scale of signals."""
     rng = np.random.default_rng(seed)
     head = {
         name: rng.normal(0, 0.1, shape).astype(np.float32)
@@ -81,6 +81,7 @@ def random_head(n_outputs: int, pooling: Pooling, seed: int = 1) -> dict[str, np
     if not pooling.is_average:
         head[f"{HEAD}/mean"] = np.abs(head[f"{HEAD}/mean"])
         head[f"{HEAD}/scale"] = 1 + head[f"{HEAD}/scale"]
-    if pooling.second_order:
-        head[PROJECTION] *= np.float32(10 / np.sqrt(len(head[PROJECTION])))
+    for block in pooling.projected:
+        projection = head[projection_name(block)]
+        projection *= np.float32(10 / np.sqrt(len(projection)))
     return head

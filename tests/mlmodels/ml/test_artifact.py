@@ -16,6 +16,7 @@ from tests.support.networks import LABELS, SMALLEST_INPUT, STATISTICS
 from tests.support.outputs import SPECIES, made_up_outputs
 
 CHANGED = ("block5_conv3", "head")
+POOLING = {"blocks": [3, 4, 5], "second_order": 8, "second_order_blocks": [4, 5], "centre": 0.45}
 
 
 @pytest.fixture(scope="session")
@@ -146,6 +147,7 @@ def test_weights_come_back_as_float32(folder, statistics_weights):
     assert set(weights) == {
         "block5_conv3/kernel", "block5_conv3/bias",
         "head/kernel", "head/bias", "head/mean", "head/scale", "head/projection",
+        "head/projection4",
     }  # fmt: skip
     assert {array.dtype for array in weights.values()} == {np.dtype(np.float32)}
     for name in (name for name in weights if name.startswith("head/")):
@@ -291,7 +293,11 @@ def test_labels_that_do_not_fit_the_weights_are_refused(folder):
         ("pooling", {"blocks": [2], "second_order": 8}, "pooling is not one"),
         ("pooling", {"blocks": [5], "second_order": 10**9}, "pooling is not one"),
         ("pooling", {"blocks": [], "second_order": 8}, "pooling is not one"),
-        ("pooling", {"blocks": [3, 4, 5], "second_order": 4}, "expected float32"),
+        ("pooling", POOLING | {"second_order": 4}, "expected float32"),
+        ("pooling", POOLING | {"centre": "0.4"}, "pooling must have"),
+        ("pooling", POOLING | {"second_order_blocks": 5}, "pooling must have"),
+        ("pooling", POOLING | {"centre": -1.0}, "pooling is not one"),
+        ("pooling", POOLING | {"second_order_blocks": [3]}, "pooling is not one"),
         ("pooling", {"blocks": [], "second_order": 0}, "head/mean|head/kernel"),
         ("calibration", {}, "calibration is not valid"),
         ("calibration", [], "calibration is not valid"),

@@ -5,23 +5,30 @@ import pytest
 
 from mlmodels.ml.artifact import read_artifact
 from mlmodels.ml.explanation import explain, log_odds
-from mlmodels.ml.head import head_logits
+from mlmodels.ml.head import head_logits, projections
 from mlmodels.ml.layers import (
     AVERAGE,
     DEFAULT_POOLING,
     HEAD,
-    PROJECTION,
     Pooling,
     maps_shape,
     tensor_shapes,
 )
 from mlmodels.ml.pooling import pool
 from mlmodels.ml.preprocessing import decode_photo, to_input
+from tests.support.networks import STATISTICS
 from tests.support.paths import PRETRAINED
 from tests.support.photos import drawn_photo
 
 LABELS = 4
-POOLINGS = [AVERAGE, Pooling((5,)), Pooling((3,)), Pooling((4,), 6), Pooling((3, 4, 5), 8)]
+POOLINGS = [
+    AVERAGE,
+    Pooling((5,)),
+    Pooling((3,)),
+    Pooling((4,), 6),
+    Pooling((3, 4, 5), 8),
+    STATISTICS,
+]
 CONVOLUTIONS = {3: 7, 4: 10, 5: 13}
 
 
@@ -57,7 +64,7 @@ def test_values_add_up_to_the_log_odds_that_the_network_gives(pooling, input_siz
         orders=4,
     )
     assert values.shape == (input_size // 32, input_size // 32)
-    logits = head_logits(pool(maps, pooling, head.get(PROJECTION)), head)[:LABELS]
+    logits = head_logits(pool(maps, pooling, projections(head, pooling)), head)[:LABELS]
     if against is None:
         scores = np.exp(logits / 0.5) / np.exp(logits / 0.5).sum()
         expected = np.log(scores[1] / (1 - scores[1])) - np.log(1 / (LABELS - 1))

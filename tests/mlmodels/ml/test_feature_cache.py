@@ -1,6 +1,7 @@
 """What is cached of a photo, and what is removed when it takes too much space."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from mlmodels.ml.features import (
     prune_cache,
 )
 from mlmodels.ml.layers import AVERAGE
-from mlmodels.ml.reference import load_projection
+from mlmodels.ml.reference import load_projections
 from tests.support.networks import (
     LABELS,
     SMALLEST_INPUT,
@@ -136,7 +137,7 @@ def test_features_of_another_pooling_or_projection_are_kept_apart(
     first = folder(STATISTICS)
     assert folder(STATISTICS) == first
     assert folder(layers.Pooling((3, 4, 5))) != first
-    turned = {**statistics_weights, layers.PROJECTION: -statistics_weights[layers.PROJECTION]}
+    turned = {**statistics_weights, "head/projection": -statistics_weights["head/projection"]}
     assert folder(STATISTICS, turned) != first
     assert folder(STATISTICS, turned, cut=7) == folder(STATISTICS, cut=7)
 
@@ -144,9 +145,10 @@ def test_features_of_another_pooling_or_projection_are_kept_apart(
 def test_the_parts_of_the_default_pooling_share_its_features(
     root: Path, statistics_weights, photos
 ) -> None:
-    whole, part = layers.DEFAULT_POOLING, layers.Pooling((4, 5))
+    whole = layers.DEFAULT_POOLING
+    part = replace(whole, blocks=(4, 5), second_order=0)
     convolutions = {n: t for n, t in statistics_weights.items() if not n.startswith("head/")}
-    cache = extracted(root, {**convolutions, **load_projection(whole)}, photos, 13, whole)
+    cache = extracted(root, {**convolutions, **load_projections(whole)}, photos, 13, whole)
     of_part = open_cache(
         root, convolutions, photos, cut=13, input_size=SMALLEST_INPUT, pooling=part
     )

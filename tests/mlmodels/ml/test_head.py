@@ -12,7 +12,7 @@ from mlmodels.ml.head import (
     out_of_fold,
     standardised,
 )
-from mlmodels.ml.layers import AVERAGE, PROJECTION, Pooling, tensor_shapes
+from mlmodels.ml.layers import AVERAGE, Pooling, tensor_shapes
 
 POOLING = Pooling((3,), second_order=4)  # 768 statistics and 10 products
 SIZE = POOLING.size
@@ -60,7 +60,7 @@ def test_the_fit_is_that_of_a_direct_ridge_regression(n_others):
     kernel = np.linalg.solve(normal, features.T @ (targets - share))
     assert head["head/kernel"] == pytest.approx(kernel, abs=1e-4 * np.abs(kernel).max())
     assert head["head/bias"] == pytest.approx(share)
-    shapes = {n: s for n, s in tensor_shapes("head", k, POOLING).items() if n != PROJECTION}
+    shapes = {n: s for n, s in tensor_shapes("head", k, POOLING).items() if n != "head/projection"}
     assert {name: tensor.shape for name, tensor in head.items()} == shapes
     assert {tensor.dtype for tensor in head.values()} == {np.dtype(np.float32)}
 
@@ -103,7 +103,7 @@ def test_the_specification_s_network_has_the_same_head_as_a_dense_layer_alone():
 
 def test_a_blank_head_answers_0_for_all(photos):
     head = blank_head(4, POOLING)
-    assert PROJECTION not in head
+    assert "head/projection" not in head
     assert (head_logits(photos[0], head) == 0).all()
     assert np.array_equal(standardised(photos[0], head), photos[0])
     assert set(blank_head(4, AVERAGE)) == {"head/kernel", "head/bias"}

@@ -9,7 +9,7 @@ from mlmodels.ml.answers import answer
 from mlmodels.ml.dataset import LabelledPhoto
 from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.ml.features import photo_pixels
-from mlmodels.ml.layers import AVERAGE, PROJECTION
+from mlmodels.ml.layers import AVERAGE
 from mlmodels.ml.preprocessing import PhotoError
 from mlmodels.ml.sizes import ResizedPhoto
 from tests.support.clocks import TickingClock
@@ -140,10 +140,11 @@ def test_the_same_seed_gives_the_same_network(trained, run, with_others):
 
 
 def test_the_projection_is_kept_with_the_network(trained):
-    from mlmodels.ml.reference import load_projection
+    from mlmodels.ml.reference import load_projections
 
     network, _ = trained
-    assert np.array_equal(network.weights[PROJECTION], load_projection(STATISTICS)[PROJECTION])
+    for name, projection in load_projections(STATISTICS).items():
+        assert np.array_equal(network.weights[name], projection)
 
 
 def copies_in(cache_dir, photos, side):

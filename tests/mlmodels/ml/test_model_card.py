@@ -6,7 +6,7 @@ import pytest
 
 from mlmodels.ml.answer_calibration import calibrate
 from mlmodels.ml.artifact import read_artifact
-from mlmodels.ml.layers import Pooling
+from mlmodels.ml.layers import DEFAULT_POOLING, Pooling
 from mlmodels.ml.metrics import evaluate
 from mlmodels.ml.model_card import missing_scope, model_card
 from mlmodels.services import PRETRAINED
@@ -71,7 +71,7 @@ def test_the_model_card_says_why_scope_is_missing(method, variables, told):
 def test_the_model_card_says_which_pooling_was_chosen_among_which():
     card = read_artifact(PRETRAINED).card
     page = model_card(card)
-    assert "- pooling: statistics of blocks 3, 4 and 5; second order of 128\n" in page
+    assert f"- pooling: {DEFAULT_POOLING}\n" in page
     assert "compared" not in page
     compared = [
         {"pooling": asdict(Pooling((4, 5), 128)), "accuracy": 0.875, "nll": 0.41234, "n": 800},
@@ -80,6 +80,6 @@ def test_the_model_card_says_which_pooling_was_chosen_among_which():
     recipe = json.loads(json.dumps({**card.recipe, "compared_poolings": compared}))
     page = model_card(replace(card, recipe=recipe))
     assert (
-        "| statistics of blocks 4 and 5; second order of 128 | 800 | 87.5% | 0.412 |\n"
+        "| statistics of blocks 4 and 5; second order of block 5 in 128 | 800 | 87.5% | 0.412 |\n"
         "| statistics of block 5 | 800 | 80.0% | 0.600 |\n"
     ) in page

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mlmodels.ml import layers
-from mlmodels.ml.pooling import pool, statistics
+from mlmodels.ml.head import projections
+from mlmodels.ml.pooling import pool
 from tests.support.networks import SMALLEST_INPUT, STATISTICS
 
 
@@ -59,14 +60,19 @@ def test_the_head_standardises_statistics_before_its_dense_layer(
     assert np.asarray(outputs["logits"]) == pytest.approx(expected, rel=1e-4, abs=1e-3)
 
 
-def tail_input(maps, cut, pooling):
+def tail_input(maps, cut, pooling, weights):
     """Return the tail's input from the stem's output for one batch, pooled by NumPy."""
     maps = {name: np.asarray(values) for name, values in maps.items()}
+    pooled_by = pooling, projections(weights, pooling)
     features = {"maps": maps["features"]} if cut < 13 else {}
-    frozen = [block for block in pooling.blocks if layers.BLOCK_ENDS[block] <= cut]
+    frozen = [block for block in pooling.maps if layers.BLOCK_ENDS[block] <= cut]
     if frozen:
-        features["pooled"] = np.concatenate(
-            [[statistics(photo) for photo in maps[f"block{block}"]] for block in frozen], axis=1
+        blocks = {block: maps[f"block{block}"] for block in frozen}
+        features["pooled"] = np.stack(
+            [
+                pool({block: of_block[photo] for block, of_block in blocks.items()}, *pooled_by)
+                for photo in range(len(blocks[frozen[0]]))
+            ]
         )
     return features
 
@@ -84,7 +90,7 @@ def test_stem_and_tail_together_equal_the_network(
     tail = network.build_tail(cut, SMALLEST_INPUT, n_outputs, pooling, winograd=winograd)
     network.set_weights(stem, network_weights)
     network.set_weights(tail, network_weights)
-    features = tail_input(stem(pixels.astype(np.float32)), cut, pooling)
+    features = tail_input(stem(pixels.astype(np.float32)), cut, pooling, network_weights)
     assert features["maps"].shape[1:] == layers.maps_shape(cut, SMALLEST_INPUT)
     assert features.get("pooled", np.zeros((8, 0))).shape[1] == pooling.frozen_size(cut)
     outputs = tail(features)
@@ -105,7 +111,7 @@ def test_all_convolutions_and_numpy_pooling_equal_the_network(
             pool(
                 {block: maps[f"block{block}"][photo] for block in pooling.maps},
                 pooling,
-                network_weights.get(layers.PROJECTION),
+                projections(network_weights, pooling),
             )
             for photo in range(len(pixels))
         ]
@@ -124,7 +130,7 @@ def test_all_convolutions_and_numpy_pooling_equal_the_network(
 def test_maps_without_any_value_have_finite_embeddings_and_gradients(network):
     import tensorflow as tf
 
-    for layer in (network.Statistics(), network.SecondOrder(4)):
+    for layer in (network.Statistics(0.45), network.SecondOrder(5, 4, 0.45)):
         maps = tf.Variable(np.zeros((2, 3, 3, 512), np.float32))
         with tf.GradientTape() as tape:
             embedding = layer(maps)
@@ -175,9 +181,9 @@ def test_an_impossible_number_of_layers_is_refused(variables):
     [
         (0, (224, 224, 3), 0),
         (7, (28, 28, 256), 3 * 256),
-        (10, (14, 14, 512), 3 * 768),
-        (11, (14, 14, 512), 3 * 768),
-        (13, (7, 7, 512), 3 * 1280 + 36),
+        (10, (14, 14, 512), 3 * 768 + 36),
+        (11, (14, 14, 512), 3 * 768 + 36),
+        (13, (7, 7, 512), 3 * 1280 + 2 * 36),
     ],
 )
 def test_shapes_of_features(cut, shape, frozen):
@@ -187,16 +193,21 @@ def test_shapes_of_features(cut, shape, frozen):
 
 
 @pytest.mark.parametrize(
-    ("blocks", "second_order"),
-    [((5, 4), 0), ((2,), 0), ((5, 5), 0), ((5,), -1), ((5,), 513), ((), 8)],
+    "pooling",
+    [
+        *[((5, 4), 0), ((2,), 0), ((5, 5), 0), ((5,), -1), ((5,), 513), ((), 8)],
+        *[((5,), 8, ()), ((5,), 8, (3,)), ((5,), 8, (5, 4))],
+        *[((5,), 8, (5,), -0.1), ((5,), 8, (5,), math.nan), ((), 0, (5,), 0.5)],
+    ],
 )
-def test_an_impossible_pooling_is_refused(blocks, second_order):
+def test_an_impossible_pooling_is_refused(pooling):
     with pytest.raises(ValueError, match="not"):
-        layers.Pooling(blocks, second_order)
+        layers.Pooling(*pooling)
 
 
-def test_the_second_order_needs_the_last_maps():
+def test_the_second_order_needs_the_maps_of_its_blocks():
     assert layers.Pooling((3,), second_order=2).maps == (3, 5)
+    assert layers.Pooling((3,), 2, second_order_blocks=(4, 5)).maps == (3, 4, 5)
     assert layers.Pooling((3,)).maps == (3,)
     assert layers.AVERAGE.maps == (5,)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlmodels.ml.layers import AVERAGE, DEFAULT_POOLING, Pooling
-from mlmodels.ml.pooling import pool, second_order, statistics, triangle
+from mlmodels.ml.pooling import place_weights, pool, second_order, statistics, triangle
 
 
 def drawn_maps(side: int, channels: int, seed: int = 0) -> np.ndarray:
@@ -82,19 +82,64 @@ def test_the_second_order_does_not_depend_on_positions():
 
 
 @pytest.mark.parametrize(
-    "pooling", [AVERAGE, DEFAULT_POOLING, Pooling((4,)), Pooling((3,), 2)], ids=str
+    "pooling",
+    [AVERAGE, DEFAULT_POOLING, Pooling((4,)), Pooling((3,), 2), Pooling((3, 4, 5), 2)],
+    ids=str,
 )
 def test_the_embedding_has_the_parts_in_their_order(pooling):
     maps = {3: drawn_maps(28, 256), 4: drawn_maps(14, 512), 5: drawn_maps(7, 512)}
-    projection = drawn_projection(pooling.second_order) if pooling.second_order else None
-    embedding = pool({block: maps[block] for block in pooling.maps}, pooling, projection)
+    projections = {block: drawn_projection(pooling.second_order) for block in pooling.projected}
+    embedding = pool({block: maps[block] for block in pooling.maps}, pooling, projections)
     assert embedding.shape == (pooling.size,)
     assert embedding.dtype == np.float32
     if pooling.is_average:
         assert embedding == pytest.approx(maps[5].reshape(-1, 512).mean(axis=0))
-    else:
-        first = statistics(maps[pooling.blocks[0]])
-        assert np.array_equal(embedding[: len(first)], first)
-    if projection is not None:
-        last = embedding[pooling.parts[0] :]
-        assert np.array_equal(last, second_order(maps[5], projection))
+        return
+    start = 0
+    for segment in pooling.segments:
+        found = embedding[start : start + segment.size]
+        of_block = maps[segment.block]
+        weights = place_weights(len(of_block), pooling.centre)
+        if segment.is_second_order:
+            expected = second_order(of_block, projections[segment.block], weights)
+        else:
+            expected = statistics(of_block, weights)
+        assert np.array_equal(found, expected)
+        start += segment.size
+    assert start == pooling.size
+    assert sum(segment.share for segment in pooling.segments) == pytest.approx(1)
+
+
+def test_maps_of_some_blocks_give_their_part_of_the_embedding():
+    maps = {3: drawn_maps(28, 256), 4: drawn_maps(14, 512), 5: drawn_maps(7, 512)}
+    projections = {4: drawn_projection(128), 5: drawn_projection(128)}
+    whole = pool(maps, DEFAULT_POOLING, projections)
+    first = pool({3: maps[3], 4: maps[4]}, DEFAULT_POOLING, {4: projections[4]})
+    assert len(first) == DEFAULT_POOLING.frozen_size(10)
+    assert np.array_equal(first, whole[: len(first)])
+
+
+def test_places_in_the_middle_count_more():
+    weights = place_weights(14, 0.45).reshape(14, 14)
+    assert weights.sum() == pytest.approx(1)
+    assert np.array_equal(weights, weights[::-1])
+    assert np.array_equal(weights, weights.T)
+    # A place at 0.5 half sides: the density of a normal distribution there, beside the middle's.
+    ratio = weights[3, 6] / weights[6, 6]
+    assert ratio == pytest.approx(np.exp(-(0.5**2 - (1 / 14) ** 2) / (2 * 0.45**2)), rel=1e-5)
+    assert place_weights(14, 0.0) is None
+
+
+def test_equal_weights_change_nothing():
+    maps, projection = drawn_maps(7, 512), drawn_projection(16)
+    equal = np.full(49, 1 / 49, np.float32)
+    assert statistics(maps, equal) == pytest.approx(statistics(maps), abs=1e-4)
+    of_equal = second_order(maps, projection, equal)
+    assert of_equal == pytest.approx(second_order(maps, projection), abs=1e-4)
+
+
+def test_weighted_statistics_by_hand():
+    maps = np.array([[[2.0], [6.0]]], np.float32)
+    found = statistics(maps, np.array([0.75, 0.25], np.float32))
+    mean, deviation = 3, np.sqrt(0.75 * 1 + 0.25 * 9)
+    assert found == pytest.approx(np.sqrt([mean, 6, deviation]), abs=1e-5)

@@ -145,14 +145,18 @@ def test_the_parts_of_a_pooling_are_the_numbers_that_it_pools_itself():
         block: rng.random((2, 2, channels), np.float32)
         for block, channels in ((3, 256), (4, 512), (5, 512))
     }
-    projection = rng.standard_normal((512, 8), np.float32)
-    whole = pool(maps, STATISTICS, projection)
+    projections = {block: rng.standard_normal((512, 8), np.float32) for block in (4, 5)}
+    whole = pool(maps, STATISTICS, projections)
+    assert len(STATISTICS.variants()) == 7 * 4  # blocks 3, 4 and 5; 4 and 5, either or no order
     for part in STATISTICS.variants():
-        own = pool(maps, part, projection if part.second_order else None)
+        own = pool({block: maps[block] for block in part.maps}, part, projections)
         assert np.array_equal(whole[STATISTICS.columns(part)], own), part
         assert STATISTICS.has(part)
-    for other in (AVERAGE, Pooling((3, 4, 5), 9)):
+    for other in (AVERAGE, Pooling((3, 4, 5), 8), replace(STATISTICS, second_order=9)):
         assert not STATISTICS.has(other)
     assert not Pooling((3, 5)).has(Pooling((4,)))
-    assert str(Pooling((3, 4, 5), 8)) == "statistics of blocks 3, 4 and 5; second order of 8"
+    assert str(STATISTICS) == (
+        "statistics of blocks 3, 4 and 5; second order of blocks 4 and 5 in 8; the middle counts "
+        "more"
+    )
     assert str(Pooling((5,))) == "statistics of block 5"

@@ -10,9 +10,9 @@ import pytest
 
 from mlmodels.ml.dataset import LabelledPhoto
 from mlmodels.ml.head import blank_head
-from mlmodels.ml.layers import AVERAGE, PROJECTION
+from mlmodels.ml.layers import AVERAGE
 from mlmodels.ml.preprocessing import PhotoError
-from mlmodels.ml.reference import load_projection
+from mlmodels.ml.reference import load_projections
 from tests.support.clocks import TickingClock
 from tests.support.networks import LABELS, SMALLEST_INPUT, STATISTICS, drawn_dataset, drawn_other
 
@@ -114,8 +114,8 @@ def test_only_the_chosen_layers_change(trained, backbone):
     assert changed == set(network.changed_layers)
     for name in ("head/mean", "head/scale"):
         assert np.array_equal(network.weights[name], BLANK[name])
-    projection = load_projection(STATISTICS)[PROJECTION]
-    assert np.array_equal(network.weights[PROJECTION], projection)
+    for name, projection in load_projections(STATISTICS).items():
+        assert np.array_equal(network.weights[name], projection)
 
 
 def test_progress_never_falls_and_reports_every_epoch(trained):
