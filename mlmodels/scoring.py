@@ -1,4 +1,4 @@
-"""Scores photos with a model version. The last engine used stays loaded in this process."""
+"""Scores photos with a model version and embeds them. Engines stay loaded in this process."""
 
 import ctypes
 import os
@@ -10,16 +10,18 @@ from PIL import Image
 
 from mlmodels.ml.answers import AnswerCalibration, answer
 from mlmodels.ml.calibration import softmax
+from mlmodels.ml.embedder import BLOCK, embedder, load_embedding_engine
 from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.ml.preprocessing import to_input
 from mlmodels.models import ModelVersion
 from mlmodels.photo_answers import PhotoAnswer, percentages, photo_answer
-from mlmodels.selectors import answer_calibration, version_artifact
+from mlmodels.selectors import answer_calibration, production_version, version_artifact
 
 _M_MMAP_THRESHOLD = -3  # in malloc.h
 
 _lock = threading.Lock()
 _loaded: tuple[int, LiteRTEngine, AnswerCalibration | None] | None = None
+_loaded_embedder: LiteRTEngine | None = None
 
 
 def load_engine(version: ModelVersion) -> None:
@@ -65,6 +67,31 @@ def explain_image(
             species=version.labels.index(species),
             against=None if against is None else version.labels.index(against),
         )
+
+
+def embed_image(image: Image.Image) -> np.ndarray:
+    """Return the photo's embedding (`Embedder.embed`), float32 [embedder.SIZE].
+
+    `image` is the result of `decode_photo`. Where the version in production computes the same maps,
+    its engine serves both; else the embedder's own is loaded, and stays.
+    """
+    with _lock:
+        engine = _embedding_engine()
+        return embedder().embed(engine.maps(to_input(image, engine.input_size)))
+
+
+def _embedding_engine() -> LiteRTEngine:
+    global _loaded_embedder  # noqa: PLW0603 - this process's only one
+    version = production_version()
+    if version is not None and embedder().is_engine_of(version.files):
+        engine, _ = _engine(version)
+        if BLOCK in engine.blocks:
+            _loaded_embedder = None
+            return engine
+    if _loaded_embedder is None:
+        _return_large_blocks()
+        _loaded_embedder = load_embedding_engine(_threads())
+    return _loaded_embedder
 
 
 def _engine(version: ModelVersion) -> tuple[LiteRTEngine, AnswerCalibration | None]:

@@ -87,6 +87,8 @@ class LiteRTEngine:
         self._blas = ThreadpoolController().select(user_api="blas")
         self._pixels = pixels["index"]
         self._maps = {block: outputs[name]["index"] for block, name in names.items()}
+        self.blocks = tuple(self._maps)
+        """The blocks of `maps`."""
         self.input_size = shape[1]
         """Pixels on each side of the photo that `score` takes."""
 
