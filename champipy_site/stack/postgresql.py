@@ -2,7 +2,9 @@
 
 It listens on 127.0.0.1 only and asks for a password. The project's role `champipy` owns the
 database and may create others (for tests) but is not a superuser. The superuser's password is
-thrown away at once; for superuser access, run `postgres --single` while the stack is down.
+thrown away at once; for superuser access, run `postgres --single` while the stack is down. So is
+the extension `vector` made, which PostgreSQL lets no other role make; databases that are created
+later, of tests for example, have it from the template.
 """
 
 import contextlib
@@ -27,6 +29,7 @@ from champipy_site.stack.environment import server_environment
 from champipy_site.stack.privileges import drop_privileges, server_user
 from champipy_site.stack.process import Service
 from champipy_site.stack.state import Home, StackError
+from common.files import write_atomically
 
 NAME = "postgresql"
 MAX_CONNECTIONS = 200  # 64 web threads, 32 fetch threads, other processes; twice that, for commands
@@ -112,6 +115,13 @@ def database_is_empty(url: str) -> bool:
         return bool(cursor.fetchall()[0][0])
 
 
+def has_extension(url: str, name: str) -> bool:
+    """Return whether the database that a DATABASE_URL names has an extension."""
+    with contextlib.closing(connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = %s)", [name])
+        return bool(cursor.fetchall()[0][0])
+
+
 @dataclass(frozen=True)
 class PostgreSQL:
     """The PostgreSQL server of one home, on one port."""
@@ -136,8 +146,9 @@ class PostgreSQL:
     def prepare(self) -> None:
         """Create the data at the first use, else check their version and stop an old postmaster.
 
-        If the file with the role's password is missing, give the role a new password. Raise
-        StackError if PostgreSQL cannot use the data.
+        If the file with the role's password is missing, give the role a new password. Data of
+        earlier versions get the extensions that they lack. Raise StackError if PostgreSQL cannot
+        use the data.
         """
         is_new_password = not (self.home.path / f"{NAME}.password").exists()
         self._make_folder()
@@ -148,6 +159,7 @@ class PostgreSQL:
             self._stop_leftover()
             if is_new_password:
                 self._single_user(self.data, f"ALTER ROLE champipy PASSWORD '{self._password}'")
+        self._make_extension()
 
     def service(self) -> Service:
         """Return how to run the server. Call `prepare` first."""
@@ -242,10 +254,32 @@ class PostgreSQL:
         )
         temporary.rename(self.data)
 
-    def _single_user(self, data: Path, *statements: str) -> None:
+    def _make_extension(self) -> None:
+        """Make the extension `vector`, or bring it up to date, in the data that need it.
+
+        A file beside the data says what was done, because asking takes a second. Without it, the
+        same is done again and changes nothing.
+        """
+        extension = binaries().parent / "share/postgresql/extension/vector.control"
+        done = self.folder / "vector.control"
+        if not extension.exists() or (done.exists() and done.read_text() == extension.read_text()):
+            return
+        for database in ("template1", "champipy"):
+            self._single_user(
+                self.data,
+                "CREATE EXTENSION IF NOT EXISTS vector",
+                "ALTER EXTENSION vector UPDATE",
+                database=database,
+            )
+        write_atomically(done, [extension.read_bytes()])
+        owner = self.folder.stat()
+        if os.geteuid() == 0:
+            os.chown(done, owner.st_uid, owner.st_gid)
+
+    def _single_user(self, data: Path, *statements: str, database: str = "postgres") -> None:
         """Run SQL statements of one line each as the superuser, while no server is running."""
         options = ["-c", "log_min_messages=error", "-c", "exit_on_error=on"]
-        command = [*self._run("postgres"), "--single", "-D", str(data), *options, "postgres"]
+        command = [*self._run("postgres"), "--single", "-D", str(data), *options, database]
         self._call(command, "".join(f"{statement}\n" for statement in statements))
 
     def _check_version(self) -> None:

@@ -4,12 +4,13 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -25,7 +26,12 @@ from champipy_site.stack.backup import (
 from champipy_site.stack.commands import in_use_message
 from champipy_site.stack.one_off import servers
 from champipy_site.stack.postgresql import NAME as POSTGRESQL
-from champipy_site.stack.postgresql import binaries, client_environment, database_is_empty
+from champipy_site.stack.postgresql import (
+    binaries,
+    client_environment,
+    database_is_empty,
+    has_extension,
+)
 from champipy_site.stack.servers import check_given, given_urls
 from champipy_site.stack.state import Home, LockedError, StackError, read_state
 from champipy_site.stack.valkey import NAME as VALKEY
@@ -208,10 +214,35 @@ def _write(path: Path, file: IO[bytes], sha256: str) -> None:
 
 
 def _load(url: str, dump: Path) -> None:
-    """Load a dump into an empty database, completely or not at all."""
-    command = [str(binaries() / "pg_restore"), "--single-transaction", "--exit-on-error"]
-    command += ["--no-owner", "--no-privileges", "--no-password", "--dbname=", str(dump)]
+    """Load a dump into an empty database, completely or not at all.
+
+    The extension `vector` and its indexes are left out: PostgreSQL lets only a superuser make the
+    one, and a server may lack it. `up` makes both again where it can.
+    """
+    contents = dump.with_suffix(".list")
+    contents.write_text(_without_vectors(_pg_restore(["--list", str(dump)], os.environ)))
+    options = ["--single-transaction", "--exit-on-error", f"--use-list={contents}"]
+    options += ["--no-owner", "--no-privileges", "--no-password", "--dbname="]
     with client_environment(url) as environment:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        _pg_restore([*options, str(dump)], environment)
+    if not has_extension(url, "vector"):
+        print(
+            "The server that DATABASE_URL names has no extension vector: everything was restored, "
+            "but similar photos stay off until it has one (docs/operations.md, *Similar photos*).",
+            file=sys.stderr,
+        )
+
+
+def _pg_restore(arguments: list[str], environment: Mapping[str, str]) -> str:
+    """Return what pg_restore prints; raise StackError with its message if it fails."""
+    command = [str(binaries() / "pg_restore"), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise StackError(f"pg_restore could not load the database: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _without_vectors(contents: str) -> str:
+    """Return a dump's list of contents without the extension `vector` and its indexes."""
+    left_out = re.compile(r" (EXTENSION - vector|- EXTENSION vector|INDEX public embeddings_\w+) ")
+    return "".join(line for line in contents.splitlines(True) if not left_out.search(line))
