@@ -267,6 +267,8 @@ CELERY_TASK_ROUTES = {
     "predictions.tasks.load_production_engine": {"queue": "inference"},
     "predictions.tasks.make_explanation": {"queue": "inference"},
     "predictions.tasks.make_picture": {"queue": "inference"},
+    "predictions.tasks.embed_photo": {"queue": "inference"},
+    "predictions.tasks.embed_listed_photos": {"queue": "inference"},
     "supervision.trainings.tasks.work_next_run": {"queue": "training"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -308,6 +310,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "observations.tasks.finish_observations",
         "schedule": 10.0,
         "options": {"expire_seconds": 10},
+    },
+    "embed-listed-photos": {
+        "task": "predictions.tasks.embed_listed_photos",
+        "schedule": 30.0,
+        "options": {"expire_seconds": 30},
     },
     "watch-runs": {
         "task": "supervision.trainings.tasks.watch_runs",

@@ -5,4 +5,4 @@ class PredictionsConfig(AppConfig):
     name = "predictions"
 
     def ready(self) -> None:
-        from predictions import checks  # noqa: F401 - registers them
+        from predictions import checks, database_checks  # noqa: F401 - registers them

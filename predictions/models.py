@@ -1,6 +1,9 @@
 """Photos, their inferences by model versions, users' predictions and their feedback."""
 
+from typing import Any
+
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import OpClass
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -16,6 +19,8 @@ SERVICE_FAILURES = ("no_active_model", "prediction_failed")
 """Error codes of predictions that failed because of the service, not because of the photo."""
 MAX_OTHER_NAME = 100
 """Characters of the name of another species."""
+MAX_ATTRIBUTION = 200
+"""Characters of a photo's author, of its licence and of the address where it can be seen."""
 MAX_KEY = 100
 """Characters of an address by which photos are searched; a row of an index cannot hold any URL."""
 ADDRESS_KEY = Upper(
@@ -58,6 +63,28 @@ class Photo(models.Model):
     )
     origin = models.TextField(blank=True, help_text="The first URL or file name it came from.")
     mushroom_observer_id = models.BigIntegerField(null=True, blank=True, db_index=True)
+    author = models.CharField(
+        max_length=MAX_ATTRIBUTION,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The copyright holder, whom everybody who shows the photo has to name.",
+    )
+    licence = models.CharField(
+        max_length=MAX_ATTRIBUTION,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="URL of the licence under which anybody may show it (`licences.py`). Empty: "
+        "none is known, and it is shown to nobody but who sent it and administrators.",
+    )
+    source = models.CharField(
+        max_length=MAX_ATTRIBUTION,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="URL of the page that shows it, where that is known.",
+    )
     label = models.ForeignKey(Species, models.PROTECT, null=True, blank=True)
     is_other = models.BooleanField(
         "other species",
@@ -106,6 +133,9 @@ class Photo(models.Model):
             models.Index(OpClass(FILE_NAME_KEY, "text_pattern_ops"), name="photos_by_file_name"),
             models.Index(
                 fields=["split", "other_name"], condition=Q(is_other=True), name="other_photos"
+            ),
+            models.Index(
+                fields=["label", "other_name"], condition=~Q(licence=""), name="licensed_photos"
             ),
         ]
         constraints = [
@@ -157,6 +187,36 @@ class PhotoSource(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key[:12]} → {self.photo}"
+
+
+class RealField(models.FloatField):
+    """A float of four bytes."""
+
+    def db_type(self, connection: Any) -> str:
+        return "real"
+
+
+class PhotoEmbedding(models.Model):
+    """The numbers by which similar photos are found; they go with the photo's bytes.
+
+    The column is an array, because a database can hold that without the extension `vector`. Queries
+    and the index cast it (predictions/similar_services.py).
+    """
+
+    photo = models.OneToOneField(Photo, models.CASCADE, primary_key=True)
+    embedder = models.CharField(
+        max_length=64, help_text="`Embedder.id`. Numbers of another embedder do not compare."
+    )
+    numbers = ArrayField(
+        RealField(), null=True, help_text="Of length 1. None: a worker has started to compute them."
+    )
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="How many workers have started to compute them."
+    )
+    started_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"embedding of {self.photo}"
 
 
 class Inference(models.Model):

@@ -8,6 +8,7 @@ import logging
 
 from celery import shared_task
 
+from predictions.embedding_services import listed_photos_embed, listed_photos_send, photo_embed
 from predictions.explanation_services import explanation_make
 from predictions.pictures import picture_make, pictures_prune
 from predictions.recovery_services import incoming_sweep, predictions_resend
@@ -55,6 +56,19 @@ def make_picture(sha256: str, kind: str) -> None:
 def make_explanation(inference_id: int, species: str, against: str | None) -> None:
     """Say where on a photo the evidence for a species is. Runs in worker inference."""
     explanation_make(inference_id=inference_id, species=species, against=against)
+
+
+@shared_task(time_limit=15)
+def embed_photo(photo_id: int) -> None:
+    """Compute a photo's embedding, by which similar ones are found. Runs in worker inference."""
+    photo_embed(photo_id=photo_id)
+
+
+@shared_task(time_limit=15)
+def embed_listed_photos() -> None:
+    """Embed listed photos while nobody waits. Runs in worker inference; beat sends it, too."""
+    if listed_photos_embed():
+        listed_photos_send()
 
 
 @shared_task

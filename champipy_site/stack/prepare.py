@@ -11,6 +11,7 @@ from django.core.management import call_command
 
 STEPS = (
     ["migrate", "--noinput"],
+    ["prepare_similar"],
     ["collectstatic", "--noinput"],
     ["seed_logins"],
     ["register_model", "--pretrained"],

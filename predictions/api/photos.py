@@ -1,4 +1,4 @@
-"""The photo of a prediction, as a picture made anew from its pixels."""
+"""Photos of predictions, and similar ones, as pictures made anew from their pixels."""
 
 from typing import Any, cast
 
@@ -15,8 +15,10 @@ from accounts.models import User
 from common.api import error_response
 from common.prefer import PREFER, wait_preferred
 from predictions.api.waiting import waiting_places
+from predictions.models import Photo
 from predictions.pictures import picture_wait
 from predictions.selectors import predictions_visible_to
+from predictions.similar_selectors import photos_visible_to
 
 
 class PictureNotReady(APIException):
@@ -35,6 +37,12 @@ class JpegRenderer(renderers.BaseRenderer):
     format = "json"  # the same as JSON's: there is no `?format=` to choose by
 
 
+RESPONSES = {
+    (200, "image/jpeg"): OpenApiResponse(OpenApiTypes.BINARY, description="The photo."),
+    503: error_response(["picture_not_ready", "database_unavailable"]),
+}
+
+
 class ErrorsAsJson(APIView):
     """Answers with pictures as HttpResponse, and with errors in JSON, whatever was asked for."""
 
@@ -45,29 +53,51 @@ class ErrorsAsJson(APIView):
         return super().finalize_response(request, response, *args, **kwargs)
 
 
-class PredictionPhotoView(ErrorsAsJson):
+class PictureView(ErrorsAsJson):
+    """Answers with the picture of a photo."""
+
     renderer_classes = [JpegRenderer, renderers.JSONRenderer]
 
+    def answer(self, request: Request, photo: Photo) -> HttpResponse:
+        """Return the picture, for which the request waits as it prefers."""
+        wait_s = wait_preferred(request.headers.get("Prefer", ""))
+        with waiting_places.taken_by(cast(User, request.user).pk) as may_wait:
+            data = picture_wait(photo=photo, kind="picture", timeout_s=wait_s if may_wait else 0)
+        if data is None:
+            raise PictureNotReady
+        return HttpResponse(data, content_type="image/jpeg")
+
+
+class PredictionPhotoView(PictureView):
     @extend_schema(
         operation_id="getPredictionPhoto",
         summary="Return the photo as JPEG, at most 1,280 pixels wide and high, without metadata",
         parameters=[PREFER],
-        responses={
-            (200, "image/jpeg"): OpenApiResponse(OpenApiTypes.BINARY, description="The photo."),
-            503: error_response(["picture_not_ready", "database_unavailable"]),
-        },
+        responses=RESPONSES,
     )
     def get(self, request: Request, id: str) -> HttpResponse:
-        user = cast(User, request.user)
-        prediction = predictions_visible_to(user).filter(pk=id).first()
+        prediction = predictions_visible_to(cast(User, request.user)).filter(pk=id).first()
         if prediction is None:
             raise NotFound
         photo = prediction.inference.photo if prediction.inference else None
         if photo is None or not photo.file:
             raise NotFound(f"No photo of prediction {id} is stored.")
-        wait_s = wait_preferred(request.headers.get("Prefer", ""))
-        with waiting_places.taken_by(user.pk) as may_wait:
-            data = picture_wait(photo=photo, kind="picture", timeout_s=wait_s if may_wait else 0)
-        if data is None:
-            raise PictureNotReady
-        return HttpResponse(data, content_type="image/jpeg")
+        return self.answer(request, photo)
+
+
+class PhotoView(PictureView):
+    @extend_schema(
+        operation_id="getPhoto",
+        summary="Return a photo that `similar` lists, as JPEG without metadata",
+        description="Any user may see what `similar` lists; its author and licence stand there. "
+        "Other photos are seen by those who sent them and by administrators.",
+        parameters=[PREFER],
+        responses=RESPONSES,
+    )
+    def get(self, request: Request, id: str) -> HttpResponse:
+        photo = photos_visible_to(cast(User, request.user)).filter(pk=id).first()
+        if photo is None:
+            raise NotFound
+        if not photo.file:
+            raise NotFound(f"The bytes of photo {id} are no longer stored.")
+        return self.answer(request, photo)

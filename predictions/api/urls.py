@@ -4,7 +4,8 @@ from rest_framework.routers import SimpleRouter
 from predictions.api.batch import BatchView
 from predictions.api.explanations import ExplanationView
 from predictions.api.feedback import FeedbackView
-from predictions.api.photos import PredictionPhotoView
+from predictions.api.photos import PhotoView, PredictionPhotoView
+from predictions.api.similar import SimilarView
 from predictions.api.usage import UsageView
 from predictions.api.views import PredictionViewSet
 
@@ -24,6 +25,12 @@ urlpatterns = [
         ExplanationView.as_view(),
         name="prediction-explanation",
     ),
+    re_path(
+        r"^predictions/(?P<id>[0-9]{1,18})/similar\Z",
+        SimilarView.as_view(),
+        name="prediction-similar",
+    ),
+    re_path(r"^photos/(?P<id>[0-9]{1,18})\Z", PhotoView.as_view(), name="photo"),
     re_path(
         r"^predictions/(?P<id>[0-9]{1,18})/feedback\Z",
         FeedbackView.as_view(),

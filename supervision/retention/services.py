@@ -19,7 +19,7 @@ from django.utils import timezone
 from mlmodels.models import ModelVersion
 from mlmodels.services import version_files_delete
 from predictions.deletion_services import old_rows
-from predictions.models import Inference, Photo, PhotoSource
+from predictions.models import Inference, Photo, PhotoEmbedding, PhotoSource
 from predictions.photo_services import photo_file_delete, photo_lock_key
 from predictions.pictures import pictures_delete
 from supervision.retention.selectors import (
@@ -99,6 +99,7 @@ def photo_files_prune(*, now: datetime, report: Report = lambda _: None) -> Amou
             photos = _unlocked([photo for photo in portion if photo.sha256 not in listed])
             ids = [photo.pk for photo in photos]
             PhotoSource.objects.filter(photo__in=ids).delete()
+            PhotoEmbedding.objects.filter(photo__in=ids).delete()
             Photo.objects.filter(pk__in=ids).update(file="")
         if not portion:
             return Amount(Subject.PHOTO_FILES, count, size)

@@ -28,6 +28,8 @@ FOR_USERS = {
     ("GET", "/api/v1/predictions/999999"): 404,
     ("GET", "/api/v1/predictions/999999/photo"): 404,
     ("GET", "/api/v1/predictions/999999/explanation"): 404,
+    ("GET", "/api/v1/predictions/999999/similar"): 404,
+    ("GET", "/api/v1/photos/999999"): 404,
     ("DELETE", "/api/v1/predictions/999999"): 404,
     ("POST", "/api/v1/predictions"): 400,
     ("POST", "/api/v1/predictions/batch"): 400,
@@ -128,6 +130,7 @@ def test_alice_sees_only_her_predictions_and_bob_sees_all(alice, bob, users) -> 
     assert alice.get(f"/api/v1/predictions/{other.pk}").status_code == 404
     assert alice.delete(f"/api/v1/predictions/{other.pk}").status_code == 404
     assert alice.get(f"/api/v1/predictions/{other.pk}/photo").status_code == 404
+    assert alice.get(f"/api/v1/predictions/{other.pk}/similar").status_code == 404
     assert bob.get(f"/api/v1/predictions/{other.pk}").status_code == 200
 
 
