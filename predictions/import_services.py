@@ -1,7 +1,7 @@
 """Imports labelled photos into a split."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from django.db import connection, transaction
@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from mlmodels.ml.preprocessing import decode_photo, perceptual_hash
 from predictions.labels import LABEL_FIELDS, Label, OtherSpecies, label_set
+from predictions.licences import Attribution
 from predictions.models import Photo
 from predictions.photo_services import photo_lock, photo_store, signed_64
 from predictions.selectors import is_genus_in_split, photos_contradicting, photos_resembling
@@ -46,18 +47,22 @@ def photo_import(
     origin: str,
     mushroom_observer_id: int | None,
     allow_resembling: bool = False,
+    attribution: Attribution | None = None,
 ) -> ImportResult:
     """Import a labelled photo into a split, unless it was imported before; return the outcome.
 
     A photo is never in both splits, nor are photos of other species of one genus. A photo that
     resembles one of the other split, or shows the same observation, is refused unless
     `allow_resembling`; so is one of other species that looks like one of a species, and the
-    reverse. A review is never overwritten, not even one that is made meanwhile. Raises PhotoError
-    if the photo can't be decoded.
+    reverse. A review is never overwritten, not even one that is made meanwhile. A photo that was
+    imported before gets the `attribution` that is given. Raises PhotoError if the photo can't be
+    decoded.
     """
     sha256 = hashlib.sha256(data).hexdigest()
     photo = Photo.objects.filter(sha256=sha256).first()
     if (outcome := _reason_to_refuse(photo, label, split)) is not None:
+        if outcome == ImportOutcome.KNOWN and photo is not None and attribution is not None:
+            Photo.objects.filter(pk=photo.pk).update(**asdict(attribution))
         return ImportResult(outcome)
     image = decode_photo(data)
     image_hash = signed_64(perceptual_hash(image))
@@ -91,7 +96,11 @@ def photo_import(
         label_set(photo, label)
         photo.label_source = Photo.LabelSource.IMPORTED
         photo.split, photo.split_at = split, timezone.now()
-        photo.save(update_fields=[*LABEL_FIELDS, "label_source", "split", "split_at"])
+        fields = [*LABEL_FIELDS, "label_source", "split", "split_at"]
+        for name, value in asdict(attribution).items() if attribution is not None else ():
+            setattr(photo, name, value)
+            fields.append(name)
+        photo.save(update_fields=fields)
     return ImportResult(ImportOutcome.NEW, (*resembling, *contradicting))
 
 

@@ -10,9 +10,12 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from mlmodels.ml.preprocessing import MAX_BYTES, NEAR_DUPLICATE_BITS, PhotoError
+from predictions.embedding_services import listed_photos_send
 from predictions.import_services import ImportOutcome, ImportResult, photo_import
 from predictions.labels import Label, label_of
+from predictions.licences import Attribution
 from predictions.models import Photo
+from supervision.datasets.attributions import Attributions, TableError, read_attributions
 from supervision.datasets.import_folders import LabelledFiles, other_files, species_files
 from supervision.datasets.selectors import current_evaluation_set, species_names
 from supervision.datasets.services import evaluation_set_freeze
@@ -53,6 +56,15 @@ class Command(BaseCommand):
             "show the same find",
         )
         parser.add_argument(
+            "--attribution",
+            type=Path,
+            metavar="TABLE.csv",
+            help="whose the photos are: columns path (from DIR or the folder above it), author, "
+            "licence and, if known, source (a URL). Photos with a Creative Commons licence may be "
+            "shown to all users as similar ones; nothing is assumed of the others. Give it again "
+            "with another import to change what the photos have",
+        )
+        parser.add_argument(
             "--new-version",
             metavar="REASON",
             help="import evaluation photos although a set is frozen, and freeze a new version of "
@@ -69,12 +81,15 @@ class Command(BaseCommand):
             raise CommandError(
                 "--new-version is for evaluation photos only: use --split evaluation."
             )
+        attributions = self._attributions(options["attribution"])
         labelled = self._labelled_files(options["folder"], is_other)
         outcomes: Counter[str] = Counter()
+        with_licence = 0
         notes: dict[str, list[str]] = defaultdict(list)
         for path, label in self._shown(labelled.files):
+            attribution = attributions.of(path, options["folder"])
             try:
-                photo = _import(path, label, split, options["allow_resembling"])
+                photo = _import(path, label, split, options["allow_resembling"], attribution)
             except (PhotoError, OSError) as error:
                 outcome = "broken"
                 notes["broken, skipped"].append(f"{path}: {error}")
@@ -89,6 +104,11 @@ class Command(BaseCommand):
                 elif outcome not in (ImportOutcome.NEW, ImportOutcome.KNOWN):
                     notes[f"{outcome}, skipped"].append(_resembling(path, photo))
             outcomes[outcome] += 1
+            with_licence += bool(
+                attribution
+                and attribution.licence
+                and outcome in (ImportOutcome.NEW, ImportOutcome.KNOWN)
+            )
         for heading, lines in notes.items():
             self.stderr.write(f"{heading}:")
             for line in lines:
@@ -98,6 +118,7 @@ class Command(BaseCommand):
         of_others = " of other species" if is_other else ""
         self.stdout.write(f"{summary}. There are {in_split} {split} photos{of_others} now.")
         self._advise(outcomes, is_evaluation)
+        self._tell_licences(options["attribution"], with_licence)
         if labelled.refused:
             folders = ", ".join(str(folder) for folder in labelled.refused)
             later = " The photos are frozen as an evaluation set then." if is_evaluation else ""
@@ -106,6 +127,22 @@ class Command(BaseCommand):
             )
         if is_evaluation:
             self._freeze(kind, reason or f"The first import: {options['folder'].resolve().name}")
+
+    def _attributions(self, table: Path | None) -> Attributions:
+        if table is None:
+            return Attributions({})
+        try:
+            return read_attributions(table)
+        except TableError as error:
+            raise CommandError(f"Nothing was imported: {error}") from error
+
+    def _tell_licences(self, table: Path | None, count: int) -> None:
+        """Say how many of the photos all users may see, and have those embedded."""
+        if table is not None:
+            self.stdout.write(
+                f"{count} of the photos of {table.name} may be shown to all users as similar ones."
+            )
+            listed_photos_send()
 
     def _advise(self, outcomes: Counter[str], is_evaluation: bool) -> None:
         """Say what can be done about the photos that were refused."""
@@ -183,7 +220,9 @@ class Command(BaseCommand):
         return labelled
 
 
-def _import(path: Path, label: Label, split: str, allow_resembling: bool) -> ImportResult:
+def _import(
+    path: Path, label: Label, split: str, allow_resembling: bool, attribution: Attribution | None
+) -> ImportResult:
     if path.stat().st_size > MAX_BYTES:
         raise PhotoError("image_too_large", "It is over 10 MB.")
     return photo_import(
@@ -193,6 +232,7 @@ def _import(path: Path, label: Label, split: str, allow_resembling: bool) -> Imp
         origin=path.name,
         mushroom_observer_id=int(path.stem) if MUSHROOM_OBSERVER_ID.fullmatch(path.stem) else None,
         allow_resembling=allow_resembling,
+        attribution=attribution,
     )
 
 
