@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from accounts.models import User
 from common.api import error_response
 from common.prefer import PREFER, wait_preferred
-from mlmodels.names import MAX_NAME_LENGTH
+from mlmodels.names import MAX_NAME_LENGTH, parse_name
 from mlmodels.species_selectors import species_called
 from predictions.api.waiting import waiting_places
 from predictions.embedding_services import embedding_wait
@@ -57,7 +57,8 @@ class SimilarQuery(serializers.Serializer):
         if species is not None:
             return species
         try:
-            other = other_species(name)
+            parsed = parse_name(name).species  # without author, in lower case
+            other = other_species(parsed or name)
         except ValueError as error:
             raise serializers.ValidationError(str(error)) from error
         if not other.name or not is_any_called(other):

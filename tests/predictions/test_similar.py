@@ -172,6 +172,7 @@ def test_species_takes_any_name_and_names_of_other_species(
         "Polyporus squamosus": [own.pk],
         "Cerioporus squamosus (Huds.) Quél.": [own.pk],
         "boletus EDULIS": [boletus.pk],
+        "Boletus edulis Bull.": [boletus.pk],
         "Amanita muscaria": [],
     }
     for name, expected in names.items():
