@@ -30,7 +30,7 @@ from mlmodels.ml.answers import Answer, AnswerCalibration, scope_scores, species
 from mlmodels.ml.backbone import load_backbone
 from mlmodels.ml.dataset import group_photos
 from mlmodels.ml.features import extract_features, open_cache
-from mlmodels.ml.finds import INDEPENDENCE, find_answer, find_scores
+from mlmodels.ml.finds import INDEPENDENCE, MIN_SCORE, find_answer, find_scores
 from mlmodels.ml.head import out_of_fold
 from mlmodels.ml.layers import CONVOLUTIONS, DEFAULT_POOLING
 from mlmodels.ml.metrics import mcnemar_p_value
@@ -110,35 +110,42 @@ def measure(
 
 
 def compare(said: Sequence[Said], finds: list[list[int]], truth: np.ndarray) -> None:
-    """Print how often each rule is right, and how well its probabilities fit."""
-    first, right_by_rule = next(iter(RULES)), {}
+    """Print how often each rule is right, and how probable it holds the right species."""
+    outcomes: list[tuple[np.ndarray, np.ndarray]] = []
     for name, rule in RULES.items():
         told = np.array([[rule(each.scores[find]) for find in finds] for each in said])
         right = told.argmax(axis=2) == truth
-        of_truth = told[:, np.arange(len(truth)), truth]
-        right_by_rule[name] = right
+        logs = np.log(np.maximum(told[:, np.arange(len(truth)), truth], MIN_SCORE))
+        outcomes.append((right, logs))
         print(
             f"{name}: right {right.sum(axis=1).tolist()} of {len(truth)}, "
             f"mean best score {told.max(axis=2).mean():.1%}, "
-            f"negative log-likelihood {-np.log(np.maximum(of_truth, 1e-9)).mean():.3f}"
+            f"mean log-likelihood {logs.mean():.3f}"
         )
-        if name != first:
-            paired(right, right_by_rule[first])
+        if len(outcomes) > 1:
+            (first_right, first_logs), *_ = outcomes
+            for seed, ours, theirs in zip(SEEDS, right, first_right, strict=True):
+                only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+                p = mcnemar_p_value(only_ours, only_theirs)
+                print(
+                    f"  split {seed}: alone right {only_ours}, the first {only_theirs}, p {p:.2f}"
+                )
+            low, gain, high = gain_of(right, first_right)
+            print(f"  right more often by {gain:+.1%} ({low:+.1%} to {high:+.1%})")
+            low, gain, high = gain_of(logs, first_logs)
+            print(f"  log-likelihood {gain:+.3f} ({low:+.3f} to {high:+.3f})", flush=True)
 
 
-def paired(right: np.ndarray, compared: np.ndarray) -> None:
-    """Print by how much a rule is right more often than another one, both bool [splits, finds].
+def gain_of(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
+    """Return by how much `ours` is more than `theirs` in the mean, between its 95 % bounds.
 
-    The interval is that of the finds, by bootstrap; a find's outcome is its mean over the splits.
+    Both are [splits, finds]. The bounds are those of a bootstrap over the finds, of which each
+    counts with its mean over the splits.
     """
-    for seed, ours, theirs in zip(SEEDS, right, compared, strict=True):
-        only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-        p = mcnemar_p_value(only_ours, only_theirs)
-        print(f"  split {seed}: alone right {only_ours}, the other alone {only_theirs}, p {p:.2f}")
-    gains = right.mean(axis=0) - compared.mean(axis=0)
+    gains = ours.mean(axis=0) - theirs.mean(axis=0)
     drawn = np.random.default_rng(0).choice(gains, (10_000, len(gains))).mean(axis=1)
     low, high = np.quantile(drawn, (0.025, 0.975))
-    print(f"  right in {gains.mean():+.1%} ({low:+.1%} to {high:+.1%})")
+    return float(low), float(gains.mean()), float(high)
 
 
 def print_verdicts(
@@ -221,6 +228,7 @@ def finds_of_others(photos: Path) -> list[list[int]]:
     """Return the finds of other species with several photos, as indices of `load_others`."""
     learnt, _ = split_groups(photos)
     rows = [row for split in OTHERS for row in rows_of(photos, split) if group_of(row) in learnt]
+    assert tuple(group_of(row) for row in rows) == load_others().groups
     return several(labels_and_groups(rows)[1])
 
 

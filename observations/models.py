@@ -87,13 +87,13 @@ class Observation(models.Model):
 
 
 class ObservationPhoto(models.Model):
-    """A photo of an observation: a prediction, in the order of their ids."""
+    """A photo of an observation: a prediction. The rows are in the order of the photos."""
 
     observation = models.ForeignKey(Observation, models.CASCADE, related_name="photos")
     prediction = models.OneToOneField(Prediction, models.CASCADE, related_name="observation_photo")
 
     class Meta:
-        ordering = ["prediction_id"]
+        ordering = ["id"]
 
     def __str__(self) -> str:
         return f"{self.prediction} of observation {self.observation_id}"

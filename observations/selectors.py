@@ -21,16 +21,15 @@ def observations_visible_to(user: User) -> QuerySet[Observation]:
 
 def told_observations() -> QuerySet[Observation]:
     """Return observations with all that an answer tells: `predictions` of photos, and names."""
-    photos = ObservationPhoto.objects.order_by("prediction_id").prefetch_related(
-        Prefetch("prediction", answered_predictions().order_by())
-    )
+    predictions = Prefetch("prediction", answered_predictions().order_by())
+    photos = ObservationPhoto.objects.order_by("id").prefetch_related(predictions)
     return Observation.objects.prefetch_related(Prefetch("photos", photos), "names")
 
 
 def predictions_of(observation: Observation) -> list[Prediction]:
     """Return the predictions of an observation's photos in their order."""
     of_it = answered_predictions().filter(observation_photo__observation=observation)
-    return list(of_it.order_by("pk"))
+    return list(of_it.order_by("observation_photo__pk"))
 
 
 def answered_observations() -> QuerySet[Observation]:

@@ -14,9 +14,9 @@ from common.uploads import MAX_BODY_BYTES, max_body_bytes
 MAX_HEADER_BYTES = 32_768
 MAX_CHUNK_LINE_BYTES = 8_192
 MAX_READ_BYTES = 50_000_000
-"""A body up to this size is read, and thrown away, so that its sender gets the error.
+"""A body up to this size, or twice the limit of its path, is read, and thrown away.
 
-So is one up to the limit of its path, where that is higher.
+So its sender gets the error.
 """
 
 CODES = {
@@ -65,7 +65,7 @@ class Request(HTTPRequestParser):
         except ValueError as error:  # a URI or a number that Python can't parse
             raise ParsingError("Start line or Content-Length is invalid") from error
         self.max_bytes = max_body_bytes(self.command, self.path)
-        if self.content_length > max(MAX_READ_BYTES, self.max_bytes):
+        if self.content_length > max(MAX_READ_BYTES, 2 * self.max_bytes):
             self.body_rcv = None
             self.headers["CONNECTION"] = "close"
         elif self.content_length > self.max_bytes:

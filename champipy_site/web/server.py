@@ -51,7 +51,7 @@ class Server(TcpWSGIServer):
             threads=WEB_THREADS,
             recv_bytes=65_536,
             max_request_header_size=MAX_HEADER_BYTES,
-            max_request_body_size=max(MAX_READ_BYTES, MAX_OBSERVATION_BYTES) + 1,
+            max_request_body_size=max(MAX_READ_BYTES, 2 * MAX_OBSERVATION_BYTES) + 1,
             inbuf_overflow=65_536,
             outbuf_overflow=262_144,
             log_socket_errors=False,

@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework import serializers
 
+from mlmodels.names import MAX_NAME_LENGTH
 from observations.api.serializers import ProposedNameField
 from observations.models import Observation
 from observations.selectors import named, species_and_key
@@ -22,7 +23,9 @@ class ObservationFilters(serializers.Serializer):
         Observation.Source.choices, required=False
     )
     proposed = ProposedNameField(
-        required=False, max_length=250, help_text="A proposed name; synonyms count."
+        required=False,
+        max_length=MAX_NAME_LENGTH,
+        help_text="A proposed name; synonyms count.",
     )
     created_after = serializers.DateTimeField(
         required=False, help_text="ISO 8601, for example `2026-11-22T15:00:00Z`."

@@ -196,16 +196,19 @@ class ObservationSerializer(serializers.ModelSerializer):
         return list(PredictionSerializer(predictions, many=True).data)
 
     @extend_schema_field(SpeciesScoreSerializer(many=True, allow_null=True))
-    def get_predictions(self, observation: Observation) -> Any:
-        return observation.answer and observation.answer["predictions"]
+    def get_predictions(self, observation: Observation) -> list[dict[str, Any]] | None:
+        if observation.answer is None:
+            return None
+        return list(SpeciesScoreSerializer(observation.answer["predictions"], many=True).data)
 
     @extend_schema_field(ScopeSerializer(allow_null=True))
-    def get_scope(self, observation: Observation) -> Any:
-        return observation.answer and observation.answer["scope"]
+    def get_scope(self, observation: Observation) -> dict[str, Any] | None:
+        scope = observation.answer and observation.answer["scope"]
+        return ScopeSerializer(scope).data if scope else None
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField(), allow_null=True))
-    def get_plausible(self, observation: Observation) -> Any:
-        return observation.answer and observation.answer["plausible"]
+    def get_plausible(self, observation: Observation) -> list[str] | None:
+        return observation.answer["plausible"] if observation.answer else None
 
     @extend_schema_field(serializers.ChoiceField(Observation.Decision.choices[1:], allow_null=True))
     def get_decision(self, observation: Observation) -> str | None:

@@ -86,8 +86,8 @@ def _error_responses() -> dict[int, Any]:
     list=extend_schema(
         operation_id="listObservations",
         summary="List your observations (administrators: everybody's), newest first",
-        description="As CSV with `Accept: text/csv` or `format=csv`: all of them, at most 10,000, "
-        "from `cursor` on.",
+        description="As CSV with `Accept: text/csv` or `format=csv`: all of them from `cursor` on, "
+        "at most 10,000, and at most 10 MB.",
         parameters=[ObservationFilters, FORMAT],
         responses={
             (200, "application/json"): ObservationSerializer(many=True),

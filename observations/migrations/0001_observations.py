@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
                 ('prediction', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='observation_photo', to='predictions.prediction')),
             ],
             options={
-                'ordering': ['prediction_id'],
+                'ordering': ['id'],
             },
         ),
         migrations.CreateModel(

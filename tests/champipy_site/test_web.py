@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from champipy_site.web import channels, server
-from common.uploads import MAX_BODY_BYTES
+from common.uploads import MAX_BODY_BYTES, MAX_OBSERVATION_BYTES, OBSERVATIONS_PATH
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -269,6 +269,52 @@ def test_huge_body_is_refused_before_it_is_read(run) -> None:
         assert (status, headers["Connection"], seen["body"]) == (200, "close", 0)
         assert seen["content_length"] == "50000001"
         assert is_closed(connection)
+
+
+OBSERVE = f"POST {OBSERVATIONS_PATH} HTTP/1.1\r\n".encode()
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_photos_of_an_observation_arrive_as_a_whole(run, framing: str) -> None:
+    size = MAX_OBSERVATION_BYTES
+    if framing == "length":
+        data = OBSERVE + f"Content-Length: {size}\r\n\r\n".encode() + bytes(size)
+    else:
+        data = OBSERVE + b"Transfer-Encoding: chunked\r\n\r\n"
+        data += f"{size:x}\r\n".encode() + bytes(size) + b"\r\n0\r\n\r\n"
+    with run().connect(data) as connection:
+        assert answer_of(connection)[2]["body"] == size
+
+
+def test_larger_photos_of_an_observation_are_not_kept(run) -> None:
+    running = run()
+    size = MAX_OBSERVATION_BYTES + 1
+    head = OBSERVE + f"Content-Length: {size}\r\n\r\n".encode()
+    with running.connect(head + bytes(size)) as connection:
+        seen = answer_of(connection)[2]
+        assert (seen["content_length"], seen["body"]) == (str(size), 0)
+    head = OBSERVE + f"Content-Length: {2 * MAX_OBSERVATION_BYTES + 1}\r\n\r\n".encode()
+    with running.connect(head) as connection:
+        _, headers, seen = answer_of(connection)
+        assert (headers["Connection"], seen["body"]) == ("close", 0)
+    chunked = OBSERVE + b"Transfer-Encoding: chunked\r\n\r\n"
+    chunk = f"{MAX_OBSERVATION_BYTES + 9:x}\r\n".encode() + bytes(MAX_OBSERVATION_BYTES + 9)
+    with running.connect(chunked + chunk) as connection:
+        assert_refused(connection, 413, "request_too_large")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("PUT {}", "PATCH {}", "POST {}/", "POST {}/1", "POST /x{}", "POST {}%20", "POST {}x"),
+        *("POST /api/v1/predictions", "POST /api/v1/token", "POST /?{}", "POST /#{}"),
+    ],
+)
+def test_no_other_path_takes_as_much(run, line: str) -> None:
+    size = MAX_BODY_BYTES + 1
+    first = f"{line.format(OBSERVATIONS_PATH)} HTTP/1.1\r\nContent-Length: {size}\r\n\r\n"
+    with run().connect(first.encode() + bytes(size)) as connection:
+        assert answer_of(connection)[2]["body"] == 0
 
 
 def test_chunked_body_arrives_as_a_whole(run) -> None:

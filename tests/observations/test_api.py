@@ -17,6 +17,7 @@ from mlmodels.models import ModelVersion
 from mlmodels.selectors import answer_calibration
 from observations import services
 from observations.models import Observation, ObservationPhoto, ProposedName
+from predictions.errors import NotAccepted
 from predictions.incoming import incoming_path
 from predictions.models import Inference, Prediction
 from tests.support.api import assert_nothing_left, client_of, error_of
@@ -39,7 +40,8 @@ def test_workers_tell_two_photos_of_one_find_together(
     urls = [
         photo_server.url(f"evaluation/Aleuria_aurantia/{path.name}") for path in (first, second)
     ]
-    response = post_urls(alice, urls, ["Peziza aurantia", "Amanita muscaria", "Amanita"])
+    names = ["aleuria_aurantia (Pers.) Fuckel", "Amanita muscaria", "Amanita"]
+    response = post_urls(alice, urls, names)
     assert response.status_code == 200, response.json()
     told = response.json()
     assert told["status"] == "done"
@@ -49,9 +51,7 @@ def test_workers_tell_two_photos_of_one_find_together(
     assert sum(row["score"] for row in told["predictions"]) == pytest.approx(100, abs=0.06)
     assert told["scope"]["in_scope"] is True
     assert told["plausible"] == ["Aleuria aurantia"]
-    assert [row["proposed"] for row in told["verdicts"]] == [
-        *("Peziza aurantia", "Amanita muscaria", "Amanita"),
-    ]
+    assert [row["proposed"] for row in told["verdicts"]] == names
     assert [row["verdict"] for row in told["verdicts"]] == [
         *("supported", "contradicted", "not_covered"),
     ]
@@ -59,7 +59,7 @@ def test_workers_tell_two_photos_of_one_find_together(
     assert all(row["because"] for row in told["verdicts"])
     assert alice.get(f"{OBSERVATIONS}/{told['id']}").json() == told
     # The same photos again: nothing has to be scored.
-    again = post_urls(alice, urls, ["Peziza aurantia"]).json()
+    again = post_urls(alice, urls, ["Aleuria aurantia"]).json()
     assert [photo["reused"] for photo in again["photos"]] == [True, True]
     assert again["predictions"] == told["predictions"]
 
@@ -162,6 +162,22 @@ def test_photos_beyond_the_quota_are_left_out(alice: APIClient, settings) -> Non
     refused = post_photos(alice, [drawn_photo(8), drawn_photo(9)])
     assert error_of(refused) == (429, "quota_exceeded")
     assert Observation.objects.count() == 1, "an observation without a photo is not stored"
+
+
+@pytest.mark.usefixtures("lost_messages")
+def test_photos_keep_their_order_whatever_is_refused(alice: APIClient, monkeypatch) -> None:
+    answered(upload(drawn_photo(12)))
+
+    def full() -> None:
+        raise NotAccepted("storage_full")
+
+    monkeypatch.setattr("predictions.services.check_space", full)
+    told = post_photos(alice, [drawn_photo(13), drawn_photo(12), b"new, too"]).json()
+    assert [photo["file"] for photo in told["photos"]] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert [photo["error"] and photo["error"]["code"] for photo in told["photos"]] == [
+        *("storage_full", None, "storage_full"),
+    ]
+    assert told["status"] == "done"
 
 
 @pytest.mark.usefixtures("lost_messages")

@@ -10,6 +10,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
@@ -102,7 +103,8 @@ def test_a_generated_python_client_works(
     accounts = importlib.import_module("generated_client.api.accounts")
     models = importlib.import_module("generated_client.models")
     types = importlib.import_module("generated_client.types")
-    for package in (calls, accounts):
+    finds = importlib.import_module("generated_client.api.observations")
+    for package in (calls, accounts, finds):
         for _, name, _ in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{name}")
     base = f"http://127.0.0.1:{running_stack.port}"
@@ -131,6 +133,7 @@ def test_a_generated_python_client_works(
     assert [row.error.code for row in once.results] == ["url_forbidden"] * 2
     assert calls.predict_batch.sync(client=alice, body=batch, idempotency_key="k") == once
     assert accounts.get_usage.sync(client=alice).predictions.today >= 3
+    observation = check_observations(finds, models, types, alice)
 
     other = models.PredictionBatchRequest(files=["ftp://c"])
     again = calls.predict_batch.sync_detailed(client=alice, body=other, idempotency_key="k")
@@ -148,10 +151,38 @@ def test_a_generated_python_client_works(
     ]
     for answer, status, code in wrong:
         assert (answer.status_code, answer.parsed.errors[0].code) == (status, code)
+    unknown = finds.get_observation.sync_detailed(client=alice, id=observation)
+    assert (unknown.status_code, unknown.parsed.errors[0].code) == (404, "observation_not_found")
     deleted = calls.delete_prediction.sync_detailed(client=alice, id=prediction.id)
     assert deleted.status_code == 204
     gone = calls.get_prediction.sync_detailed(client=alice, id=prediction.id)
     assert (gone.status_code, gone.parsed.errors[0].code) == (404, "not_found")
+
+
+def check_observations(
+    finds: ModuleType, models: ModuleType, types: ModuleType, alice: object
+) -> int:
+    """Send, decide, list and delete an observation with a generated client; return its id."""
+    photos = [
+        types.File(payload=io.BytesIO(drawn_photo(seed)), file_name=f"{seed}.jpg")
+        for seed in (152, 153)
+    ]
+    body = models.ObservationUploadRequest(photo=photos, proposed=["Peziza aurantia", "Amanita"])
+    made = finds.observe.sync_detailed(client=alice, body=body, prefer="wait=30")
+    assert made.status_code == 200, made.content
+    observation = made.parsed
+    assert [photo.status for photo in observation.photos] == ["done"] * 2
+    assert [row.species for row in observation.verdicts] == ["Aleuria aurantia", None]
+    decision = models.DecisionRequest(decision=models.DecisionEnum.UNSURE, note="a drawing")
+    told = finds.decide_observation.sync(client=alice, id=observation.id, body=decision)
+    assert (told.decision, told.note) == ("unsure", "a drawing")
+    listed = finds.list_observations.sync(
+        client=alice, decision=models.ListObservationsDecision.UNSURE, page_size=1
+    )
+    assert listed.results == [told]
+    deleted = finds.delete_observation.sync_detailed(client=alice, id=observation.id)
+    assert deleted.status_code == 204
+    return int(observation.id)
 
 
 def test_a_generated_typescript_client_works(
