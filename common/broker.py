@@ -11,16 +11,19 @@ from common.request_id import request_id
 logger = logging.getLogger(__name__)
 
 
-def send_task(name: str, *arguments: Any, expires_s: float, delay_s: float = 0) -> bool:
+def send_task(
+    name: str, *arguments: Any, expires_s: float, delay_s: float = 0, for_request: str = ""
+) -> bool:
     """Send a task and return True. If the broker does not answer, log that and return False.
 
-    The worker runs it no earlier than after `delay_s` seconds; until then it holds no thread. A
+    What the task logs names the request with the id `for_request`, by default the present one. The
+    worker runs it no earlier than after `delay_s` seconds; until then it holds no thread. A
     worker that receives the message more than `expires_s` seconds later drops it. Every message
     expires, so that no queue grows while its worker is away. No work is lost: it is recorded in a
     database row, and beat sends it again.
     """
     try:
-        headers = {"request_id": request_id.get()}
+        headers = {"request_id": for_request or request_id.get()}
         current_app.send_task(
             name, arguments, expires=expires_s, countdown=delay_s or None, headers=headers
         )

@@ -6,6 +6,7 @@ import uuid
 from contextvars import ContextVar
 
 HEADER = "X-Request-Id"
+MAX_LENGTH = 128
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Empty outside of requests and of the tasks that they sent."""
@@ -13,7 +14,9 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 def accepted_or_new(text: str) -> str:
     """Return a client's id if it is harmless in a log, else a new one."""
-    return text if re.fullmatch(r"[A-Za-z0-9._~:+/=-]{1,128}", text) else uuid.uuid4().hex
+    return (
+        text if re.fullmatch(rf"[A-Za-z0-9._~:+/=-]{{1,{MAX_LENGTH}}}", text) else uuid.uuid4().hex
+    )
 
 
 class RequestIdFilter(logging.Filter):

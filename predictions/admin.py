@@ -43,6 +43,7 @@ class PredictionAdmin(ReadOnlyAdmin):
         *("user", "file", "status", "error_code", "error_detail", "picture", "scores"),
         *("proposed", "judged"),
         *("reused", "sha256", "nb_preds", "attempts", "created_at", "finished_at"),
+        "request_id",
     )
     sortable_by = ()
     paginator = CappedPaginator

@@ -43,13 +43,17 @@ def send_to_worker(prediction: Prediction) -> None:
     """Send the prediction to `inference` if its photo is stored, else to `fetch`, after commit.
 
     `fetch` begins at `fetch_at`, if that is set. An unavailable broker is not an error: the row
-    stays, and `predictions_resend` sends it later.
+    stays, and `predictions_resend` sends it later. Whoever sends it, the workers' logs name the
+    request that made it.
     """
     task, delay_s = (
         (INFER_TASK, 0.0) if prediction.sha256 else (FETCH_TASK, fetch_delay_s(prediction))
     )
+    pk, for_request = prediction.pk, prediction.request_id
     transaction.on_commit(
-        lambda: send_task(task, prediction.pk, expires_s=EXPIRES_S + delay_s, delay_s=delay_s)
+        lambda: send_task(
+            task, pk, expires_s=EXPIRES_S + delay_s, delay_s=delay_s, for_request=for_request
+        )
     )
 
 

@@ -11,6 +11,7 @@ from django.db.models import Func, Q, Value
 from django.db.models.functions import Left, Upper
 from django.utils import timezone
 
+from common.request_id import MAX_LENGTH as MAX_REQUEST_ID
 from mlmodels.ml.conformal import plausible
 from mlmodels.models import ModelVersion, Species
 from mlmodels.names import MAX_NAME_LENGTH
@@ -329,6 +330,9 @@ class Prediction(models.Model):
     reused = models.BooleanField(default=False, help_text="Answered from a stored inference.")
     attempts = models.PositiveSmallIntegerField(default=0)
     sends = models.PositiveSmallIntegerField(default=0)
+    request_id = models.CharField(
+        max_length=MAX_REQUEST_ID, blank=True, help_text="X-Request-Id of the request that made it."
+    )
     next_send_at = models.DateTimeField(null=True, blank=True)
     fetch_at = models.DateTimeField(
         null=True,

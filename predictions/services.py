@@ -10,6 +10,7 @@ from django.core.files import File
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from accounts.models import User
+from common.request_id import request_id
 from mlmodels.ml.preprocessing import MAX_BYTES
 from mlmodels.models import ModelVersion
 from mlmodels.species_selectors import species_called
@@ -116,7 +117,13 @@ def predictions_create(
 def _new_prediction(user: User | None, file: str | File, nb_preds: int) -> Prediction:
     is_upload = not isinstance(file, str)
     name = file if isinstance(file, str) else file.name or "upload"
-    return Prediction(user=user, nb_preds=nb_preds, is_upload=is_upload, file=_storable(name))
+    return Prediction(
+        user=user,
+        nb_preds=nb_preds,
+        is_upload=is_upload,
+        file=_storable(name),
+        request_id=request_id.get(),
+    )
 
 
 @contextmanager

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as configured
+from django.utils import timezone
 from knox.models import get_token_model
 from rest_framework.test import APIClient
 
 from accounts.models import User
 from common.request_id import RequestIdFilter, accepted_or_new, request_id
+from predictions import dispatch
 from predictions.models import Prediction
+from predictions.recovery_services import predictions_resend
 from tests.support.api import PREDICTIONS, error_of, post_photo, post_url
 from tests.support.paths import PROJECT
 from tests.support.photos import drawn_photo
@@ -75,6 +78,31 @@ def test_the_workers_logs_name_the_request(
     assert eventually(lambda: any(re.search(line, log.read_text()) for log in logs), 10)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_prediction_that_is_sent_again_names_the_request_that_made_it(
+    alice: APIClient, workers, photo_server, production, settings, monkeypatch
+) -> None:
+    settings.CHAMPIPY_FETCH_ALLOW = frozenset({photo_server.address})
+    body = json.dumps({"file": f"http://{photo_server.address}/drawn.jpg?again"})
+    headers = {"X-Request-Id": "lost-on-the-way", "Prefer": "respond-async"}
+    with monkeypatch.context() as broker:
+        broker.setattr(dispatch, "send_task", lambda *_, **__: True)  # it loses the message
+        answer = alice.post(PREDICTIONS, body, content_type="application/json", headers=headers)
+    assert answer.status_code == 202
+    pk = answer.json()["id"]
+    assert Prediction.objects.get(pk=pk).request_id == "lost-on-the-way"
+    Prediction.objects.update(next_send_at=timezone.now())
+    token = request_id.set("of-somebody-else")
+    try:
+        assert predictions_resend() == 1
+    finally:
+        request_id.reset(token)
+    line = rf"\[lost-on-the-way\]: prediction {pk} \(done\) in [0-9]+ ms"
+    log = Path(configured.CHAMPIPY_HOME) / "log" / "test-inference.log"
+    assert eventually(lambda: bool(re.search(line, log.read_text())), 20)
+    assert "of-somebody-else" not in log.read_text()
+
+
 # --- caching and compression ---------------------------------------------------------------------
 def test_what_is_somebodys_is_stored_by_nobody(alice: APIClient, nobody: APIClient, users) -> None:
     somebodys = "private, no-store"
@@ -127,7 +155,9 @@ def test_bearer_is_as_good_as_token(nobody: APIClient, users: dict[str, User]) -
 
 # --- problem details ----------------------------------------------------------------------------
 @pytest.mark.parametrize("accept", [PROBLEM, f"application/json, {PROBLEM};q=0.9"])
-def test_errors_are_problem_details_for_who_asks_for_them(alice: APIClient, accept: str) -> None:
+def test_errors_are_problem_details_for_who_asks_for_them(
+    alice: APIClient, nobody: APIClient, accept: str
+) -> None:
     answer = post_url_accepting(alice, accept)
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, PROBLEM)
     problem = json.loads(answer.content)
@@ -136,6 +166,9 @@ def test_errors_are_problem_details_for_who_asks_for_them(alice: APIClient, acce
     assert problem["type"] == "about:blank"
     assert problem["errors"] == [{"code": "blank", "detail": "The URL is empty.", "attr": "file"}]
     assert (problem["detail"], problem["code"]) == ("The URL is empty.", "blank")
+    stated = nobody.get("/api/v1/schema", headers={"Accept": "application/vnd.oai.openapi+json"})
+    schema = stated.data["components"]["schemas"]["Problem"]
+    assert set(problem) == set(schema["properties"]) == set(schema["required"])
     for path in ("/api/v1/nonsense", "/api/v1/user?x=1"):
         missing = alice.get(path, headers={"Accept": accept})
         assert missing.headers["Content-Type"] == PROBLEM

@@ -18,13 +18,6 @@ def version() -> ModelVersion:
     return version_row()
 
 
-@pytest.fixture
-def admin(users) -> Client:
-    client = Client()
-    client.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
-    return client
-
-
 def listed(client: Client, query: str = "") -> list[int]:
     response = client.get(f"{LIST}?{query}")
     assert response.status_code == 200
