@@ -10,13 +10,12 @@ from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 
 from champipy_site.errors import API_PREFIX
-from common.api import accepts_problem_details
+from common.api import PROBLEM_TYPE, accepts_problem_details
 from common.request_id import HEADER, accepted_or_new, request_id
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 TOKEN_PATH = "/api/v1/token"  # noqa: S105 - a path
-PROBLEM = "application/problem+json"
 
 
 def request_ids(get_response: GetResponse) -> GetResponse:
@@ -79,7 +78,7 @@ def problem_details(get_response: GetResponse) -> GetResponse:
             body = json.loads(response.content)  # type: ignore[attr-defined]
             if "errors" in body:
                 response.content = problem(response.status_code, body)  # type: ignore[attr-defined]
-                response.headers["Content-Type"] = PROBLEM
+                response.headers["Content-Type"] = PROBLEM_TYPE
         return response
 
     return middleware

@@ -12,6 +12,8 @@ from rest_framework import negotiation, parsers, serializers
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 
+PROBLEM_TYPE = "application/problem+json"
+"""The media type of errors as RFC 9457 has them."""
 ERROR_TYPES = ["validation_error", "client_error", "server_error"]
 
 
@@ -52,7 +54,7 @@ def accepts_problem_details(accept: str) -> bool:
     """Return whether an Accept header names application/problem+json (with any weight but 0)."""
     for item in accept.lower().split(","):
         media_type, *parameters = [part.strip() for part in item.split(";")]
-        if media_type == "application/problem+json":
+        if media_type == PROBLEM_TYPE:
             return not any(re.fullmatch(r"q=0(\.0*)?", part) for part in parameters)
     return False
 

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample
 from drf_standardized_errors import openapi
 
-from common.api import error_response
+from common.api import PROBLEM_TYPE, error_response
 
 CODES = {
     "400": ("parse_error", "invalid", "required", "…"),
@@ -78,6 +78,23 @@ TAGS = {
     "service": ("Whether ChampiPy is up.", ("status", "dbconnex")),
 }
 """The groups of the calls: what to say of each, and the first parts of its paths."""
+PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": (
+        f"An error as RFC 9457 has it, for who names {PROBLEM_TYPE} in `Accept`: "
+        "the first one, and the list of all."
+    ),
+    "properties": {
+        "type": {"type": "string", "description": "Always `about:blank`."},
+        "title": {"type": "string", "description": "The name of the status."},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/ErrorDetail"}},
+    },
+    "required": ["type", "title", "status", "detail", "code", "errors"],
+}
+"""What `champipy_site.api_middleware.problem` makes."""
 ID_SCHEMA = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
 
 
@@ -97,6 +114,8 @@ def describe(result: dict[str, Any], generator: Any, request: Any, public: bool)
                     parameter["description"] = "As lists and answers give it."
             for status, response in operation["responses"].items():
                 _add_examples(status, response)
+                _add_problem(response)
+    result["components"]["schemas"]["Problem"] = PROBLEM_SCHEMA
     result["tags"] = [{"name": tag, "description": used[tag]} for tag in sorted(used)]
     return result
 
@@ -122,6 +141,13 @@ def _add_examples(status: str, response: dict[str, Any]) -> None:
         }
         for code in re.findall("`([a-z_]+)`", response["description"])
     }
+
+
+def _add_problem(response: dict[str, Any]) -> None:
+    """Say that an error has another form for who accepts that by name."""
+    content = response.get("content", {})
+    if content.get("application/json", {}).get("schema") == {"$ref": "#/components/schemas/Error"}:
+        content[PROBLEM_TYPE] = {"schema": {"$ref": "#/components/schemas/Problem"}}
 
 
 VALIDATION_CODES = ("invalid", "required")

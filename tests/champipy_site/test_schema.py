@@ -95,8 +95,11 @@ def test_all_errors_have_one_schema(nobody: APIClient) -> None:
         assert {"400", "406", "500"} <= set(operation["responses"]), call
         for status, response in operation["responses"].items():
             if status >= "400" and (call, status) != ("get /api/v1/dbconnex", "503"):
-                [content] = response["content"].values()
-                assert content["schema"] == {"$ref": "#/components/schemas/Error"}, (call, status)
+                schemas = {kind: each["schema"] for kind, each in response["content"].items()}
+                assert schemas == {
+                    "application/json": {"$ref": "#/components/schemas/Error"},
+                    "application/problem+json": {"$ref": "#/components/schemas/Problem"},
+                }, (call, status)
 
 
 @pytest.mark.django_db

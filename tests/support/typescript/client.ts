@@ -6,13 +6,13 @@ import createClient from "openapi-fetch";
 import type { components, paths } from "./api.ts";
 
 const [base, photo] = process.argv.slice(2) as [string, string];
-const nobody = createClient<paths>({ baseUrl: base });
+const nobody = createClient<paths, "application/json">({ baseUrl: base });
 const login = await nobody.POST("/api/v1/token", {
   body: { username: "alice", password: "wonderland" },
 });
 assert(login.data);
 const headers = { Authorization: `Bearer ${login.data.token}` };
-const alice = createClient<paths>({ baseUrl: base, headers });
+const alice = createClient<paths, "application/json">({ baseUrl: base, headers });
 
 const code = (error: components["schemas"]["Error"] | undefined): string | undefined =>
   error?.errors[0]?.code;
