@@ -10,11 +10,13 @@ from predictions.models import Feedback
 
 SCORES = (50, 70, 90)
 """Bounds in percent between which the agreement is told."""
+NONE = "none of its species"
+"""Takes the place of a species where a photo was found out of scope."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of `n` pieces of feedback, how many name the species with the highest score."""
+    """Of `n` pieces of feedback, how many agree with what was answered."""
 
     of: str
     n: int
@@ -24,6 +26,11 @@ class Agreement:
     def percent(self) -> float:
         return 100 * self.agreeing / self.n
 
+    @property
+    def is_species(self) -> bool:
+        """Return whether it is of a row of `FeedbackCounts.by_species` that is a species."""
+        return self.of != NONE
+
 
 @dataclass(frozen=True)
 class FeedbackCounts:
@@ -31,23 +38,31 @@ class FeedbackCounts:
 
     total: Agreement
     by_species: tuple[Agreement, ...]
-    """By the species that was answered."""
+    """By the species that was answered; last `NONE`, where that was the answer."""
     by_score: tuple[Agreement, ...]
-    """By its score, the lowest scores first."""
+    """By the best score, the lowest scores first."""
 
 
 def feedback_counts(version: ModelVersion) -> FeedbackCounts | None:
-    """Return how often people agree with a version's answers; None without any feedback."""
+    """Return how often people agree with a version's answers; None without any feedback.
+
+    They agree if they name the species with the highest score or, where the answer was that the
+    photo is out of scope, if they name none of the version's species.
+    """
     inference = "prediction__inference"
+    is_out_of_scope = Q(**{f"{inference}__in_scope": False})
+    names_best = Q(species__name=F(f"{inference}__best_species"))
+    names_none = Q(species=None) | ~Q(species__name__in=version.labels)
+    agrees = (is_out_of_scope & names_none) | (~is_out_of_scope & names_best)
     bands = [When(**{f"{inference}__best_score__lt": bound}, then=Value(bound)) for bound in SCORES]
     rows = (
         Feedback.objects.filter(**{f"{inference}__model_version": version})
         .order_by()
-        .values_list(f"{inference}__best_species", Case(*bands, default=Value(101)))
-        .annotate(
-            n=Count("pk"),
-            agreeing=Count("pk", filter=Q(species__name=F(f"{inference}__best_species"))),
+        .values_list(
+            Case(When(is_out_of_scope, then=Value(NONE)), default=F(f"{inference}__best_species")),
+            Case(*bands, default=Value(101)),
         )
+        .annotate(n=Count("pk"), agreeing=Count("pk", filter=agrees))
     )
     by_species: dict[str, list[tuple[int, int]]] = defaultdict(list)
     by_score: dict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -58,7 +73,10 @@ def feedback_counts(version: ModelVersion) -> FeedbackCounts | None:
         return None
     return FeedbackCounts(
         total=_sum("all", [pair for pairs in by_species.values() for pair in pairs]),
-        by_species=tuple(_sum(name, by_species[name]) for name in sorted(by_species)),
+        by_species=tuple(
+            _sum(name, by_species[name])
+            for name in sorted(by_species, key=lambda name: (name == NONE, name))
+        ),
         by_score=tuple(_sum(_band(bound), by_score[bound]) for bound in sorted(by_score)),
     )
 

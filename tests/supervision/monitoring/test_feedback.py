@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from mlmodels.models import ModelVersion
+from mlmodels.models import ModelVersion, Species
 from predictions.feedback_services import feedback_close, feedback_give
 from supervision.monitoring.feedback import Agreement, feedback_counts, waiting_feedback
 from tests.support.rows import answered_prediction, version_row
@@ -35,6 +35,32 @@ def test_agreement_is_counted_by_species_and_by_score(users) -> None:
         Agreement("50 to 70 %", 2, 1), Agreement("90 % and more", 2, 1),
     )  # fmt: skip
     assert waiting_feedback() == 5
+
+
+def test_none_of_the_known_species_agrees_with_an_answer_out_of_scope(users) -> None:
+    version = version_row()
+    best = version.labels[1]
+    Species.objects.create(name="Boletus edulis")  # which the version does not know
+    said = (
+        (False, None, True),
+        (False, "Boletus edulis", True),
+        (False, "Xerocomus rubellus", True),
+        (False, best, False),
+        (True, None, False),
+        (True, best, True),
+        (None, best, True),
+        (None, "Boletus edulis", False),
+    )
+    for in_scope, name, _ in said:
+        feedback = give(version, users["alice"], 95.0, name)
+        inference = feedback.prediction.inference
+        inference.in_scope, inference.scope_score = in_scope, None if in_scope is None else 50.0
+        inference.save()
+    counts = feedback_counts(version)
+    assert counts is not None
+    assert counts.total == Agreement("all", 8, sum(agrees for _, _, agrees in said))
+    assert counts.by_species == (Agreement(best, 4, 2), Agreement("none of its species", 4, 3))
+    assert counts.by_score == (Agreement("90 % and more", 8, 5),)
 
 
 def test_reviewed_feedback_counts_but_waits_no_longer(users) -> None:
