@@ -15,6 +15,7 @@ import redis
 from celery import current_app
 from django.conf import settings
 from django.db import connection
+from django.test import Client
 from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
@@ -89,6 +90,14 @@ def alice(users: dict[str, User]) -> APIClient:
 @pytest.fixture
 def bob(users: dict[str, User]) -> APIClient:
     return client_of(users["bob"])
+
+
+@pytest.fixture
+def admin(users: dict[str, User]) -> Client:
+    """Return a browser in which Bob is logged in."""
+    client = Client()
+    client.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
+    return client
 
 
 @pytest.fixture

@@ -5,18 +5,10 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from rest_framework.test import APIClient
 
-from accounts.models import User
 from mlmodels.models import ModelVersion, Species, SpeciesName
 from mlmodels.species_selectors import names_of_species, species_called
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def admin(users: dict[str, User]) -> Client:
-    client = Client()
-    client.force_login(users["bob"])
-    return client
 
 
 def test_mushroom_observers_names_are_seeded() -> None:

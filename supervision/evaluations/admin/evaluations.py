@@ -1,22 +1,15 @@
 """Admin page of evaluations: their figures, the confusion matrix, and the photos named wrongly."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
-from common.admin import ReadOnlyAdmin
 from predictions.models import Photo
-from supervision.evaluations.admin.figures import (
-    answer_table,
-    calibration_text,
-    confusion_picture,
-    genus_table,
-    reliability_picture,
-    size_table,
-    species_table,
-)
+from supervision.evaluations.admin.measured import MeasuredAdmin
 from supervision.evaluations.answer_report import speed_text
 from supervision.models import Evaluation
 
@@ -25,20 +18,23 @@ MAX_SHOWN = 60
 
 
 @admin.register(Evaluation)
-class EvaluationAdmin(ReadOnlyAdmin):
+class EvaluationAdmin(MeasuredAdmin):
     list_display = ("model_version", "right", "photos", "evaluation_set", "evaluated_at")
     fields = (
-        *("model_version", "right", "photos", "species", "sizes", "calibration_error"),
-        *("reliability", "confusion", "answers_measured", "genera", "wrong_answers"),
+        *("model_version", "right", "photos", "by_species", "by_size", "calibration_error"),
+        *("reliability", "confusion", "answers_here", "genera_here", "wrong_answers"),
         *("speed", "evaluation_set", "evaluated_at"),
     )
 
-    class Media:
-        css = {"all": ["supervision/admin.css"]}
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Evaluation]:
         evaluations = super().get_queryset(request).select_related("model_version")
-        return evaluations.defer("model_version__card", "model_version__files")
+        return evaluations.defer("model_version__card", "model_version__files", "scopes")
+
+    def metrics_of(self, row: Evaluation) -> dict[str, Any]:
+        return dict(row.metrics)
+
+    def labels_of(self, row: Evaluation) -> list[str]:
+        return list(row.model_version.labels)
 
     @admin.display(description="accuracy", ordering="accuracy")
     def right(self, evaluation: Evaluation) -> str:
@@ -47,34 +43,6 @@ class EvaluationAdmin(ReadOnlyAdmin):
     @admin.display(description="photos", ordering="n")
     def photos(self, evaluation: Evaluation) -> int:
         return evaluation.n
-
-    @admin.display(description="by species")
-    def species(self, evaluation: Evaluation) -> str:
-        return species_table(evaluation.metrics)
-
-    @admin.display(description="by size of the photo")
-    def sizes(self, evaluation: Evaluation) -> str:
-        return size_table(evaluation.metrics)
-
-    @admin.display(description="calibration error")
-    def calibration_error(self, evaluation: Evaluation) -> str:
-        return calibration_text(evaluation.metrics)
-
-    @admin.display(description="right answers by score")
-    def reliability(self, evaluation: Evaluation) -> str:
-        return reliability_picture(evaluation.metrics)
-
-    @admin.display(description="confusion matrix")
-    def confusion(self, evaluation: Evaluation) -> str:
-        return confusion_picture(evaluation.metrics, evaluation.model_version.labels)
-
-    @admin.display(description="scope, plausible species and verdicts")
-    def answers_measured(self, evaluation: Evaluation) -> str:
-        return answer_table(evaluation.metrics)
-
-    @admin.display(description="other species by genus")
-    def genera(self, evaluation: Evaluation) -> str:
-        return genus_table(evaluation.metrics)
 
     @admin.display(description="engine")
     def speed(self, evaluation: Evaluation) -> str:

@@ -1,5 +1,6 @@
 """Admin pages of model versions: their list, each one, and the history of their stages."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from django.contrib import admin, messages
@@ -17,16 +18,8 @@ from accounts.models import User
 from common.admin import ReadOnlyAdmin
 from mlmodels.models import ModelVersion, StageTransition
 from mlmodels.selectors import production_version, version_before_production
-from supervision.evaluations.admin.figures import (
-    accuracy_text,
-    answer_table,
-    calibration_text,
-    confusion_picture,
-    genus_table,
-    reliability_picture,
-    size_table,
-    species_table,
-)
+from supervision.evaluations.admin.figures import accuracy_text, answer_table
+from supervision.evaluations.admin.measured import MeasuredAdmin
 from supervision.evaluations.admin.promotion_page import promotion_page
 from supervision.evaluations.answer_report import speed_text
 from supervision.evaluations.gate_checks import missing_scope_of
@@ -52,13 +45,8 @@ def gate_text(transition: StageTransition) -> str:
     return format_html("{} {}.<ul>{}</ul>", kind, result, checks)
 
 
-def _metrics(version: Any) -> dict[str, Any] | None:
-    """Return the metrics on the present evaluation set, else those of the version's card."""
-    return version.metrics_here or version.metrics.get("evaluation")
-
-
 @admin.register(ModelVersion)
-class ModelVersionAdmin(ReadOnlyAdmin):
+class ModelVersionAdmin(MeasuredAdmin):
     change_list_template = "admin/supervision/version_list.html"
     change_form_template = "admin/supervision/version.html"
     list_display = (
@@ -112,6 +100,18 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             by_accuracy_when_made=Coalesce(when_made, Value(-1.0)),
         )
 
+    def metrics_of(self, row: Any) -> Mapping[str, Any] | None:
+        """Return the metrics on the present evaluation set, else those of the version's card."""
+        metrics: Mapping[str, Any] | None = row.metrics_here or row.metrics.get("evaluation")
+        return metrics
+
+    def metrics_here(self, row: Any) -> Mapping[str, Any] | None:
+        metrics: Mapping[str, Any] | None = row.metrics_here
+        return metrics
+
+    def labels_of(self, row: Any) -> list[str]:
+        return list(row.labels)
+
     @admin.display(description="accuracy here (95 % interval)", ordering="by_accuracy")
     def accuracy_here(self, version: Any) -> str:
         return accuracy_text(version.metrics_here)
@@ -119,10 +119,6 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     @admin.display(description="accuracy when made", ordering="by_accuracy_when_made")
     def accuracy_when_made(self, version: ModelVersion) -> str:
         return accuracy_text(version.metrics.get("evaluation"))
-
-    @admin.display(description="calibration error")
-    def calibration_error(self, version: Any) -> str:
-        return calibration_text(_metrics(version))
 
     @admin.display(description="size")
     def megabytes(self, version: ModelVersion) -> str:
@@ -135,37 +131,13 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         url = reverse("admin:mlmodels_modelversion_promote", args=[version.pk])
         return format_html('<a href="{}">Promote…</a>', url)
 
-    @admin.display(description="accuracy by species")
-    def by_species(self, version: ModelVersion) -> str:
-        return species_table(_metrics(version))
-
-    @admin.display(description="accuracy by size of the photo")
-    def by_size(self, version: ModelVersion) -> str:
-        return size_table(_metrics(version))
-
-    @admin.display(description="right answers by score")
-    def reliability(self, version: ModelVersion) -> str:
-        return reliability_picture(_metrics(version))
-
-    @admin.display(description="confusion matrix")
-    def confusion(self, version: ModelVersion) -> str:
-        return confusion_picture(_metrics(version), version.labels)
-
-    @admin.display(description="scope, plausible species and verdicts here")
-    def answers_here(self, version: Any) -> str:
-        return answer_table(version.metrics_here)
-
-    @admin.display(description="other species by genus, here")
-    def genera_here(self, version: Any) -> str:
-        return genus_table(version.metrics_here)
-
     @admin.display(description="the same by its card, out of fold on the training photos")
     def answers_out_of_fold(self, version: ModelVersion) -> str:
         return answer_table(version.metrics.get("out_of_fold"))
 
     @admin.display(description="other species")
     def telling_scope(self, version: ModelVersion) -> str:
-        photos = version.card["recipe"].get("other_photos", 0)
+        photos = version.card.get("recipe", {}).get("other_photos", 0)
         return (
             missing_scope_of(version) or f"It learnt from {photos} photos what is none of its own."
         )

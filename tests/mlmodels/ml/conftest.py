@@ -6,6 +6,7 @@ from tests.support.networks import (
     LABELS,
     SMALLEST_INPUT,
     STATISTICS,
+    drawn_dataset,
     random_backbone,
     random_head,
 )
@@ -28,6 +29,25 @@ def average_weights(backbone):
 def statistics_weights(backbone):
     """Return the tensors of a network that pools statistics, for `LABELS` and other species."""
     return {**backbone, **random_head(len(LABELS) + 1, STATISTICS)}
+
+
+@pytest.fixture(scope="module")
+def training():
+    """Return the module; only the tests that train import TensorFlow."""
+    from mlmodels.ml import training
+
+    return training
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return drawn_dataset(training=16, validation=8)
+
+
+@pytest.fixture(scope="module")
+def cache_dir(tmp_path_factory):
+    """Return the folder of a cache of features; the tests of a module share it."""
+    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="session")

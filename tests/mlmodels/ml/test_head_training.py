@@ -17,7 +17,6 @@ from tests.support.networks import (
     LABELS,
     SMALLEST_INPUT,
     STATISTICS,
-    drawn_dataset,
     drawn_other,
     random_head,
 )
@@ -26,25 +25,8 @@ OTHERS = 30
 
 
 @pytest.fixture(scope="module")
-def training():
-    from mlmodels.ml import training
-
-    return training
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    return drawn_dataset(training=16, validation=8)
-
-
-@pytest.fixture(scope="module")
 def with_others(dataset):
     return replace(dataset, others=tuple(drawn_other(number) for number in range(OTHERS)))
-
-
-@pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")

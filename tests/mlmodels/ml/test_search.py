@@ -7,26 +7,9 @@ import pytest
 
 from mlmodels.ml.layers import AVERAGE, Pooling
 from tests.support.clocks import TickingClock
-from tests.support.networks import SMALLEST_INPUT, STATISTICS, drawn_dataset
+from tests.support.networks import SMALLEST_INPUT, STATISTICS
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def training():
-    from mlmodels.ml import training
-
-    return training
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    return drawn_dataset(training=16, validation=8)
-
-
-@pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")

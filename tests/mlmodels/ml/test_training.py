@@ -22,23 +22,6 @@ BLANK = blank_head(len(LABELS), STATISTICS)
 
 
 @pytest.fixture(scope="module")
-def training():
-    from mlmodels.ml import training
-
-    return training
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    return drawn_dataset(training=16, validation=8)
-
-
-@pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def run(training, dataset, backbone, cache_dir):
     """Return a function that trains with the given parameters; the feature cache is shared.
 

@@ -1,7 +1,6 @@
 """Feedback in review: it is listed, shown, and closed by any decision."""
 
 import pytest
-from django.test import Client
 from django.utils.html import escape
 
 from mlmodels.models import ModelVersion
@@ -16,13 +15,6 @@ LIST = "/admin/predictions/photo/"
 @pytest.fixture
 def version() -> ModelVersion:
     return version_row()
-
-
-@pytest.fixture
-def admin(users) -> Client:
-    client = Client()
-    client.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
-    return client
 
 
 def test_waiting_feedback_is_listed_and_shown_as_text(admin, users, version) -> None:
