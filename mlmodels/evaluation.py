@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlmodels.ml.answer_measures import measure
-from mlmodels.ml.answers import AnswerCalibration
+from mlmodels.ml.answers import AnswerCalibration, scope_scores
 from mlmodels.ml.calibration import expected_calibration_error, softmax
 from mlmodels.ml.dataset import LabelledPhoto, OtherPhoto
 from mlmodels.ml.engine import LiteRTEngine
@@ -75,6 +75,12 @@ def in_sizes_of(others: HeldOutOthers, held_out: HeldOutPhotos) -> list[ResizedP
     A network tells sources of photos apart by their sizes sooner than species.
     """
     return two_sizes(others.new, np.array(held_out.longer_sides))[0]
+
+
+def scope_percentages(outputs: EngineOutputs, calibration: AnswerCalibration) -> list[float]:
+    """Return each photo's scope in percent, with four decimals."""
+    scopes = scope_scores(outputs.logits, outputs.lognorms, calibration)
+    return [round(100 * float(scope), 4) for scope in scopes]
 
 
 def answer_metrics(

@@ -124,6 +124,10 @@ class Evaluation(models.Model):
         default=dict,
         help_text="By the photo's SHA-256: the true species, the answer, its score in percent.",
     )
+    scopes = models.JSONField(
+        default=dict,
+        help_text="By the photo's SHA-256, also of other species: how likely in scope, in percent.",
+    )
     ms_per_photo = models.FloatField(
         null=True, help_text="The engine alone, on a few photos, in the process that evaluated."
     )

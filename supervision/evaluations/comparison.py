@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlmodels.ml.metrics import SIGNIFICANCE_LEVEL, mcnemar_p_value
+import numpy as np
+
+from mlmodels.ml.answer_calibration import MIN_OTHERS
+from mlmodels.ml.metrics import (
+    SIGNIFICANCE_LEVEL,
+    PairedAuroc,
+    mcnemar_p_value,
+    paired_auroc,
+)
 from mlmodels.models import ModelVersion
 from predictions.models import Photo
 from supervision.evaluations.selectors import VersionFigures
@@ -106,6 +114,25 @@ def compare_answers(
         both_wrong=counts[False, False],
     )
     return paired, disagreements
+
+
+def compare_scopes(candidate: Evaluation, current: Evaluation) -> PairedAuroc | None:
+    """Return how well both versions tell other species apart, on the photos both were measured on.
+
+    None if these are fewer than `MIN_OTHERS` of the species, or of others.
+    """
+    shared = sorted(candidate.scopes.keys() & current.scopes.keys())
+    known = [name for name in shared if name in candidate.answers and name in current.answers]
+    others = [name for name in shared if name not in {*candidate.answers, *current.answers}]
+    if min(len(known), len(others)) < MIN_OTHERS:
+        return None
+    known_scopes, other_scopes = (
+        np.array(
+            [[evaluation.scopes[name] for name in names] for evaluation in (candidate, current)]
+        )
+        for names in (known, others)
+    )
+    return paired_auroc(known_scopes, other_scopes)
 
 
 @dataclass(frozen=True)

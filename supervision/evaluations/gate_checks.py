@@ -1,4 +1,4 @@
-"""Checks of the gate that need no evaluation photos: what a version lost, and how long it takes."""
+"""Checks of the gate: whether a version lost scope, and how long it takes for a photo."""
 
 import time
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from django.conf import settings
 from mlmodels.ml.answers import OTHER_CLASS
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.ml.engine import LiteRTEngine
+from mlmodels.ml.metrics import PairedAuroc
 from mlmodels.ml.model_card import missing_scope
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import version_artifact
@@ -44,10 +45,13 @@ def drawn_image(size: int) -> np.ndarray:
     return np.stack(channels, axis=-1).astype(np.uint8)
 
 
-def scope_check(version: ModelVersion, current: ModelVersion | None) -> GateCheck:
+def scope_check(
+    version: ModelVersion, current: ModelVersion | None, measured: PairedAuroc | None = None
+) -> GateCheck:
     """Check that `version` still tells photos of other species apart, if `current` does.
 
     Their areas under the ROC curve (AUROC) are those of their cards: out of fold, at the training.
+    `measured`: of both, here, on the same evaluation photos, if there are enough.
     """
     name = "scope"
     if current is None:
@@ -63,18 +67,34 @@ def scope_check(version: ModelVersion, current: ModelVersion | None) -> GateChec
             f"own, and {version} did not. {missing_scope_of(version)} Import such photos "
             "(./champipy import_photos DIR --split training --other), and train again.",
         )
+    checks = [_scope_by_cards(version, current), *([_scope_here(measured)] if measured else [])]
+    detail = " ".join(detail for _, detail in checks)
+    return GateCheck(name, all(passed for passed, _ in checks), detail)
+
+
+def _scope_by_cards(version: ModelVersion, current: ModelVersion) -> tuple[bool, str]:
+    """Return whether the card of `version` tells others about as well, and the figures."""
     new, old = scope_auroc(version), scope_auroc(current)
     if new is None or old is None:
         unmeasured = version if new is None else current
-        return GateCheck(
-            name, True, f"Both learnt other species; the card of {unmeasured} has no AUROC."
-        )
+        return True, f"Both learnt other species; the card of {unmeasured} has no AUROC."
     (value, (low, high)), (old_value, _) = new, old
     detail = (
         f"Other species are told apart with an AUROC of {value:.3f} (95 % interval {low:.3f} to "
         f"{high:.3f}), against {old_value:.3f} of {current}; by their cards, out of fold."
     )
-    return GateCheck(name, high >= old_value, detail)
+    return high >= old_value, detail
+
+
+def _scope_here(measured: PairedAuroc) -> tuple[bool, str]:
+    """Return whether the first of both tells others about as well, and the figures."""
+    low, high = measured.ci95
+    detail = (
+        f"Measured here, on the same {measured.n_negative} photos of other species: "
+        f"{measured.first:.3f}, against {measured.second:.3f} (95 % interval of the difference "
+        f"{low:+.3f} to {high:+.3f})."
+    )
+    return high >= 0, detail
 
 
 def knows_others(version: ModelVersion) -> bool:
@@ -87,7 +107,7 @@ def missing_scope_of(version: ModelVersion) -> str:
     """Return why a version does not tell other species as well as it could; empty if it does."""
     calibration = version.card.get("calibration")
     method = calibration["scope"]["method"] if calibration else None
-    return missing_scope(method, version.card["recipe"])
+    return missing_scope(method, version.card.get("recipe", {}))
 
 
 def scope_auroc(version: ModelVersion) -> tuple[float, tuple[float, float]] | None:

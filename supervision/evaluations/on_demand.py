@@ -22,9 +22,9 @@ from supervision.datasets.selectors import (
     evaluation_set,
     evaluation_set_sha256,
 )
-from supervision.evaluations.selectors import stored_evaluation
+from supervision.evaluations.selectors import is_evaluated
 from supervision.evaluations.services import version_evaluate
-from supervision.models import Evaluation, EvaluationSet
+from supervision.models import EvaluationSet
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,9 @@ class EvaluationProgress:
 
 
 def evaluations_request(*, versions: Sequence[ModelVersion]) -> EvaluationProgress | None:
-    """Have a worker evaluate those of `versions` that lack an Evaluation on the present set.
+    """Have a worker evaluate those of `versions` that lack an Evaluation on the present sets.
+
+    These are the evaluation set of their species and, for versions that tell scope, that of others.
 
     Returns None if none is missing (each has its Evaluation, or there are no evaluation photos),
     otherwise the progress: call it again after a second or two.
@@ -62,7 +64,7 @@ def evaluations_request(*, versions: Sequence[ModelVersion]) -> EvaluationProgre
             continue
         sha256, photos = current_set
         total += photos
-        if Evaluation.objects.filter(model_version=version, evaluation_set=sha256).exists():
+        if is_evaluated(version, sha256):
             done += photos
         else:
             missing.append(version)
@@ -157,7 +159,7 @@ def evaluation_run(*, version_id: int) -> None:
 def _is_evaluated(version: ModelVersion) -> bool:
     """Return whether there is nothing to evaluate: it is done, or there are no photos."""
     current_set = evaluation_set_sha256(version.labels)
-    return current_set is None or stored_evaluation(version, current_set[0]) is not None
+    return current_set is None or is_evaluated(version, current_set[0])
 
 
 def _delete_quietly(key: str) -> None:

@@ -10,11 +10,12 @@ from accounts.models import User
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.ml.calibration import softmax
 from mlmodels.ml.engine import LiteRTEngine
+from mlmodels.ml.metrics import PairedAuroc
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version, version_artifact
 from mlmodels.services import NoPreviousVersion, version_promote, version_rollback
 from predictions.dispatch import announce_production_version
-from supervision.evaluations.comparison import compare_answers
+from supervision.evaluations.comparison import compare_answers, compare_scopes
 from supervision.evaluations.gate_checks import (
     GateCheck,
     drawn_image,
@@ -74,6 +75,7 @@ def promotion_checks(
 
     `evaluating` is what `evaluations_request` returned for both: None if both are evaluated.
     """
+    scopes: PairedAuroc | None = None
     if evaluating is not None:
         why = evaluating.error or (
             f"Still being measured: {evaluating.done} of {evaluating.total} photos."
@@ -81,13 +83,13 @@ def promotion_checks(
         measured = [GateCheck("target_reached", False, why), GateCheck("not_worse", False, why)]
     else:
         candidate = version_figures(version)
-        measured = [
-            _target_reached(candidate),
-            _not_worse(candidate, version_figures(current) if current else None),
-        ]
+        current_figures = version_figures(current) if current else None
+        measured = [_target_reached(candidate), _not_worse(candidate, current_figures)]
+        if current_figures and candidate.evaluation and current_figures.evaluation:
+            scopes = compare_scopes(candidate.evaluation, current_figures.evaluation)
     of_files, engine = _version_checks(version)
     speed = [speed_check(version, engine, current)] if engine is not None else []
-    return [*measured, scope_check(version, current), *of_files, *speed]
+    return [*measured, scope_check(version, current, scopes), *of_files, *speed]
 
 
 def _target_reached(candidate: VersionFigures) -> GateCheck:

@@ -7,8 +7,8 @@ from typing import Any
 from django.db.models import QuerySet
 
 from mlmodels.models import ModelVersion
-from supervision.datasets.selectors import evaluation_set_sha256
-from supervision.models import Evaluation
+from supervision.datasets.selectors import current_evaluation_set, evaluation_set_sha256
+from supervision.models import Evaluation, EvaluationSet
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ def version_figures(version: ModelVersion) -> VersionFigures:
     current_set = evaluation_set_sha256(version.labels)
     if current_set is None:
         return VersionFigures(version, version.metrics.get("evaluation"), None)
-    sha256, _ = current_set
-    evaluation = Evaluation.objects.filter(model_version=version, evaluation_set=sha256).first()
+    evaluation = stored_evaluation(version, current_set[0])
     return VersionFigures(version, evaluation.metrics if evaluation else None, evaluation)
 
 
@@ -55,3 +54,23 @@ def present_evaluations(versions: QuerySet[ModelVersion]) -> QuerySet[Evaluation
 def stored_evaluation(version: ModelVersion, evaluation_set: str) -> Evaluation | None:
     """Return a version's evaluation on the set with this hash, or None."""
     return Evaluation.objects.filter(model_version=version, evaluation_set=evaluation_set).first()
+
+
+def present_evaluation(
+    version: ModelVersion, evaluation_set: str, others_set: str | None
+) -> Evaluation | None:
+    """Return a version's evaluation on the sets with these hashes, or None.
+
+    `others_set`, of the photos of other species, matters only for a version with a calibration.
+    """
+    stored = Evaluation.objects.filter(model_version=version, evaluation_set=evaluation_set)
+    if version.card.get("calibration") is not None:
+        stored = stored.filter(metrics__others_set=others_set).exclude(scopes={})
+    return stored.first()
+
+
+def is_evaluated(version: ModelVersion, evaluation_set: str) -> bool:
+    """Return whether a version was evaluated on this set and on the present others."""
+    others = current_evaluation_set(EvaluationSet.Kind.OTHERS)
+    others_set = others.sha256 if others else None
+    return present_evaluation(version, evaluation_set, others_set) is not None

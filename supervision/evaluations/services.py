@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from django.conf import settings
@@ -15,12 +15,15 @@ from mlmodels.evaluation import (
     engine_outputs,
     held_out_metrics,
     in_sizes_of,
+    scope_percentages,
 )
+from mlmodels.ml.answers import AnswerCalibration
 from mlmodels.ml.calibration import softmax
 from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.ml.features import photo_pixels
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import answer_calibration, version_artifact
+from supervision.evaluations.selectors import present_evaluation
 from supervision.models import Evaluation
 
 TIMED_PHOTOS = 9
@@ -40,11 +43,9 @@ def version_evaluate(
     measured again where the stored evaluation is of another set of them. Calls `on_photo` after
     each photo. Raises ArtifactError if the version's files are not intact.
     """
-    calibration = answer_calibration(version)
-    stored = Evaluation.objects.filter(
-        model_version=version, evaluation_set=held_out.sha256
-    ).first()
-    if stored is not None and (calibration is None or _is_measured_on(stored, others)):
+    others_set = others.sha256 if others else None
+    stored = present_evaluation(version, held_out.sha256, others_set)
+    if stored is not None:
         return stored
     engine = _engine(version)
     outputs = engine_outputs(engine, held_out.photos, on_photo)
@@ -70,12 +71,6 @@ def _engine(version: ModelVersion) -> LiteRTEngine:
     return version_artifact(version).load_engine(settings.CHAMPIPY_INFERENCE_THREADS or 1)
 
 
-def _is_measured_on(evaluation: Evaluation, others: HeldOutOthers | None) -> bool:
-    """Return whether an evaluation has the figures of answers, on this set of other species."""
-    sha256 = others.sha256 if others else None
-    return evaluation.metrics.get("others_set", "") == sha256
-
-
 def _store(
     version: ModelVersion,
     held_out: HeldOutPhotos,
@@ -88,10 +83,15 @@ def _store(
     logits = outputs.logits
     metrics = held_out_metrics(logits, held_out, tuple(version.labels), version.temperature)
     calibration = answer_calibration(version)
+    scopes: dict[str, float] = {}
     if calibration is not None:
         copies = in_sizes_of(others, held_out) if others else []
         other_outputs = engine_outputs(engine, copies, on_photo) if copies else None
         metrics |= answer_metrics(outputs, held_out, calibration, others, other_outputs)
+        scopes = _scopes([photo.sha256 for photo in held_out.photos], outputs, calibration)
+        if other_outputs is not None:
+            names = [copy.photo.sha256 for copy in copies]
+            scopes |= _scopes(names, other_outputs, calibration)
     evaluation, _ = Evaluation.objects.update_or_create(
         model_version=version,
         evaluation_set=held_out.sha256,
@@ -100,6 +100,7 @@ def _store(
             "n": metrics["n"],
             "metrics": metrics,
             "answers": _answers(logits[:, : len(version.labels)], held_out, version.temperature),
+            "scopes": scopes,
             "ms_per_photo": _ms_per_photo(engine, held_out),
         },
     )
@@ -114,6 +115,12 @@ def _answers(
         photo.sha256: [photo.label, int(scores.argmax()), round(100 * float(scores.max()), 2)]
         for photo, scores in zip(held_out.photos, softmax(logits, temperature), strict=True)
     }
+
+
+def _scopes(
+    names: Sequence[str], outputs: EngineOutputs, calibration: AnswerCalibration
+) -> dict[str, float]:
+    return dict(zip(names, scope_percentages(outputs, calibration), strict=True))
 
 
 def _ms_per_photo(engine: LiteRTEngine, held_out: HeldOutPhotos) -> float:

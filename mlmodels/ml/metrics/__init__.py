@@ -13,7 +13,14 @@ from mlmodels.ml.metrics.evaluation import (
     confusion_matrix,
     evaluate,
 )
-from mlmodels.ml.metrics.ranking import Auroc, GroupScope, auroc, scope_by_group
+from mlmodels.ml.metrics.ranking import (
+    Auroc,
+    GroupScope,
+    PairedAuroc,
+    auroc,
+    paired_auroc,
+    scope_by_group,
+)
 from mlmodels.ml.metrics.shares import (
     SIGNIFICANCE_LEVEL,
     GroupAccuracy,
@@ -29,6 +36,7 @@ __all__ = [
     "EvaluationMetrics",
     "GroupAccuracy",
     "GroupScope",
+    "PairedAuroc",
     "ReliabilityBin",
     "SizeMetrics",
     "SpeciesMetrics",
@@ -38,6 +46,7 @@ __all__ = [
     "debiased_calibration_error",
     "evaluate",
     "mcnemar_p_value",
+    "paired_auroc",
     "reliability_bins",
     "scope_by_group",
     "wilson_interval",

@@ -75,6 +75,47 @@ def auroc(
     return Auroc(value=value, ci95=ci95, n_positive=m, n_negative=n)
 
 
+@dataclass(frozen=True)
+class PairedAuroc:
+    """The areas of two scores of the same photos."""
+
+    first: float
+    second: float
+    ci95: tuple[float, float]
+    """95 % interval of the first less the second."""
+    n_positive: int
+    n_negative: int
+
+
+def paired_auroc(positive_scores: np.ndarray, negative_scores: np.ndarray) -> PairedAuroc:
+    """Return the areas of two scores of the same photos, and their difference by DeLong's method.
+
+    `positive_scores` [2, m], `negative_scores` [2, n]: a row for each score; m and n are at least
+    two. Raises `ValueError` for other shapes and for a score that is not a number.
+    """
+    shapes = positive_scores.shape, negative_scores.shape
+    if any(len(shape) != 2 or shape[0] != 2 or shape[1] < 2 for shape in shapes):
+        raise ValueError(f"The scores must be [2, m] and [2, n], two or more, not {shapes}.")
+    positive = [_checked("positive", row) for row in positive_scores]
+    negative = [_checked("negative", row) for row in negative_scores]
+    positive_wins, negative_wins = (
+        [_share_below(row, np.sort(others)) for row, others in zip(*pair, strict=True)]
+        for pair in ((positive, negative), (negative, positive))
+    )
+    first, second = (float(row.mean()) for row in positive_wins)
+    variance = sum(
+        (rows[0] - rows[1]).var(ddof=1) / len(rows[0]) for rows in (positive_wins, negative_wins)
+    )
+    half = Z_95 * math.sqrt(variance)
+    return PairedAuroc(
+        first=first,
+        second=second,
+        ci95=(first - second - half, first - second + half),
+        n_positive=len(positive[0]),
+        n_negative=len(negative[0]),
+    )
+
+
 def scope_by_group(
     positive_scores: Sequence[float] | np.ndarray,
     negative_scores: Sequence[float] | np.ndarray,

@@ -121,7 +121,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             "composition": composition_text(run.composition) if run.composition else "",
             "others": other_photos_text(run.dataset) if run.dataset else "",
             "trials": trials_table(run) if run.trials else None,
-            "poolings": compared_poolings(version.card["recipe"]) if version else [],
+            "poolings": compared_poolings(version.card.get("recipe", {})) if version else [],
         }
         return self._page(request, "run", own | context)
 

@@ -6,6 +6,7 @@ import pytest
 
 from mlmodels.models import ModelVersion, StageTransition
 from mlmodels.selectors import production_version, version_artifact
+from supervision.evaluations.comparison import compare_scopes
 from supervision.evaluations.gate_checks import (
     MAX_ROUNDS,
     TIMED_PAIRS,
@@ -16,6 +17,7 @@ from supervision.evaluations.gate_checks import (
     time_in_turn,
 )
 from supervision.evaluations.promotion import PromotionRefused, promotion_request
+from supervision.models import Evaluation
 from tests.support.calibrations import calibrate_version, uncalibrate_version
 from tests.support.versions import another_version
 
@@ -57,6 +59,49 @@ def test_scope_is_worse_only_when_its_interval_stays_below(production) -> None:
     unmeasured = scope_check(other, production)
     assert unmeasured.passed
     assert "the card of VGG16 2 has no AUROC" in unmeasured.detail
+
+
+def measured(scopes: dict[str, float], known: int = 30) -> Evaluation:
+    """Return an evaluation with these scopes, of which the first ones are of the species."""
+    return Evaluation(scopes=scopes, answers={name: [0, 0, 90.0] for name in list(scopes)[:known]})
+
+
+def test_scope_is_also_compared_on_the_photos_that_both_were_measured_on(production) -> None:
+    with_auroc(production, 0.95, 0.93, 0.97)
+    other = with_auroc(another_version(temperature=0.5), 0.95, 0.93, 0.97)
+    names = [f"{number:02}" for number in range(60)]
+    well = {name: 90.0 if place < 30 else 10.0 for place, name in enumerate(names)}
+    badly = well | dict.fromkeys(names[30:40], 95.0)
+    paired = compare_scopes(measured(badly), measured(well))
+    assert paired is not None
+    assert (paired.n_positive, paired.n_negative, paired.second) == (30, 30, 1)
+    assert paired.first == pytest.approx(2 / 3)
+    worse = scope_check(other, production, paired)
+    assert not worse.passed
+    assert "by their cards, out of fold. Measured here, on the same 30 photos" in worse.detail
+    assert "0.667, against 1.000" in worse.detail
+    assert scope_check(other, production, compare_scopes(measured(well), measured(badly))).passed
+    one_less = compare_scopes(measured(well | {names[30]: 95.0}), measured(well))
+    assert scope_check(other, production, one_less).passed, "chance explains one photo"
+
+
+def test_few_photos_do_not_compare_scope() -> None:
+    names = {f"{number:02}": 50.0 for number in range(60)}
+    assert compare_scopes(measured(names), measured(names)) is not None
+    fewer = dict(list(names.items())[:49])
+    assert compare_scopes(measured(names), measured(fewer)) is None
+    assert compare_scopes(measured(names, known=19), measured(names)) is None
+    assert compare_scopes(measured(names), measured({})) is None
+
+
+def test_a_version_whose_layers_were_trained_without_others_says_why_scope_was_lost(
+    production,
+) -> None:
+    forgetful = another_version(temperature=0.5)
+    calibrate_version(forgetful)
+    forgetful.card["recipe"]["variables"] = 4
+    detail = scope_check(forgetful, production).detail
+    assert "did not. It tells other species by its best score alone: if more than" in detail
 
 
 def test_a_first_version_has_nothing_to_be_compared_with(production) -> None:

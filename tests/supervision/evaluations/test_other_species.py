@@ -13,6 +13,7 @@ from predictions.labels import other_species
 from predictions.models import Photo
 from supervision.datasets.selectors import evaluation_others, evaluation_set
 from supervision.datasets.services import evaluation_set_freeze
+from supervision.evaluations.answer_report import answer_lines
 from supervision.evaluations.on_demand import evaluation_run, evaluations_request
 from supervision.evaluations.services import version_evaluate
 from supervision.models import Evaluation, EvaluationSet
@@ -99,6 +100,39 @@ def test_photos_of_others_that_come_later_are_measured_and_none_twice(
         on_photo=lambda: scored.append(1),
     )
     assert len(scored) == 9, "it is stored"
+
+
+def test_a_promotion_measures_again_when_the_set_of_others_has_changed(production, others) -> None:
+    evaluation_run(version_id=production.pk)
+    assert evaluations_request(versions=[production]) is None
+    first = Evaluation.objects.get()
+    assert set(first.scopes) == {*first.answers, *(photo.sha256 for photo in others)}
+    assert all(0 <= scope <= 100 for scope in first.scopes.values())
+    new = other_photo(850, "Xerocomus rubellus", Photo.Split.EVALUATION)
+    evaluation_set_freeze(by=None, reason="more", kind=EvaluationSet.Kind.OTHERS)
+    progress = evaluations_request(versions=[production])
+    assert progress is not None
+    assert (progress.done, progress.total, progress.error) == (0, 8 + 4, "")
+    evaluation_run(version_id=production.pk)
+    again = Evaluation.objects.get()
+    assert (again.pk, again.metrics["scope"]["auroc"]["n_other"]) == (first.pk, 4)
+    assert again.scopes.keys() - first.scopes.keys() == {new.sha256}
+    assert evaluations_request(versions=[production]) is None
+
+
+def test_a_set_of_others_whose_genera_all_come_along_is_said_to_be_so(
+    production, evaluation_photos
+) -> None:
+    other_photo(860, "Agaricus campestris", Photo.Split.EVALUATION)
+    evaluation_set_freeze(by=None, reason="others", kind=EvaluationSet.Kind.OTHERS)
+    evaluation_run(version_id=production.pk)
+    lines = "\n".join(answer_lines(Evaluation.objects.get().metrics))
+    assert "all photos of other species are of genera that versions learn from" in lines
+    assert "no photos of other species" not in lines
+    card = "\n".join(answer_lines(production.metrics["out_of_fold"]))
+    assert "\nAgaricus " in card
+    assert "lily (no fungus) " in card
+    assert "other agaricus" not in card
 
 
 def test_a_version_without_calibration_is_measured_by_its_scores_alone(

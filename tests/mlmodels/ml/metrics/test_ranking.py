@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mlmodels.ml.metrics import auroc, scope_by_group, wilson_interval
+from mlmodels.ml.metrics import auroc, paired_auroc, scope_by_group, wilson_interval
 
 
 def delong_interval(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float, float]:
@@ -102,3 +102,52 @@ def test_each_group_is_told_apart_by_itself():
 def test_groups_of_another_number_are_refused():
     with pytest.raises(ValueError, match="2 answers but 1 groups"):
         scope_by_group([0.9], [0.1, 0.2], ["Russula"], threshold=0.5)
+
+
+def two_scores(seed: int = 0, gain: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return two correlated scores of 80 positive and of 120 negative photos."""
+    rng = np.random.default_rng(seed)
+    shared = [rng.normal(1, 1, 80), rng.normal(0, 1, 120)]
+    positive, negative = (
+        np.stack([values + rng.normal(0, 0.3, len(values)) for _ in range(2)]) for values in shared
+    )
+    positive[0] += gain
+    return positive, negative
+
+
+def test_paired_areas_are_those_of_each_score():
+    positive, negative = two_scores()
+    paired = paired_auroc(positive, negative)
+    for place, area in enumerate((paired.first, paired.second)):
+        assert area == auroc(positive[place], negative[place]).value
+    assert (paired.n_positive, paired.n_negative) == (80, 120)
+
+
+def test_the_interval_of_a_paired_difference_is_that_of_a_bootstrap():
+    positive, negative = two_scores()
+    rng = np.random.default_rng(1)
+    differences = []
+    for _ in range(400):
+        drawn_positive = positive[:, rng.integers(0, 80, 80)]
+        drawn_negative = negative[:, rng.integers(0, 120, 120)]
+        drawn = paired_auroc(drawn_positive, drawn_negative)
+        differences.append(drawn.first - drawn.second)
+    low, high = paired_auroc(positive, negative).ci95
+    assert high - low == pytest.approx(2 * 1.96 * np.std(differences), rel=0.15)
+    alone = auroc(positive[0], negative[0]).ci95
+    assert high - low < alone[1] - alone[0], "the photos' difficulty cancels"
+
+
+def test_a_better_score_is_told_from_chance():
+    assert paired_auroc(*two_scores(gain=1.0)).ci95[0] > 0
+    low, high = paired_auroc(*two_scores()).ci95
+    assert low < 0 < high
+    positive, negative = two_scores()
+    same = paired_auroc(positive[[0, 0]], negative[[0, 0]])
+    assert same.ci95 == (0, 0)
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, 5), (5,), (2, 0)])
+def test_scores_that_are_no_pairs_are_refused(shape):
+    with pytest.raises(ValueError, match=r"must be \[2, m\]"):
+        paired_auroc(np.zeros(shape), np.zeros((2, 3)))
