@@ -26,6 +26,7 @@ from supervision.datasets.selectors import (
 from supervision.evaluations.on_demand import evaluations_request
 from supervision.evaluations.services import version_evaluate
 from supervision.models import Evaluation
+from supervision.trainings.services import run_request, run_work_next
 from tests.support.labelled_photos import PHOTOS_EACH, draw_labelled, import_all
 
 
@@ -139,3 +140,25 @@ def test_train_evaluate_export_register_promote(labelled, tmp_path: Path) -> Non
     version_promote(version=version, by=None, reason="again")  # changes nothing
     assert version.transitions.count() == 1
     assert settings.CHAMPIPY_HOME in version.folder.parents
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.django_db(transaction=True)
+def test_a_search_trains_with_the_pooling_that_it_found(labelled) -> None:
+    import_all(labelled)
+    parameters = {"trials": 1, "minutes": 10, "views": 1}
+    run = run_request(kind=TrainingRun.Kind.SEARCH, parameters=parameters, requested_by=None)
+    run_work_next()
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("succeeded", "")
+    (trial,) = run.trials
+    assert trial["parameters"] == {"variables": 1, "views": 1}
+    card = version_artifact(run.model_version).card
+    compared = card.recipe["compared_poolings"]
+    assert len(compared) == len(DEFAULT_POOLING.variants()) == 14
+    assert compared[0]["pooling"] == card.recipe["pooling"]
+    best = compared[0]["pooling"]
+    assert (list(card.pooling.blocks), card.pooling.second_order) == tuple(best.values())
+    assert card.knows_others, "those that come along fit each part of the pooling"
+    assert run.model_version.metrics["engine"]["precision"] == "int8"
