@@ -51,8 +51,8 @@ def test_none_of_the_known_species_agrees_with_an_answer_out_of_scope(users) -> 
         (None, best, True),
         (None, "Boletus edulis", False),
     )
-    for in_scope, name, _ in said:
-        feedback = give(version, users["alice"], 95.0, name)
+    for place, (in_scope, name, _) in enumerate(said):
+        feedback = give(version, users["alice"], 91.0 + place, name)
         inference = feedback.prediction.inference
         inference.in_scope, inference.scope_score = in_scope, None if in_scope is None else 50.0
         inference.save()
