@@ -76,13 +76,19 @@ def compared_poolings(recipe: Mapping[str, Any]) -> list[tuple[str, str, str, st
     """Return what a search measured of each pooling, the best first: its name and figures."""
     return [
         (
-            str(Pooling(tuple(row["pooling"]["blocks"]), row["pooling"]["second_order"])),
+            str(_pooling(row["pooling"])),
             str(row["n"]),
             f"{row['accuracy']:.1%}",
             f"{row['nll']:.3f}",
         )
         for row in recipe.get("compared_poolings", ())
     ]
+
+
+def _pooling(raw: Mapping[str, Any]) -> Pooling:
+    return Pooling(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
+    )
 
 
 def missing_scope(method: str | None, recipe: Mapping[str, Any]) -> str:

@@ -74,12 +74,17 @@ def test_the_model_card_says_which_pooling_was_chosen_among_which():
     assert f"- pooling: {DEFAULT_POOLING}\n" in page
     assert "compared" not in page
     compared = [
-        {"pooling": asdict(Pooling((4, 5), 128)), "accuracy": 0.875, "nll": 0.41234, "n": 800},
+        {
+            "pooling": asdict(Pooling((4, 5), 128, (4,), 0.5)),
+            "accuracy": 0.875,
+            "nll": 0.41234,
+            "n": 800,
+        },
         {"pooling": asdict(Pooling((5,))), "accuracy": 0.8, "nll": 0.6, "n": 800},
     ]
     recipe = json.loads(json.dumps({**card.recipe, "compared_poolings": compared}))
     page = model_card(replace(card, recipe=recipe))
     assert (
-        "| statistics of blocks 4 and 5; second order of block 5 in 128 | 800 | 87.5% | 0.412 |\n"
+        "| statistics of blocks 4 and 5; second order of block 4 in 128; the middle counts more | 800 | 87.5% | 0.412 |\n"
         "| statistics of block 5 | 800 | 80.0% | 0.600 |\n"
     ) in page
