@@ -86,9 +86,10 @@ def compared_poolings(recipe: Mapping[str, Any]) -> list[tuple[str, str, str, st
 
 
 def _pooling(raw: Mapping[str, Any]) -> Pooling:
-    return Pooling(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
-    )
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()
+    }
+    return Pooling(**values)
 
 
 def missing_scope(method: str | None, recipe: Mapping[str, Any]) -> str:

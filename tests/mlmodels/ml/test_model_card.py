@@ -85,6 +85,7 @@ def test_the_model_card_says_which_pooling_was_chosen_among_which():
     recipe = json.loads(json.dumps({**card.recipe, "compared_poolings": compared}))
     page = model_card(replace(card, recipe=recipe))
     assert (
-        "| statistics of blocks 4 and 5; second order of block 4 in 128; the middle counts more | 800 | 87.5% | 0.412 |\n"
+        "| statistics of blocks 4 and 5; second order of block 4 in 128; the middle counts more "
+        "| 800 | 87.5% | 0.412 |\n"
         "| statistics of block 5 | 800 | 80.0% | 0.600 |\n"
     ) in page
