@@ -1,6 +1,7 @@
 """The extension `vector`: in old homes, in new databases, and on servers that lack it."""
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,8 +76,8 @@ def test_a_server_without_the_extension_lacks_similar_photos_only(stack: Stack, 
     made = stack("backup", str(tmp_path / "backup.tar"))
     assert made.returncode == 0, made.stderr
     urls = read_state(stack.home).environment
-    with connect(urls["DATABASE_URL"]) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
+    with closing(connect(urls["DATABASE_URL"])) as connection, connection.cursor() as cursor:
+        connection.autocommit = True  # CREATE DATABASE runs in no transaction
         for name in ("bare", "restored"):
             cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0")
     bare = urls | {"DATABASE_URL": urls["DATABASE_URL"].replace("/champipy", "/bare")}
