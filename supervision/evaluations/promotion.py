@@ -46,7 +46,7 @@ def _version_checks(version: ModelVersion) -> tuple[list[GateCheck], LiteRTEngin
     """Return the checks of `version_checks`, and the engine if it could be loaded."""
     try:
         artifact = version_artifact(version)
-        engine = artifact.load_engine(settings.CHAMPIPY_INFERENCE_THREADS or 1)
+        engine = artifact.load_engine()
     except (ArtifactError, OSError) as error:
         return [GateCheck("files_intact", False, str(error))], None
     megabytes = sum(record["size"] for record in version.files.values()) / 1e6

@@ -108,16 +108,24 @@ def test_a_first_version_has_nothing_to_be_compared_with(production) -> None:
     assert scope_check(production, None).passed
 
 
+def compute(seconds: float) -> None:
+    """Use the processor for that long."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
 def test_engines_take_turns_and_a_slow_one_fails(production) -> None:
     calls: list[str] = []
 
     def slow() -> None:
         calls.append("slow")
-        time.sleep(0.006)
+        compute(0.006)
 
     def quick() -> None:
         calls.append("quick")
-        time.sleep(0.002)
+        time.sleep(0.01)  # waiting does not count
+        compute(0.002)
 
     times = time_in_turn(slow, quick)
     assert calls == ["slow", "quick"] * (1 + MAX_ROUNDS * TIMED_PAIRS)
