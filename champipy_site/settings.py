@@ -317,6 +317,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"expire_seconds": 30},
     },
+    "read-observations": {
+        "task": "observations.tasks.read_observations",
+        "schedule": 10.0,
+        "options": {"expire_seconds": 10},
+    },
     "watch-runs": {
         "task": "supervision.trainings.tasks.watch_runs",
         "schedule": 10.0,

@@ -15,6 +15,10 @@ class Observation(models.Model):
 
     It is pending until all its photos are answered. `answer` is what was told then; it stays as it
     is when photos are deleted later.
+
+    One of Mushroom Observer is read there by a worker: `next_read_at` is when it is read, or read
+    again if a worker died; None if there is nothing to read. While it is read again, and where that
+    fails, `answer` is what was told before.
     """
 
     class Status(models.TextChoices):
@@ -48,6 +52,27 @@ class Observation(models.Model):
         null=True, blank=True, db_index=True, help_text="Of the observation there."
     )
     url = models.TextField(blank=True, help_text="Of its page at Mushroom Observer.")
+    next_read_at = models.DateTimeField(null=True, blank=True)
+    reads = models.PositiveSmallIntegerField(
+        default=0, help_text="Workers that started to read it, since it was asked for."
+    )
+    read_at = models.DateTimeField(
+        null=True, blank=True, help_text="When Mushroom Observer last told what it knows of it."
+    )
+    changed_there_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it last changed there, as was told then."
+    )
+    fingerprint = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="Of its photos, names and votes there. Another one says that it has changed.",
+    )
+    remarks = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="What people should know of it: codes with their parameters (`remarks.py`).",
+    )
     answer = models.JSONField(
         null=True,
         blank=True,
@@ -67,13 +92,27 @@ class Observation(models.Model):
             models.Index(fields=["user", "-id"], name="observations_of_a_user"),
             models.Index(fields=["created_at"], name="observations_by_time"),
             models.Index(fields=["id"], condition=Q(status="pending"), name="pending_observations"),
+            models.Index(
+                fields=["next_read_at"],
+                condition=Q(next_read_at__isnull=False),
+                name="observations_to_read",
+            ),
         ]
         constraints = [
             models.CheckConstraint(
                 name="done_has_an_answer_failed_has_a_code",
-                condition=Q(status="pending", answer=None, error_code="")
+                condition=Q(status="pending", error_code="")
                 | Q(status="done", answer__isnull=False, error_code="")
-                | (Q(status="failed", answer=None) & ~Q(error_code="")),
+                | (Q(status="failed") & ~Q(error_code="")),
+            ),
+            models.CheckConstraint(
+                name="only_a_pending_one_is_read",
+                condition=Q(next_read_at=None) | Q(status="pending"),
+            ),
+            models.UniqueConstraint(
+                fields=["user", "mushroom_observer_id"],
+                condition=Q(source="mushroom_observer"),
+                name="one_of_mushroom_observer_per_user",
             ),
             models.CheckConstraint(
                 name="a_decision_has_a_time",
@@ -87,10 +126,26 @@ class Observation(models.Model):
 
 
 class ObservationPhoto(models.Model):
-    """A photo of an observation: a prediction. The rows are in the order of the photos."""
+    """A photo of an observation: a prediction. The rows are in the order of the photos.
+
+    One of Mushroom Observer knows whose it is, and under which licence.
+    """
 
     observation = models.ForeignKey(Observation, models.CASCADE, related_name="photos")
     prediction = models.OneToOneField(Prediction, models.CASCADE, related_name="observation_photo")
+    image_id = models.BigIntegerField(
+        null=True, blank=True, help_text="Of the image at Mushroom Observer."
+    )
+    holder = models.CharField(max_length=200, blank=True, default="", help_text="Of its copyright.")
+    year = models.PositiveSmallIntegerField(null=True, blank=True)
+    licence = models.CharField(
+        max_length=200, blank=True, default="", help_text="As the site names it."
+    )
+    is_usable = models.BooleanField(
+        default=True,
+        help_text="Whether others may be shown it, and models trained on it: false if its owner "
+        "does not allow it, or the licence is not known.",
+    )
 
     class Meta:
         ordering = ["id"]
@@ -100,7 +155,10 @@ class ObservationPhoto(models.Model):
 
 
 class ProposedName(models.Model):
-    """A name that somebody proposes for an observation, with the verdict of all photos on it."""
+    """A name that somebody proposes for an observation, with the verdict of all photos on it.
+
+    One of Mushroom Observer has ids and votes there.
+    """
 
     observation = models.ForeignKey(Observation, models.CASCADE, related_name="names")
     name = models.CharField(max_length=MAX_NAME_LENGTH, help_text="As it was given.")
@@ -119,6 +177,21 @@ class ProposedName(models.Model):
         null=True, blank=True, help_text="Probability that the name is right, in percent."
     )
     because = models.JSONField(null=True, blank=True, help_text="A code with its parameters.")
+    naming_id = models.BigIntegerField(
+        null=True, blank=True, help_text="Of the proposal at Mushroom Observer."
+    )
+    name_id = models.BigIntegerField(
+        null=True, blank=True, help_text="Of the name at Mushroom Observer."
+    )
+    confidence = models.FloatField(
+        null=True, blank=True, help_text="Weighted mean of the votes there, -3 to 3."
+    )
+    votes = models.JSONField(
+        default=list, blank=True, help_text="The votes there, -3 to 3, the highest first."
+    )
+    is_consensus = models.BooleanField(
+        default=False, help_text="Whether the observation has this name there."
+    )
 
     class Meta:
         ordering = ["id"]

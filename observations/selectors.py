@@ -35,15 +35,14 @@ def predictions_of(observation: Observation) -> list[Prediction]:
 def answered_observations() -> QuerySet[Observation]:
     """Return the pending observations of which no photo is pending any more.
 
-    Of those from elsewhere the photos may still be to come, so they need one at least.
+    Those that are still to be read at Mushroom Observer are left out.
     """
     photos = ObservationPhoto.objects.filter(observation=OuterRef("pk"))
     pending = photos.filter(prediction__status=Prediction.Status.PENDING)
-    observations = Observation.objects.filter(~Exists(pending), status=Observation.Status.PENDING)
-    complete = Exists(photos) | Exists(
-        Observation.objects.filter(pk=OuterRef("pk"), source=Observation.Source.OWN)
+    observations = Observation.objects.filter(
+        ~Exists(pending), status=Observation.Status.PENDING, next_read_at=None
     )
-    return observations.filter(complete).order_by("pk")
+    return observations.order_by("pk")
 
 
 def named(observations: QuerySet[Observation], **conditions: str) -> QuerySet[Observation]:
@@ -70,4 +69,8 @@ def old_observations(now: datetime) -> QuerySet[Observation]:
     if days <= 0:
         return Observation.objects.none()
     old = Observation.objects.filter(created_at__lt=now - timedelta(days=days))
-    return old.exclude(status=Observation.Status.PENDING).order_by("created_at")
+    return (
+        old.exclude(status=Observation.Status.PENDING)
+        .exclude(read_at__gte=now - timedelta(days=days))
+        .order_by("created_at")
+    )

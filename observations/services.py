@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 NB_PREDS = 1
 """How many species the prediction of each photo tells."""
+READ_POLL_S = 0.25
+"""How often a waiting request looks whether Mushroom Observer has told what it knows."""
 MAX_FINISHED = 500
 """Observations that one call of `observations_finish` finishes."""
 
@@ -73,21 +75,21 @@ def names_add(*, observation: Observation, proposed: Sequence[str]) -> None:
 def observation_finish(*, observation_id: int) -> Observation | None:
     """Tell what the photos of a pending observation show together, once all are answered.
 
-    Return the observation if this call finished it. Photos that failed are left out; if all did,
+    One that is to be read at Mushroom Observer is left until then. Return the observation if this
+    call finished it. Photos that failed are left out; if all did,
     the observation fails with the first one's error. One whose photos were all deleted before is
     deleted as well.
     """
     with transaction.atomic():
         pending = Observation.objects.filter(pk=observation_id, status=Observation.Status.PENDING)
         observation = pending.select_for_update().first()
-        if observation is None:
+        if observation is None or observation.next_read_at is not None:
             return None
         predictions = predictions_of(observation)
         if any(each.status == Prediction.Status.PENDING for each in predictions):
             return None
         if not predictions:
-            if observation.source == Observation.Source.OWN:  # others' photos may yet come
-                observation.delete()
+            observation.delete()
             return None
         inferences = [each.inference for each in predictions if each.inference is not None]
         if inferences:
@@ -99,11 +101,14 @@ def observation_finish(*, observation_id: int) -> Observation | None:
                 if verdict is not None:
                     name.verdict, name.score = verdict["verdict"], verdict["score"]
                     name.because = verdict["because"]
-                    name.save(update_fields=["verdict", "score", "because"])
+                else:  # an earlier verdict may have been told by another version
+                    name.verdict, name.score, name.because = "", None, None
+                name.save(update_fields=["verdict", "score", "because"])
         else:
             observation.status = Observation.Status.FAILED
             observation.error_code = predictions[0].error_code
             observation.error_detail = _why_all_failed(predictions)
+            observation.answer = None
         observation.save(update_fields=["status", "answer", "error_code", "error_detail"])
     return observation
 
@@ -131,8 +136,14 @@ def observations_finish() -> int:
 
 
 def observation_wait(*, observation: Observation, timeout_s: float) -> None:
-    """Wait until the observation's photos are answered, at most `timeout_s` seconds; finish it."""
+    """Wait until the observation's photos are answered, at most `timeout_s` seconds; finish it.
+
+    One of Mushroom Observer is read there first.
+    """
     deadline = time.monotonic() + timeout_s
+    to_read = Observation.objects.filter(pk=observation.pk, next_read_at__isnull=False)
+    while to_read.exists() and (left := deadline - time.monotonic()) > 0:
+        time.sleep(min(left, READ_POLL_S))
     for prediction in predictions_of(observation):
         try:
             prediction_wait(prediction=prediction, timeout_s=deadline - time.monotonic())

@@ -1,7 +1,8 @@
-"""Celery task of observations."""
+"""Celery tasks of observations."""
 
 from celery import shared_task
 
+from observations.mushroom_observer_services import observations_read_due
 from observations.services import observations_finish
 
 
@@ -9,3 +10,12 @@ from observations.services import observations_finish
 def finish_observations() -> None:
     """Finish the observations whose photos are answered. Beat sends this every few seconds."""
     observations_finish()
+
+
+@shared_task
+def read_observations() -> None:
+    """Read at Mushroom Observer what users asked for. Runs in worker monitoring.
+
+    Beat sends this every few seconds, too, for those whose message or worker was lost.
+    """
+    observations_read_due()

@@ -88,6 +88,7 @@ def predictions_create(
     files: Sequence[str | File],
     nb_preds: int,
     version: ModelVersion | None,
+    is_background: bool = False,
     send: Send = send_to_worker,
 ) -> list[Prediction]:
     """Store requests for several predictions, each as `prediction_create` does; return them.
@@ -101,7 +102,12 @@ def predictions_create(
         for index, file in enumerate(files):
             try:
                 prediction = prediction_create(
-                    user=user, file=file, nb_preds=nb_preds, version=version, send=send
+                    user=user,
+                    file=file,
+                    nb_preds=nb_preds,
+                    version=version,
+                    is_background=is_background,
+                    send=send,
                 )
             except NotAccepted as refused:
                 refusals[index] = refused

@@ -24,6 +24,7 @@ from accounts.services import logins_seed
 from champipy_site.stack.services import INFERENCE_MEMORY_KB
 from mlmodels.models import ModelVersion
 from mlmodels.services import PRETRAINED, version_promote, version_register
+from observations import mushroom_observer_services
 from predictions import dispatch, mushroom_observer_turns
 from predictions.incoming import incoming_path
 from tests.support.api import client_of
@@ -111,8 +112,9 @@ def production(db: None) -> ModelVersion:
 
 @pytest.fixture
 def lost_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send the workers nothing, like a broker that loses every message of a prediction."""
-    monkeypatch.setattr(dispatch, "send_task", lambda *_, **__: True)
+    """Send the workers nothing, like a broker that loses every message about new rows."""
+    for module in (dispatch, mushroom_observer_services):
+        monkeypatch.setattr(module, "send_task", lambda *_, **__: True)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,9 @@ from rest_framework import serializers
 
 from mlmodels.names import MAX_NAME_LENGTH
 from observations.models import Observation, ProposedName
+from observations.mushroom_observer.errors import BadReferenceError
+from observations.mushroom_observer.references import observation_id
+from observations.remarks import remark_sentence
 from predictions.api.serializers import (
     EXAMPLE as PHOTO_EXAMPLE,
 )
@@ -55,6 +58,7 @@ EXAMPLE: dict[str, Any] = {
             "score": 99.48,
             "because": "Aleuria aurantia is right with a probability of 99.48 %: a name is "
             "supported from 96.94 % on.",
+            "naming": None,
         }
     ],
     "decision": "agree",
@@ -62,6 +66,7 @@ EXAMPLE: dict[str, Any] = {
     "note": "",
     "created_at": "2026-11-24T15:00:00Z",
     "decided_at": "2026-11-24T15:01:00Z",
+    "remarks": [],
 }
 
 
@@ -93,6 +98,40 @@ class ObservationJsonRequest(serializers.Serializer):
     proposed = _names()
 
 
+@extend_schema_field({"oneOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]})
+class MushroomObserverField(serializers.Field):
+    """The number of an observation at Mushroom Observer, or its address there."""
+
+    default_error_messages = {
+        "invalid": "Give the number of an observation at Mushroom Observer, or its address."
+    }
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int | str):
+            self.fail("invalid")
+        try:
+            return observation_id(data)
+        except BadReferenceError as error:
+            raise serializers.ValidationError(str(error), "invalid") from error
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class MushroomObserverRequest(serializers.Serializer):
+    """An observation of Mushroom Observer: its photos and proposed names are read there."""
+
+    mushroom_observer = MushroomObserverField(
+        help_text="Its number, or the address of its page at the site that is configured."
+    )
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if others := sorted({"photos", "photo", "proposed"} & data.keys()):
+            message = "Leave it out: photos and names of this observation are read there."
+            raise serializers.ValidationError(dict.fromkeys(others, message), "invalid")
+        return dict(super().to_internal_value(data))
+
+
 class ObservationForm(serializers.Serializer):
     """A find whose photos are sent as files (or URLs) in a form."""
 
@@ -117,6 +156,30 @@ class ObservationUploadRequest(serializers.Serializer):
 class SourceSerializer(serializers.Serializer):
     mushroom_observer = serializers.IntegerField(help_text="Id of the observation there.")
     url = serializers.URLField(help_text="Of its page.")
+    read_at = serializers.DateTimeField(
+        allow_null=True, help_text="When it was last read there; null: it was not yet."
+    )
+
+
+class NamingSerializer(serializers.ModelSerializer):
+    """What Mushroom Observer tells of a proposed name."""
+
+    id = serializers.IntegerField(source="naming_id", help_text="Of the proposal there.")
+    name_id = serializers.IntegerField(help_text="Of the name there.")
+    confidence = serializers.FloatField(
+        allow_null=True, help_text="Weighted mean of the votes, -3 (as if) to 3 (I'd call it that)."
+    )
+    votes = serializers.ListField(
+        child=serializers.FloatField(), help_text="All votes, -3 to 3, the highest first."
+    )
+    is_consensus = serializers.BooleanField(
+        help_text="Whether the observation has this name there now."
+    )
+
+    class Meta:
+        model = ProposedName
+        fields = ("id", "name_id", "confidence", "votes", "is_consensus")
+        read_only_fields = fields
 
 
 class ProposedVerdictSerializer(serializers.ModelSerializer):
@@ -136,10 +199,13 @@ class ProposedVerdictSerializer(serializers.ModelSerializer):
         "counts in that eight of ten proposed names are right.",
     )
     because = serializers.SerializerMethodField(help_text="A sentence for people.")
+    naming = serializers.SerializerMethodField(
+        help_text="The proposal at Mushroom Observer; null for a name that was sent here."
+    )
 
     class Meta:
         model = ProposedName
-        fields = ("proposed", "species", "verdict", "score", "because")
+        fields = ("proposed", "species", "verdict", "score", "because", "naming")
         read_only_fields = fields
 
     def get_species(self, name: ProposedName) -> str | None:
@@ -152,12 +218,18 @@ class ProposedVerdictSerializer(serializers.ModelSerializer):
     def get_because(self, name: ProposedName) -> str | None:
         return verdict_sentence(name.because) if name.because else None
 
+    @extend_schema_field(NamingSerializer(allow_null=True))
+    def get_naming(self, name: ProposedName) -> Any:
+        return NamingSerializer(name).data if name.naming_id is not None else None
+
 
 @extend_schema_serializer(examples=[OpenApiExample("Done", value=EXAMPLE, response_only=True)])
 class ObservationSerializer(serializers.ModelSerializer):
     """`predictions`, `scope` and `plausible` tell of all photos together.
 
     They are null until all photos are answered, and if all failed. Photos that failed are left out.
+    While an observation of Mushroom Observer is read again, and if that fails, they are what was
+    told before.
     """
 
     error = serializers.SerializerMethodField()
@@ -169,12 +241,17 @@ class ObservationSerializer(serializers.ModelSerializer):
     verdicts = ProposedVerdictSerializer(source="names", many=True, read_only=True)
     decision = serializers.SerializerMethodField()
     decision_name = serializers.SerializerMethodField()
+    remarks = serializers.SerializerMethodField(
+        help_text="Sentences about an observation of Mushroom Observer: that it has more photos, "
+        "no names, and the like."
+    )
 
     class Meta:
         model = Observation
         fields = (
             *("id", "status", "error", "source", "photos", "predictions", "scope", "plausible"),
             *("verdicts", "decision", "decision_name", "note", "created_at", "decided_at"),
+            "remarks",
         )
         read_only_fields = fields
 
@@ -188,7 +265,11 @@ class ObservationSerializer(serializers.ModelSerializer):
     def get_source(self, observation: Observation) -> dict[str, Any] | None:
         if observation.mushroom_observer_id is None:
             return None
-        return {"mushroom_observer": observation.mushroom_observer_id, "url": observation.url}
+        return {
+            "mushroom_observer": observation.mushroom_observer_id,
+            "url": observation.url,
+            "read_at": observation.read_at,
+        }
 
     @extend_schema_field(PredictionSerializer(many=True))
     def get_photos(self, observation: Observation) -> list[dict[str, Any]]:
@@ -213,6 +294,9 @@ class ObservationSerializer(serializers.ModelSerializer):
     @extend_schema_field(serializers.ChoiceField(Observation.Decision.choices[1:], allow_null=True))
     def get_decision(self, observation: Observation) -> str | None:
         return observation.decision or None
+
+    def get_remarks(self, observation: Observation) -> list[str]:
+        return [remark_sentence(each) for each in observation.remarks]
 
     def get_decision_name(self, observation: Observation) -> str | None:
         return observation.decision_name or None

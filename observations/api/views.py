@@ -1,5 +1,6 @@
 """The API of observations."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from django.db.models import QuerySet
@@ -9,6 +10,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiParameter,
     OpenApiResponse,
+    PolymorphicProxySerializer,
     extend_schema,
     extend_schema_view,
 )
@@ -29,13 +31,16 @@ from mlmodels.selectors import production_version
 from observations.api.filters import ObservationFilters, filtered
 from observations.api.serializers import (
     DecisionRequest,
+    MushroomObserverRequest,
     ObservationForm,
     ObservationJsonRequest,
     ObservationSerializer,
     ObservationUploadRequest,
 )
 from observations.api.spreadsheets import CsvRenderer, csv_response
+from observations.errors import ALL_FAILURES, FAILURES
 from observations.models import Observation
+from observations.mushroom_observer_services import observation_ask
 from observations.selectors import observations_visible_to, told_observations
 from observations.services import (
     observation_create,
@@ -48,7 +53,7 @@ from predictions.api.failures import PredictionFailed
 from predictions.api.uploads import parsed_body
 from predictions.api.usage import RateLimitHeaders
 from predictions.api.waiting import waiting_places
-from predictions.errors import FAILURES, NotAccepted
+from predictions.errors import NotAccepted
 
 NOT_FOUND = error_response(["observation_not_found"])
 FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="As `Accept` has it.")
@@ -59,6 +64,16 @@ class ObservationNotFound(NotFound):
 
     default_code = "observation_not_found"
     default_detail = "There is no such observation among yours."
+
+
+class ObservationFailed(APIException):
+    """Reports an observation that failed at Mushroom Observer as an error of the API."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.status_code = FAILURES[code].status
+        if self.status_code == status.HTTP_503_SERVICE_UNAVAILABLE:
+            self.wait = 60  # becomes the header Retry-After
+        super().__init__(detail=detail, code=code)
 
 
 class ObservationTooLarge(APIException):
@@ -77,8 +92,10 @@ def _error_responses() -> dict[int, Any]:
         422: ["idempotency_key_reused"],
         503: ["database_unavailable"],
     }
-    for code, failure in FAILURES.items():
-        codes.setdefault(failure.status, []).append(code)
+    for code, failure in ALL_FAILURES.items():
+        named = codes.setdefault(failure.status, [])
+        if code not in named:
+            named.append(code)
     return {status: error_response(names) for status, names in codes.items()}
 
 
@@ -143,7 +160,11 @@ class ObservationViewSet(
         summary="Ask what up to twelve photos of one find show, and whether proposed names fit",
         parameters=[PREFER, IDEMPOTENCY_KEY],
         request={
-            "application/json": ObservationJsonRequest,
+            "application/json": PolymorphicProxySerializer(
+                component_name="ObservationRequest",
+                serializers=[ObservationJsonRequest, MushroomObserverRequest],
+                resource_type_field_name=None,
+            ),
             "multipart/form-data": ObservationUploadRequest,
         },
         responses={
@@ -157,21 +178,11 @@ class ObservationViewSet(
     def create(self, request: Request) -> Response:
         if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_OBSERVATION_BYTES:
             raise ObservationTooLarge
-        body = parsed_body(request)
-        is_form = isinstance(body, QueryDict)
-        form: type[serializers.Serializer] = ObservationForm if is_form else ObservationJsonRequest
-        serializer = form(data=body)
-        serializer.is_valid(raise_exception=True)
-        fields: dict[str, Any] = serializer.validated_data
-        if len(fields["photos"]) > 1:  # one was counted before the body was read
-            self.cost = len(fields["photos"]) - 1
-            self.check_throttles(request)
-        user, version = cast(User, request.user), production_version()
+        user = cast(User, request.user)
+        create = self._creation(request, user)
         try:
             [observation] = create_once(
-                request,
-                create=lambda: [observation_create(user=user, version=version, **fields)],
-                rows=Observation.objects.all(),
+                request, create=lambda: [create()], rows=Observation.objects.all()
             )
         except NotAccepted as refused:
             raise PredictionFailed(refused.code, refused.detail) from refused
@@ -182,6 +193,25 @@ class ObservationViewSet(
                 if may_wait:
                     observation_wait(observation=observation, timeout_s=wait_s)
         return self._answer(observation)
+
+    def _creation(self, request: Request, user: User) -> Callable[[], Observation]:
+        """Check what was sent, and return what makes an observation of it."""
+        body = parsed_body(request)
+        if isinstance(body, dict) and "mushroom_observer" in body:
+            asked = MushroomObserverRequest(data=body)
+            asked.is_valid(raise_exception=True)
+            number: int = asked.validated_data["mushroom_observer"]
+            return lambda: observation_ask(user=user, number=number)
+        is_form = isinstance(body, QueryDict)
+        form: type[serializers.Serializer] = ObservationForm if is_form else ObservationJsonRequest
+        serializer = form(data=body)
+        serializer.is_valid(raise_exception=True)
+        fields: dict[str, Any] = serializer.validated_data
+        if len(fields["photos"]) > 1:  # one was counted before the body was read
+            self.cost = len(fields["photos"]) - 1
+            self.check_throttles(request)
+        version = production_version()
+        return lambda: observation_create(user=user, version=version, **fields)
 
     @extend_schema(
         operation_id="decideObservation",
@@ -225,6 +255,8 @@ class ObservationViewSet(
         told = told_observations().filter(pk=observation.pk).first()
         if told is None:
             raise ObservationNotFound(f"Observation {observation.pk} was deleted.")
+        if told.status == Observation.Status.FAILED and told.error_code in FAILURES:
+            raise ObservationFailed(told.error_code, told.error_detail)
         if told.status == Observation.Status.FAILED:
             raise PredictionFailed(told.error_code, told.error_detail)
         body = self.get_serializer(told).data

@@ -53,11 +53,16 @@ def observation_read(
     """
     found = observations_read([observation_id], is_fresh=is_fresh, is_background=is_background)
     if observation_id not in found:
-        raise NotFoundError(
-            f"There is no observation {observation_id} at Mushroom Observer. Check the number: "
-            f"{observation_url(observation_id)}"
-        )
+        raise not_found(observation_id)
     return found[observation_id]
+
+
+def not_found(observation_id: int) -> NotFoundError:
+    """Return the error that says that the site has no such observation."""
+    return NotFoundError(
+        f"There is no observation {observation_id} at Mushroom Observer. Check the number: "
+        f"{observation_url(observation_id)}"
+    )
 
 
 def observations_read(
