@@ -76,11 +76,12 @@ def test_a_server_without_the_extension_lacks_similar_photos_only(stack: Stack, 
     made = stack("backup", str(tmp_path / "backup.tar"))
     assert made.returncode == 0, made.stderr
     urls = read_state(stack.home).environment
+    server = urls["DATABASE_URL"].removesuffix("champipy")
     with closing(connect(urls["DATABASE_URL"])) as connection, connection.cursor() as cursor:
         connection.autocommit = True  # CREATE DATABASE runs in no transaction
         for name in ("bare", "restored"):
             cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    bare = urls | {"DATABASE_URL": urls["DATABASE_URL"].replace("/champipy", "/bare")}
+    bare = urls | {"DATABASE_URL": server + "bare"}
     with stack_in_a_folder(**bare) as other:
         prepared = other("shell", "-c", "from champipy_site.stack import prepare; prepare.main()")
         assert prepared.returncode == 0, prepared.stderr
@@ -91,7 +92,7 @@ def test_a_server_without_the_extension_lacks_similar_photos_only(stack: Stack, 
         assert checked.returncode == 0
         assert "champipy.W006" in checked.stderr
         assert output(other, ASK).split() == ["503", "similar_unavailable", "False"]
-    restored = urls | {"DATABASE_URL": urls["DATABASE_URL"].replace("/champipy", "/restored")}
+    restored = urls | {"DATABASE_URL": server + "restored"}
     with stack_in_a_folder(**restored) as other:
         done = other("restore", str(tmp_path / "backup.tar"))
         assert done.returncode == 0, done.stderr
