@@ -2,7 +2,8 @@
 
 The photos of a find are not independent: the same specimens, light and camera. If they were, the
 species' probabilities would be multiplied; if each said the same as the others, their geometric
-mean would do. `benchmarks.finds` measures this rule and its neighbours.
+mean would do. A photo that says little, because no species is probable on it, counts less.
+`benchmarks.finds` measures this rule and its neighbours.
 """
 
 from __future__ import annotations
@@ -36,15 +37,16 @@ def find_answer(
 def find_scores(scores: np.ndarray, independence: float = INDEPENDENCE) -> np.ndarray:
     """Return the probability of each species for a find, float64 [k].
 
-    `scores` [n, k] are those of its photos; of one photo they are returned as they are. Raises
-    `ValueError` for no photos.
+    `scores` [n, k] are those of its photos; of one photo they are returned as they are. Each photo
+    counts as much as its highest score. Raises `ValueError` for no photos.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 2 or not len(scores):
         raise ValueError(f"The scores of a find must be [photos, species], not {scores.shape}.")
     if len(scores) == 1:
         return scores[0]
-    means = np.log(np.maximum(scores, MIN_SCORE)).mean(axis=0)
+    logarithms = np.log(np.maximum(scores, MIN_SCORE))
+    means = np.average(logarithms, axis=0, weights=scores.max(axis=1))
     return softmax(len(scores) ** independence * means, 1.0)
 
 

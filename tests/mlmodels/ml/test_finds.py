@@ -32,6 +32,12 @@ def test_two_photos_that_are_rather_sure_outvote_one_that_is_surer() -> None:
     assert find_scores(scores).argmax() == 1
 
 
+def test_a_photo_that_says_little_counts_less() -> None:
+    # Log odds of ln 9 and ln 1.5, weighted 0.9 to 0.6, times the root of 2.
+    expected = 1 / (1 + np.exp(-np.sqrt(2) * (0.9 * np.log(9) + 0.6 * np.log(1.5)) / 1.5))
+    assert find_scores([[0.9, 0.1], [0.6, 0.4]])[0] == pytest.approx(expected)
+
+
 def test_a_score_that_was_rounded_to_0_rules_nothing_out() -> None:
     together = find_scores([[1.0, 0.0], [0.0, 1.0]])
     assert together == pytest.approx([0.5, 0.5])
