@@ -63,6 +63,12 @@ def _learning_context(run: TrainingRun) -> dict[str, Any]:
     if not run.history:
         return {}
     validation_is_new = is_validation_new(run)
+    last = run.history[-1]
+    if not last["epoch"]:
+        return {
+            "validation_is_new": validation_is_new,
+            "fitted_accuracy": f"{100 * last['accuracy']:.1f} %",
+        }
     return {
         "curves": learning_curves_svg(run.history, validation_is_new=validation_is_new),
         "validation_is_new": validation_is_new,

@@ -129,6 +129,18 @@ def test_page_of_a_running_run_shows_its_progress(bobs, run) -> None:
     assert "<td>2</td><td>0</td>" in html.replace("\n", ""), "photos of Amanita muscaria"
 
 
+def test_a_fit_in_closed_form_has_no_learning_curves(bobs, run, production) -> None:
+    TrainingRun.objects.filter(pk=run.pk).update(history=HISTORY[:1])
+    production.run = run
+    production.save()
+    html = bobs.get(page("change", run.pk)).content.decode()
+    assert "Learning curves" not in html
+    right = f"{100 * HISTORY[0]['accuracy']:.1f}"
+    assert f"fitted in closed form without epochs, is right on {right} % of the validation" in html
+    of_version = reverse("admin:mlmodels_modelversion_change", args=[production.pk])
+    assert f"it was right on {right}% of the validation" in bobs.get(of_version).content.decode()
+
+
 def test_photos_that_the_version_was_trained_on_are_not_called_validation(bobs, run) -> None:
     TrainingRun.objects.filter(pk=run.pk).update(validation_is_new=False)
     for html in (
