@@ -1,16 +1,35 @@
-"""Admin page of the names of species. Versions and runs have theirs in `supervision`."""
+"""Admin pages of species and their names. Versions and runs have theirs in `supervision`."""
 
 from django.contrib import admin
+from django.forms import ModelForm
+from django.http import HttpRequest
 
-from mlmodels.models import SpeciesName
+from common.admin import ReadOnlyAdmin
+from mlmodels.models import Species, SpeciesName
+
+
+@admin.register(Species)
+class SpeciesAdmin(ReadOnlyAdmin):
+    """What is known of the species; versions and labels need them as they are."""
+
+    list_display = ("name",)
+    search_fields = ("name", "names__name")
+    fields = ("name", "look_alikes")
 
 
 @admin.register(SpeciesName)
 class SpeciesNameAdmin(admin.ModelAdmin):
     """Names that administrators add and correct; proposals and filters know them at once."""
 
-    list_display = ("name", "kind", "species", "mushroom_observer_id")
-    list_filter = ("kind", "species")
+    list_display = ("name", "kind", "species", "mushroom_observer_id", "is_imported")
+    list_filter = ("kind", "is_imported", "species")
     list_select_related = ("species",)
     search_fields = ("name", "species__name", "=mushroom_observer_id")
     search_help_text = "A name, or its id at Mushroom Observer"
+
+    def save_model(
+        self, request: HttpRequest, obj: SpeciesName, form: ModelForm, change: bool
+    ) -> None:
+        """Save a name that a person has entered or changed; no import overwrites it from now on."""
+        obj.is_imported = False
+        super().save_model(request, obj, form, change)

@@ -14,6 +14,13 @@ class Species(models.Model):
     """A label. Each model version stores its own ordered list of label names."""
 
     name = models.CharField(max_length=100, unique=True)
+    look_alikes = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What Mushroom Observer's descriptions say of species that look like it. "
+        "Each import of its dumps replaces it.",
+    )
 
     class Meta:
         ordering = ["name"]
@@ -43,6 +50,13 @@ class SpeciesName(models.Model):
     kind = models.CharField(max_length=20, choices=Kind)
     mushroom_observer_id = models.BigIntegerField(
         null=True, blank=True, unique=True, help_text="Of the name at Mushroom Observer, if known."
+    )
+    is_imported = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="It is as ChampiPy or a dump of Mushroom Observer brought it, and the next dump "
+        "may change or remove it. Not so if a person has entered or changed it.",
     )
 
     class Meta:

@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from common.admin import ReadOnlyAdmin
 from common.paging import MAX_COUNTED, CappedPaginator
 from mlmodels.names import InvalidName
-from observations.models import Observation
+from observations.models import MushroomObserverImage, Observation
 from observations.selectors import named, species_and_key, told_observations
 from predictions.verdicts import VERDICTS, verdict_sentence
 
@@ -123,6 +123,18 @@ class ObservationAdmin(ReadOnlyAdmin):
             if plausible
             else "",
         )
+
+
+@admin.register(MushroomObserverImage)
+class MushroomObserverImageAdmin(ReadOnlyAdmin):
+    list_display = ("image_id", "species", "other_name", "confidence", "licence", "gave_label")
+    list_filter = ("species", "ok_for_export", "gave_label")
+    list_select_related = ("species",)
+    search_fields = ("=image_id", "=observation_id")
+    search_help_text = "An id of an image or of an observation there"
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
 
 
 def _is_outside(scope: dict | None) -> bool:

@@ -5,8 +5,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from mlmodels.models import Species
 from mlmodels.names import MAX_NAME_LENGTH
-from predictions.models import Prediction
+from predictions.models import MAX_ATTRIBUTION, MAX_OTHER_NAME, Prediction
 from predictions.verdicts import VERDICTS
 
 
@@ -198,3 +199,53 @@ class ProposedName(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class MushroomObserverImage(models.Model):
+    """What Mushroom Observer's dumps tell of one of its images.
+
+    There is a row for each image of our species, however its name was voted for, and for some of
+    other species with settled names. An image whose observations have different names has none. An
+    import writes the rows anew, except for the last two fields, and deletes those that the dumps no
+    longer have.
+    """
+
+    image_id = models.BigIntegerField(primary_key=True)
+    observation_id = models.BigIntegerField(help_text="Of the observation there.")
+    species = models.ForeignKey(Species, models.CASCADE, null=True, related_name="+")
+    other_name = models.CharField(
+        max_length=MAX_OTHER_NAME, blank=True, help_text="What it shows, if none of our species."
+    )
+    confidence = models.FloatField(help_text="Weighted mean of the votes on that name, -3 to 3.")
+    holder = models.CharField(max_length=MAX_ATTRIBUTION, blank=True, help_text="Of its copyright.")
+    licence = models.CharField(
+        max_length=MAX_ATTRIBUTION,
+        blank=True,
+        help_text="URL of the licence. Empty: it is not one that allows everybody to show it.",
+    )
+    ok_for_export = models.BooleanField(help_text="Whether its owner lets others have it.")
+    gave_label = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="The label of ChampiPy's photo comes from here, so it follows this row.",
+    )
+    refused = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Why the photo was fetched, but not imported. It is not fetched again.",
+    )
+
+    class Meta:
+        ordering = ["-image_id"]
+        verbose_name = "image of Mushroom Observer"
+        verbose_name_plural = "images of Mushroom Observer"
+        indexes = [
+            models.Index(
+                fields=["image_id"], condition=Q(gave_label=True), name="images_that_gave_labels"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"image {self.image_id}"

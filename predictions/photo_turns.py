@@ -23,6 +23,8 @@ from predictions.photo_urls import PhotoURL, asks_mushroom_observer
 MAX_WAIT = timedelta(minutes=10)
 """A photo whose turn would come later than this after its request is given up."""
 MAX_WAIT_IN_THREAD_S = 2.0
+MAX_WAIT_OF_COMMAND_S = 600.0
+"""A command that fetches photos gives up where it would have to wait longer than this."""
 WAIT_WITHOUT_VALKEY_S = 15.0
 
 
@@ -32,6 +34,38 @@ class FetchLater(Exception):  # noqa: N818 - a condition to report, not a fault
     def __init__(self, at: datetime) -> None:
         super().__init__(f"The turn of this photo comes at {at.isoformat()}.")
         self.at = at
+
+
+class BackgroundTurns(Requests):
+    """Waits in its thread for the turn of each request, for a command that fetches many photos.
+
+    It raises NoTurn if that would take longer than MAX_WAIT_OF_COMMAND_S, or without Valkey.
+    """
+
+    def __init__(self) -> None:
+        self._turn: Turn | None = None
+
+    def before(self, target: PhotoURL) -> None:
+        if not asks_mushroom_observer(target):
+            return
+        place = 0
+        while True:
+            turn = turn_take(
+                "image", place=place, is_background=True, patience_s=MAX_WAIT_OF_COMMAND_S
+            )
+            if turn.wait_s == 0:
+                break
+            place = turn.place
+            time.sleep(turn.wait_s)
+        self._turn = turn
+
+    def sending(self, target: PhotoURL) -> None:
+        if self._turn is not None and asks_mushroom_observer(target):
+            turn_sent(self._turn)
+
+    def after(self, target: PhotoURL, answer: HTTPAnswer) -> None:
+        if asks_mushroom_observer(target):
+            pause_from(answer)
 
 
 class PhotoTurns(Requests):
