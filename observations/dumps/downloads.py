@@ -46,7 +46,7 @@ def photos_missing(*, number: int) -> dict[Species, int]:
     """Return how many photos are to be fetched, so that each species has `number` from here."""
     missing = {}
     for species in Species.objects.all():
-        there = MushroomObserverImage.objects.filter(species=species, gave_label=True).count()
+        there = _count(species)
         missing[species] = min(max(0, number - there), images_wanted(species).count())
     return missing
 
@@ -61,7 +61,7 @@ def photos_download(
     """
     failures = 0
     for species in Species.objects.all():
-        there = MushroomObserverImage.objects.filter(species=species, gave_label=True).count()
+        there = _count(species)
         images = _one_of_each_find_first(species)
         while there < number and (image := next(images, None)) is not None:
             try:
@@ -85,6 +85,11 @@ def photos_download(
             failures = 0
             there += outcome == ImportOutcome.NEW
             yield Download(image.pk, species, outcome)
+
+
+def _count(species: Species) -> int:
+    """Return how many photos of a species have their label from here."""
+    return MushroomObserverImage.objects.filter(species=species, gave_label=True).count()
 
 
 def _one_of_each_find_first(species: Species) -> Iterator[MushroomObserverImage]:

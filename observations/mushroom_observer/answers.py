@@ -11,7 +11,6 @@ from datetime import date, datetime
 from typing import Any
 
 from mlmodels.names import MAX_NAME_LENGTH
-from observations.mushroom_observer.licences import licence_url
 from observations.mushroom_observer.values import (
     as_boolean,
     as_date,
@@ -22,6 +21,7 @@ from observations.mushroom_observer.values import (
     as_text,
     as_time,
 )
+from predictions.licences import licence_url
 
 VOTES = {
     3.0: "I'd call it that",

@@ -26,12 +26,13 @@ def start_blocked(work: Callable[[], Result]) -> Future[Result]:
     pool = ThreadPoolExecutor(1)
     future = pool.submit(run)
     pool.shutdown(wait=False)
-    assert eventually(lambda: future.done() or _is_somebody_waiting(), 30)
+    assert eventually(lambda: future.done() or is_somebody_waiting(), 30)
     assert not future.done(), "it did not wait"
     return future
 
 
-def _is_somebody_waiting() -> bool:
+def is_somebody_waiting() -> bool:
+    """Return whether any connection waits for a lock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
         return cursor.fetchone()[0] > 0

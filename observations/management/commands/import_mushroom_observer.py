@@ -15,7 +15,7 @@ from observations.dumps.files import DumpError, OnBytes
 from observations.dumps.images import images_import
 from observations.dumps.names import names_import
 from observations.dumps.photos import photos_label
-from observations.dumps.staging import Dumps, dumps_stage
+from observations.dumps.staging import Dumps, dumps_stage, interruptible
 from predictions.embedding_services import listed_photos_send
 from predictions.import_services import ImportOutcome
 
@@ -81,8 +81,9 @@ class Command(BaseCommand):
         with transaction.atomic():
             dumps_stage(dumps, self._reading)
             self.stderr.write("Comparing them with what is known …")
-            names = names_import()
-            images = images_import(max_others=max_others)
+            with interruptible():
+                names = names_import()
+                images = images_import(max_others=max_others)
         self._list("Left out", dumps.refused)
         self._list("Names", names.changes.remarks)
         self._list("Not in the dumps under any of their names", names.missing)

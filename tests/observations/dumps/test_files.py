@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -13,7 +12,9 @@ from django.db import connection, connections
 from mlmodels.models import SpeciesName
 from observations.models import MushroomObserverImage
 from tests.support.labelled_photos import ten_species
+from tests.support.locks import is_somebody_waiting
 from tests.support.paths import PROJECT
+from tests.support.stack import eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -131,27 +132,24 @@ def test_an_import_that_is_ended_midway_leaves_nothing_and_can_be_repeated(
 ) -> None:
     ten_species()
     before = names()
-    with (folder / "images.csv").open("a") as file:
-        for image in range(2_000_000, 2_400_000):
-            file.write(f"{image}\timage/jpeg\tJane\tPublic Domain\t1\tNULL\n")
     database = connection.settings_dict
     url = (
         f"postgres://{database['USER']}:{database['PASSWORD']}"
         f"@{database['HOST']}:{database['PORT']}/{database['NAME']}"
     )
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "import_mushroom_observer", str(folder)],
-        cwd=PROJECT, env=os.environ | {"DATABASE_URL": url}, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    said = ""
-    while "images.csv" not in said.split():
-        line = process.stderr.readline()
-        assert line, said
-        said += line.replace(",", " ")
-    time.sleep(0.2)
-    process.send_signal(number)
-    said += process.communicate(timeout=60)[1]
+    other = connections.create_connection("default")
+    try:
+        with other.cursor() as cursor:  # the import waits for this when it has read all files
+            cursor.execute("BEGIN; LOCK TABLE observations_mushroomobserverimage")
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "import_mushroom_observer", str(folder)],
+            cwd=PROJECT, env=os.environ | {"DATABASE_URL": url}, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert eventually(is_somebody_waiting, 60)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    finally:
+        other.close()
     assert process.returncode == code, said
     assert "Traceback" not in said
     assert not MushroomObserverImage.objects.exists()
