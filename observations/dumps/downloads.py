@@ -62,8 +62,10 @@ def photos_download(
     failures = 0
     for species in Species.objects.all():
         there = _count(species)
-        images = _one_of_each_find_first(species)
-        while there < number and (image := next(images, None)) is not None:
+        for pk in list(images_wanted(species).values_list("pk", flat=True)):
+            if there >= number:
+                break
+            image = MushroomObserverImage.objects.get(pk=pk)
             try:
                 check_space()
                 outcome = _download(image, species)
@@ -90,19 +92,6 @@ def photos_download(
 def _count(species: Species) -> int:
     """Return how many photos of a species have their label from here."""
     return MushroomObserverImage.objects.filter(species=species, gave_label=True).count()
-
-
-def _one_of_each_find_first(species: Species) -> Iterator[MushroomObserverImage]:
-    seen: set[int] = set()
-    later = []
-    for pk, observation in images_wanted(species).values_list("pk", "observation_id").iterator():
-        if observation in seen:
-            later.append(pk)
-        else:
-            seen.add(observation)
-            yield MushroomObserverImage.objects.get(pk=pk)
-    for pk in later:
-        yield MushroomObserverImage.objects.get(pk=pk)
 
 
 def _download(image: MushroomObserverImage, species: Species) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 
 from mlmodels.models import Species
 from observations.models import MushroomObserverImage
@@ -83,7 +84,19 @@ def _known(
 
 
 def images_wanted(species: Species) -> QuerySet[MushroomObserverImage]:
-    """Return the settled images of a species that were not fetched yet, the surest first."""
+    """Return the settled images of a species that were not fetched yet.
+
+    One of each observation comes before a second one of any, and the surest of them first.
+    """
     known = Photo.objects.filter(mushroom_observer_id__isnull=False).values("mushroom_observer_id")
     wanted = settled_images().filter(species=species, gave_label=False, refused="")
-    return wanted.exclude(pk__in=known).order_by("-confidence", "-pk")
+    of_the_find = MushroomObserverImage.objects.filter(
+        observation_id=OuterRef("observation_id"), gave_label=True
+    )
+    surest_first = (F("confidence").desc(), F("pk").desc())
+    position = Window(RowNumber(), partition_by="observation_id", order_by=surest_first)
+    return (
+        wanted.exclude(pk__in=known)
+        .annotate(has_photo=Exists(of_the_find), position=position)
+        .order_by("has_photo", "position", *surest_first)
+    )

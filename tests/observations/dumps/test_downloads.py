@@ -63,12 +63,14 @@ def test_a_repeated_call_goes_on_and_fetches_nothing_twice(folder, drawn_site, r
     paths = [request.path for request in drawn_site.requests]
     assert len(paths) == len(set(paths)) == 3
     assert training_photos().count() == 3
+    rows = MushroomObserverImage.objects.filter(gave_label=True)
+    assert rows.values("observation_id").distinct().count() == 3
 
 
 def test_a_photo_that_is_refused_is_not_fetched_again(folder, drawn_site, run) -> None:
     species = Species.objects.get(name="Amanita muscaria")
     run(folder)
-    first = next(downloads.images_wanted(species).iterator()).pk
+    first = downloads.images_wanted(species)[0].pk
     drawn_site.world.images.pop(first)
     assert "Photos: 3 fetched, 1 refused." in run(folder, "--photos", "3").out
     assert "found nothing there" in MushroomObserverImage.objects.get(pk=first).refused

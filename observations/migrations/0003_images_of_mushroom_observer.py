@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('mlmodels', '0010_imported_names'),
-        ('observations', '0001_observations'),
+        ('observations', '0002_mushroom_observer'),
     ]
 
     operations = [
