@@ -7,10 +7,12 @@ It generates dumps of 1.5 million observations, 2 million images and 120,000 nam
 species have a tenth of the observations, starts a PostgreSQL and a Valkey of its own, and runs the
 command three times: on an empty database, on the same dumps, and on those of the next night, where
 one observation of a hundred has another confidence. Memory is the peak of the resident set of the
-command, and of the largest process of PostgreSQL with what it shares with the others.
+command, and of the largest process of PostgreSQL with what it shares with the others. Minutes of
+the processors tell more than those of the clock where the machine does other things, too.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -120,13 +122,17 @@ def measure(name: str, dumps: Path, environment: dict[str, str]) -> None:
         command, env=environment, cwd=PROJECT, stdout=subprocess.PIPE, text=True
     )
     home = environment["CHAMPIPY_HOME"]
-    peaks = {"command": 0, "PostgreSQL": 0, "disk": 0}
+    server = int((Path(home) / "postgresql" / "data" / "postmaster.pid").read_text().split()[0])
+    peaks = {"command": 0, "PostgreSQL": 0, "disk": 0, "seconds": 0.0}
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(0.5):
             peaks["command"] = max(peaks["command"], resident_kb(process.pid))
-            peaks["PostgreSQL"] = max(peaks["PostgreSQL"], largest_server_kb())
+            pids = servers_of_connections(server)
+            peaks["PostgreSQL"] = max(peaks["PostgreSQL"], *map(resident_kb, pids), 0)
+            used = sum(map(processor_s, [process.pid, *pids]))
+            peaks["seconds"] = max(peaks["seconds"], used)
             peaks["disk"] = max(peaks["disk"], used_kb(home))
 
     watcher = threading.Thread(target=watch)
@@ -138,8 +144,9 @@ def measure(name: str, dumps: Path, environment: dict[str, str]) -> None:
         sys.exit(f"The import ended with {process.returncode}.")
     took = time.perf_counter() - began
     print(
-        f"{name}: {took / 60:.1f} minutes, command {peaks['command'] / 1e3:.0f} MB, "
-        f"PostgreSQL {peaks['PostgreSQL'] / 1e3:.0f} MB, home {peaks['disk'] / 1e3:.0f} MB on disk"
+        f"{name}: {took / 60:.1f} minutes ({peaks['seconds'] / 60:.1f} of the processors), "
+        f"command {peaks['command'] / 1e3:.0f} MB, PostgreSQL {peaks['PostgreSQL'] / 1e3:.0f} MB, "
+        f"home {peaks['disk'] / 1e3:.0f} MB on disk"
     )
     print("  " + out.strip().replace("\n", "\n  "), flush=True)
 
@@ -153,17 +160,27 @@ def resident_kb(pid: int) -> int:
     return next((int(x.split()[1]) for x in status.splitlines() if x.startswith("VmHWM")), 0)
 
 
-def largest_server_kb() -> int:
-    """Return the largest peak of the processes that work for a connection to PostgreSQL."""
-    peaks = [0]
+def processor_s(pid: int) -> float:
+    """Return how long a process has used the processors; 0 if it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def servers_of_connections(server: int) -> list[int]:
+    """Return the processes of PostgreSQL that work for a connection to the benchmark's server."""
+    found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes()
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
         except OSError:
             continue
-        if words.startswith(b"postgres: ") and b"champipy" in words:
-            peaks.append(resident_kb(int(folder.name)))
-    return max(peaks)
+        if words.startswith(b"postgres: champipy champipy") and int(parent) == server:
+            found.append(int(folder.name))
+    return found
 
 
 def used_kb(folder: str) -> int:

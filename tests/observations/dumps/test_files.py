@@ -113,6 +113,7 @@ def test_numbers_that_are_none_are_wrong_usage(folder, value) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_imports_do_not_run_at_a_time(folder, run) -> None:
+    ten_species()
     other = connections.create_connection("default")
     try:
         with other.cursor() as cursor:
@@ -122,6 +123,7 @@ def test_two_imports_do_not_run_at_a_time(folder, run) -> None:
         assert error.value.returncode == 3
     finally:
         other.close()
+    assert eventually(is_lock_free, 30)
     run(folder)
 
 
@@ -151,8 +153,15 @@ def test_an_import_that_is_ended_midway_leaves_nothing_and_can_be_repeated(
     finally:
         other.close()
     assert process.returncode == code, said
+    assert eventually(is_lock_free, 30)  # the server notices that the process has gone
     assert "Traceback" not in said
     assert not MushroomObserverImage.objects.exists()
     assert names() == before
     run(folder)
     assert MushroomObserverImage.objects.exists()
+
+
+def is_lock_free() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        return cursor.fetchone()[0] == 0
