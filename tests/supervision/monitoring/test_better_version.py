@@ -39,9 +39,10 @@ def test_an_upgrade_tells_of_a_better_version_once_and_promotes_nothing(versions
         service_watch()
     alert = Alert.objects.get()
     assert (alert.kind, alert.model_version) == ("better_version", shipped)
-    assert (alert.value, alert.threshold) == (91.27, 87.8)
+    right = shipped.metrics["evaluation"]["accuracy"]
+    assert (alert.value, alert.threshold) == (round(100 * right, 2), 87.8)
     assert alert_summary(alert) == (
-        "VGG16 2 came with ChampiPy and waits in Staging. It is right on 91.3% of the same "
+        f"VGG16 2 came with ChampiPy and waits in Staging. It is right on {right:.1%} of the same "
         "evaluation photos, VGG16 1 on 87.8%."
     )
     assert ModelVersion.objects.get(stage="Production") == current
