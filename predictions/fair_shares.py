@@ -1,7 +1,11 @@
 """Fair shares of the workers: how many of one user's photos each of the two holds at a time.
 
+What ChampiPy asks for by itself shares as one user does, and has one place at `inference`: at most
+one such photo is ahead of one that somebody waits for.
 A prediction whose `sha256` is still empty needs the worker `fetch`, the others need `inference`.
 """
+
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -14,17 +18,32 @@ from predictions.selectors import WAITS_FOR_ITS_TURN
 
 TO_FETCH = Q(sha256="")
 TO_SCORE = ~TO_FETCH
+BACKGROUND_SCORINGS = 1
+
+
+class Share(NamedTuple):
+    """Whose predictions count together."""
+
+    user_id: int | None
+    is_background: bool
+
+
+def share_of(prediction: Prediction) -> Share:
+    """Return the share in which a prediction counts."""
+    return Share(prediction.user_id, prediction.is_background)
 
 
 def place_take(prediction: Prediction) -> bool:
     """Return whether the next worker has a place for one more prediction of its user.
 
     Then it is to be sent, and its next resend is scheduled. Else it waits in its row, without
-    `next_send_at`, until another of its user's has ended. Requests of the terminal never wait.
+    `next_send_at`, until another of its share has ended. Requests of the terminal never wait.
     Call it in a transaction, and save the prediction afterwards.
     """
     stage = TO_SCORE if prediction.sha256 else TO_FETCH
-    has_place = prediction.user_id is None or _free_places(prediction.user_id, stage) > 0
+    share = share_of(prediction)
+    is_terminal = share == Share(None, is_background=False)
+    has_place = is_terminal or _free_places(share, stage) > 0
     if has_place:
         schedule_resend(prediction)
     else:
@@ -32,26 +51,30 @@ def place_take(prediction: Prediction) -> bool:
     return has_place
 
 
-def waiting_send(*, user_id: int | None, send: Send) -> int:
-    """Send as many of the user's waiting predictions as there are places, oldest first.
+def waiting_send(*, share: Share, send: Send) -> int:
+    """Send as many of the share's waiting predictions as there are places, oldest first.
 
     Return how many.
     """
-    return sum(_send_next(user_id, stage, send) for stage in (TO_FETCH, TO_SCORE))
+    return sum(_send_next(share, stage, send) for stage in (TO_FETCH, TO_SCORE))
 
 
 def all_waiting_send(*, send: Send) -> int:
-    """Do so for every user; return how many were sent. Beat calls it, so that none is forgotten."""
-    users = list(_waiting().order_by("user").values_list("user", flat=True).distinct())
-    return sum(waiting_send(user_id=user_id, send=send) for user_id in users)
+    """Do so for every share; return how many were sent. Beat calls it, so that none is forgotten.
+
+    People's go first.
+    """
+    waiting = _waiting().order_by("is_background", "user")
+    shares = list(waiting.values_list("user", "is_background").distinct())
+    return sum(waiting_send(share=Share(*share), send=send) for share in shares)
 
 
-def _send_next(user_id: int | None, stage: Q, send: Send) -> int:
-    waiting = _waiting().filter(stage, user=user_id)
+def _send_next(share: Share, stage: Q, send: Send) -> int:
+    waiting = _waiting().filter(stage, user=share.user_id, is_background=share.is_background)
     if not waiting.exists():
         return 0
     with transaction.atomic():
-        free = max(0, _free_places(user_id, stage))
+        free = max(0, _free_places(share, stage))
         chosen = list(waiting.select_for_update(skip_locked=True).order_by("pk")[:free])
         for prediction in chosen:
             schedule_resend(prediction)
@@ -64,17 +87,23 @@ def _waiting() -> QuerySet[Prediction]:
     return Prediction.objects.filter(WAITS_FOR_ITS_TURN)
 
 
-def _free_places(user_id: int | None, stage: Q) -> int:
-    """Return how many more of the user's predictions may be sent to this stage's worker now.
+def _free_places(share: Share, stage: Q) -> int:
+    """Return how many more of the share's predictions may be sent to this stage's worker now.
 
     It locks the user's row until the transaction ends, so that simultaneous requests count one
-    another. (None: those of deleted users, together.)
+    another. (None: those of deleted users, and of nobody in the background, together.)
     """
+    user_id, is_background = share
     if user_id is not None:
         list(User.objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk"))
     sent = Prediction.objects.filter(
-        stage, user=user_id, status=Prediction.Status.PENDING, next_send_at__isnull=False
+        stage,
+        user=user_id,
+        is_background=is_background,
+        status=Prediction.Status.PENDING,
+        next_send_at__isnull=False,
     )
-    is_fetch = stage is TO_FETCH
-    limit = settings.CHAMPIPY_USER_FETCHES if is_fetch else settings.CHAMPIPY_USER_SCORINGS
+    limit = settings.CHAMPIPY_USER_FETCHES
+    if stage is TO_SCORE:
+        limit = BACKGROUND_SCORINGS if is_background else settings.CHAMPIPY_USER_SCORINGS
     return limit - sent.count()

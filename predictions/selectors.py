@@ -1,6 +1,7 @@
 """Reads on photos and predictions."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
@@ -23,10 +24,39 @@ WAITS_FOR_ITS_TURN = Q(status=Prediction.Status.PENDING, next_send_at__isnull=Tr
 """Predictions that were not sent yet: the next worker holds enough others of their users."""
 
 
+_shown_as_well: list[Callable[[User], Q]] = []
+
+
+def peoples_predictions() -> QuerySet[Prediction]:
+    """Return the predictions that people asked for, not ChampiPy by itself."""
+    return Prediction.objects.filter(is_background=False)
+
+
 def predictions_visible_to(user: User) -> QuerySet[Prediction]:
     """Return the user's own predictions, or everybody's for an administrator, newest first."""
     predictions = answered_predictions().order_by("-id")
     return predictions if user.is_admin else predictions.filter(user=user)
+
+
+def show_as_well(condition: Callable[[User], Q]) -> None:
+    """Register whose predictions a user may look at besides. Apps above call it as they load.
+
+    `condition` returns for a user which.
+    """
+    _shown_as_well.append(condition)
+
+
+def predictions_shown_to(user: User) -> QuerySet[Prediction]:
+    """Return the predictions whose photo and explanation a user may look at.
+
+    They are `predictions_visible_to`, and those of the finds that the user has been given to check.
+    """
+    if user.is_admin:
+        return predictions_visible_to(user)
+    shown = Q(user=user)
+    for condition in _shown_as_well:
+        shown |= condition(user)
+    return answered_predictions().filter(shown)
 
 
 def answered_predictions() -> QuerySet[Prediction]:

@@ -20,7 +20,7 @@ from predictions.answer_services import prediction_finish
 from predictions.deletion_services import photo_delete_if_unneeded
 from predictions.dispatch import Send, schedule_fetch, schedule_resend, send_to_worker
 from predictions.errors import PredictionRefused
-from predictions.fair_shares import place_take, waiting_send
+from predictions.fair_shares import place_take, share_of, waiting_send
 from predictions.fetching import FetchError, fetch_photo
 from predictions.incoming import incoming_delete, incoming_read, incoming_write
 from predictions.models import Inference, Photo, PhotoSource, Prediction
@@ -53,7 +53,7 @@ def prediction_fetch(*, prediction_id: int, send: Send = send_to_worker) -> None
     if prediction is None or prediction.status != Prediction.Status.PENDING:
         return
     _fetch(prediction, send)
-    waiting_send(user_id=prediction.user_id, send=send)
+    waiting_send(share=share_of(prediction), send=send)
 
 
 def _fetch(prediction: Prediction, send: Send) -> None:
@@ -125,7 +125,7 @@ def prediction_infer(*, prediction_id: int, send: Send = send_to_worker) -> None
     if prediction is None or prediction.status != Prediction.Status.PENDING:
         return
     _score(prediction, send, may_start=bool(is_started))
-    waiting_send(user_id=prediction.user_id, send=send)
+    waiting_send(share=share_of(prediction), send=send)
 
 
 def _score(prediction: Prediction, send: Send, *, may_start: bool) -> None:
@@ -217,7 +217,8 @@ def _infer(prediction: Prediction, data: bytes, version: ModelVersion) -> tuple[
                 **asdict(answer),
                 duration_ms=round((time.perf_counter() - started) * 1000, 1),
             )
-            if best > settings.CHAMPIPY_KEEP_SCORE and answer.in_scope is not False:
+            is_sure = best > settings.CHAMPIPY_KEEP_SCORE and answer.in_scope is not False
+            if is_sure and not prediction.is_background:
                 photo_keep_for_training(photo=photo, species_name=species, user=prediction.user)
         _remember_source(prediction, photo)
     return inference, is_new

@@ -21,7 +21,7 @@ from predictions.api.photos import ErrorsAsJson
 from predictions.api.waiting import waiting_places
 from predictions.explanations import Explanation, VersionNotStored, explanation_wait
 from predictions.models import Inference, Prediction
-from predictions.selectors import predictions_visible_to
+from predictions.selectors import predictions_shown_to
 
 EXAMPLE: dict[str, Any] = {
     "species": "Aleuria aurantia",
@@ -121,7 +121,7 @@ class ExplanationView(ErrorsAsJson):
         query = ExplanationQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         user = cast(User, request.user)
-        prediction = predictions_visible_to(user).filter(pk=id).first()
+        prediction = predictions_shown_to(user).filter(pk=id).first()
         if prediction is None:
             raise NotFound
         is_png = cast(Any, request.accepted_renderer).media_type == PngRenderer.media_type

@@ -17,7 +17,7 @@ from common.prefer import PREFER, wait_preferred
 from predictions.api.waiting import waiting_places
 from predictions.models import Photo
 from predictions.pictures import picture_wait
-from predictions.selectors import predictions_visible_to
+from predictions.selectors import predictions_shown_to
 from predictions.similar_selectors import photos_visible_to
 
 
@@ -76,7 +76,7 @@ class PredictionPhotoView(PictureView):
         responses=RESPONSES,
     )
     def get(self, request: Request, id: str) -> HttpResponse:
-        prediction = predictions_visible_to(cast(User, request.user)).filter(pk=id).first()
+        prediction = predictions_shown_to(cast(User, request.user)).filter(pk=id).first()
         if prediction is None:
             raise NotFound
         photo = prediction.inference.photo if prediction.inference else None

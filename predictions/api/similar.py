@@ -17,7 +17,7 @@ from mlmodels.species_selectors import species_called
 from predictions.api.waiting import waiting_places
 from predictions.embedding_services import embedding_wait
 from predictions.labels import Label, label_of, other_species
-from predictions.selectors import predictions_visible_to
+from predictions.selectors import predictions_shown_to
 from predictions.similar_selectors import SimilarPhoto, is_any_called, similar_photos
 from predictions.vector_services import NO_VECTORS, has_vectors
 
@@ -137,7 +137,7 @@ class SimilarView(APIView):
         query = SimilarQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         user = cast(User, request.user)
-        prediction = predictions_visible_to(user).filter(pk=id).first()
+        prediction = predictions_shown_to(user).filter(pk=id).first()
         if prediction is None:
             raise NotFound
         photo = prediction.inference.photo if prediction.inference else None

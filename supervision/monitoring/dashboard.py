@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from mlmodels.models import ModelVersion, StageTransition
 from predictions.models import Photo, Prediction
+from predictions.selectors import peoples_predictions
 from supervision.models import Evaluation
 
 STORAGE_USE_S = 60
@@ -98,13 +99,17 @@ def _measured(
 
 
 def predictions_by_day(days: int) -> list[tuple[date, int, int]]:
-    """Return (day, answered, failed) for each of the last `days` days, ending with today."""
+    """Return (day, answered, failed) for each of the last `days` days, ending with today.
+
+    Those that ChampiPy asked for by itself are not counted.
+    """
     today = timezone.localdate()
     first = today - timedelta(days=days - 1)
     begins = timezone.make_aware(datetime.combine(first, datetime.min.time()))
     status = Prediction.Status
     rows = (
-        Prediction.objects.filter(created_at__gte=begins)
+        peoples_predictions()
+        .filter(created_at__gte=begins)
         .order_by()
         .values_list(TruncDate("created_at"))
         .annotate(

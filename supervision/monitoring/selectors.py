@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from mlmodels.models import ModelVersion, StageTransition
 from predictions.models import SERVICE_FAILURES, Photo, Prediction
-from predictions.selectors import WAITS_FOR_ITS_TURN
+from predictions.selectors import WAITS_FOR_ITS_TURN, peoples_predictions
 from supervision.models import Alert
 
 ALERT_ORDER = ("rank", "-id")
@@ -35,9 +35,10 @@ def new_photo_count(since: datetime) -> int:
 def mean_best_score(last: int) -> tuple[float | None, int]:
     """Return (mean best score in percent, number) of the `last` most recent answered predictions.
 
-    Returns (None, 0) if none has been answered yet.
+    Those that ChampiPy asked for by itself are left out. Returns (None, 0) if none has been
+    answered yet.
     """
-    answered = Prediction.objects.filter(status=Prediction.Status.DONE).order_by("-id")
+    answered = peoples_predictions().filter(status=Prediction.Status.DONE).order_by("-id")
     best = list(answered.values_list("inference__best_score", flat=True)[:last])
     return (round(sum(best) / len(best), 2) if best else None), len(best)
 
@@ -48,13 +49,13 @@ def unanswered_since() -> datetime | None:
     One that waits for its turn at the photo's host counts from then. Only requests after the last
     newly scored photo count: those that were sent to a worker, and those that failed with one of
     SERVICE_FAILURES. An answer from stored scores does not show that the workers run: it needs
-    none.
+    none. What ChampiPy asks for by itself counts nowhere here: nobody waits for it.
     """
-    scored = Prediction.objects.filter(status=Prediction.Status.DONE, reused=False)
+    scored = peoples_predictions().filter(status=Prediction.Status.DONE, reused=False)
     last_scored = scored.order_by("-id").values_list("id", flat=True).first() or 0
     has_its_turn = Q(fetch_at=None) | Q(fetch_at__lte=timezone.now()) | ~Q(sha256="")
     sent = Q(status=Prediction.Status.PENDING) & ~WAITS_FOR_ITS_TURN & has_its_turn
-    waiting = Prediction.objects.filter(
+    waiting = peoples_predictions().filter(
         sent | Q(error_code__in=SERVICE_FAILURES), id__gt=last_scored
     )
     return waiting.aggregate(since=Min(Coalesce("fetch_at", "created_at")))["since"]

@@ -11,7 +11,7 @@ from mlmodels.models import ModelVersion
 from predictions import recovery_services
 from predictions.api.waiting import WaitingPlaces
 from predictions.dispatch import Send, send_to_worker
-from predictions.fair_shares import waiting_send
+from predictions.fair_shares import all_waiting_send, share_of, waiting_send
 from predictions.models import Photo, Prediction
 from predictions.photo_services import photo_keep_for_training
 from predictions.recovery_services import predictions_resend
@@ -63,8 +63,47 @@ def test_urls_beyond_a_users_share_wait_and_are_sent_as_others_end(
     record = lambda prediction: sent.append(prediction.pk)  # noqa: E731
     prediction_fetch(prediction_id=asked[0].pk, send=record)
     assert sent[3:] == [asked[2].pk]
-    assert waiting_send(user_id=users["alice"].pk, send=record) == 0
+    assert waiting_send(share=share_of(asked[0]), send=record) == 0
     assert Prediction.objects.filter(next_send_at=None, status="pending").count() == 2
+
+
+def test_what_champipy_asks_for_by_itself_has_one_place_at_the_scoring(
+    users: dict[str, User], production: ModelVersion, settings
+) -> None:
+    settings.CHAMPIPY_USER_FETCHES = 2
+    sent: list[int] = []
+
+    def record(prediction: Prediction) -> None:
+        sent.append(prediction.pk)
+
+    def ask_by_itself(number: int) -> Prediction:
+        return prediction_create(
+            user=None,
+            file=f"https://photos.example.com/{number}.jpg",
+            nb_preds=1,
+            version=production,
+            is_background=True,
+            send=record,
+        )
+
+    by_itself = [ask_by_itself(number) for number in range(4)]
+    assert sent == [each.pk for each in by_itself[:2]]
+    terminal = prediction_create(
+        user=None, file="https://photos.example.com/5.jpg", nb_preds=1, version=production,
+        send=record,
+    )  # fmt: skip
+    assert sent[2:] == [terminal.pk], "the terminal does not wait for it"
+    pks = [each.pk for each in by_itself]
+    Prediction.objects.filter(pk__in=pks).update(sha256="a" * 64, next_send_at=None)
+    del sent[:]
+    assert all_waiting_send(send=record) == 1
+    assert sent == pks[:1]
+    assert all_waiting_send(send=record) == 0
+    Prediction.objects.filter(pk=pks[0]).update(
+        status="failed", error_code="not_an_image", next_send_at=None
+    )
+    assert waiting_send(share=share_of(by_itself[0]), send=record) == 1
+    assert sent == pks[:2]
 
 
 def test_a_photo_that_was_fetched_makes_room_before_it_is_scored(

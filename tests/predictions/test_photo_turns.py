@@ -23,6 +23,7 @@ from supervision.monitoring.selectors import unanswered_since
 from tests.support.mushroom_observer import MushroomObserver
 from tests.support.photo_server import PhotoServer
 from tests.support.predictions import ask, unsent
+from tests.support.rows import answered_prediction
 
 pytestmark = pytest.mark.django_db(transaction=True)
 KEY = "champipy:mushroom_observer:turns"
@@ -102,6 +103,19 @@ def test_what_waits_for_its_turn_alarms_nobody(site) -> None:
     assert unanswered_since() == prediction.fetch_at
     Prediction.objects.filter(pk=prediction.pk).update(fetch_at=None)
     assert unanswered_since() == prediction.created_at
+
+
+def test_what_nobody_waits_for_alarms_nobody_and_hides_no_alarm(site, production) -> None:
+    by_itself = ask(image_url(site, 0))
+    Prediction.objects.filter(pk=by_itself.pk).update(is_background=True)
+    assert unanswered_since() is None
+    Prediction.objects.filter(pk=by_itself.pk).update(
+        status="failed", error_code="prediction_failed"
+    )
+    assert unanswered_since() is None
+    person = ask(image_url(site, 1))
+    answered_prediction(80, production, is_background=True)
+    assert unanswered_since() == person.created_at
 
 
 def test_photos_for_the_background_come_after_those_of_people(site, production) -> None:

@@ -83,6 +83,15 @@ def test_a_photo_out_of_scope_is_not_kept_for_training_whatever_it_scores(
     assert photo.split == ("training" if is_kept else "")
 
 
+def test_what_champipy_asked_for_by_itself_is_not_kept_for_training(production, settings) -> None:
+    settings.CHAMPIPY_KEEP_SCORE = 0
+    calibrate_version(production, threshold=0.0)
+    for number, is_background in ((74, True), (75, False)):
+        prediction = upload(drawn_photo(number))
+        Prediction.objects.filter(pk=prediction.pk).update(is_background=is_background)
+        assert answered(prediction).inference.photo.split == ("" if is_background else "training")
+
+
 @pytest.fixture
 def rows(users) -> list[int]:
     """Create alice's predictions: in scope, out of scope, not told, pending; return their ids."""

@@ -225,6 +225,12 @@ def test_version_that_was_never_measured_has_a_period_without_accuracy(productio
     assert [period.measured for period in production_periods()] == [()]
 
 
+def test_predictions_by_day_leaves_out_what_champipy_asked_for_by_itself(production) -> None:
+    answered(production, 80, 1)
+    Prediction.objects.update(is_background=True)
+    assert predictions_by_day(1) == [(timezone.localdate(), 0, 0)]
+
+
 def test_predictions_by_day_includes_days_without_predictions(production) -> None:
     answered(production, 80, 1)
     Prediction.objects.create(

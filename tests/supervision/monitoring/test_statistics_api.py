@@ -132,6 +132,16 @@ def test_mean_score_uses_the_existing_predictions(bob, production) -> None:
     assert bob.get(path).json() == {"mean_score": 75.17, "requested": 10, "counted": 3}
 
 
+def test_mean_score_leaves_out_what_champipy_asked_for_by_itself(bob, production) -> None:
+    answered_prediction(60, production)
+    answered_prediction(90, production, is_background=True)
+    assert bob.get("/api/v1/past_pred_acc").json() == {
+        "mean_score": 60.0,
+        "requested": 10,
+        "counted": 1,
+    }
+
+
 def test_mean_score_of_no_predictions_says_so(bob) -> None:
     body = bob.get("/api/v1/past_pred_acc", {"nb_last_preds": 5}).json()
     assert (body["mean_score"], body["requested"], body["counted"]) == (None, 5, 0)
