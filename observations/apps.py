@@ -5,11 +5,15 @@ class ObservationsConfig(AppConfig):
     name = "observations"
 
     def ready(self) -> None:
-        """Have observations finished and pruned where predictions are."""
+        """Have observations finished, pruned and shown where predictions are."""
+        from observations.queue.selectors import is_shown_to, old_entries
         from observations.selectors import old_observations
         from observations.services import observation_of_prediction_finish
         from predictions.answer_services import call_when_answered
         from predictions.deletion_services import prune_as_well
+        from predictions.selectors import show_as_well
 
         call_when_answered(observation_of_prediction_finish)
         prune_as_well("observations", old_observations)
+        prune_as_well("finds in the queue", old_entries)
+        show_as_well(is_shown_to)

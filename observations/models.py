@@ -43,7 +43,7 @@ class Observation(models.Model):
         models.SET_NULL,
         null=True,
         blank=True,
-        help_text="Who asked, and decides. None: a deleted user.",
+        help_text="Who asked, and decides. None: a deleted user; in the queue, nobody has decided.",
     )
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     error_code = models.CharField(max_length=30, blank=True)
@@ -249,3 +249,87 @@ class MushroomObserverImage(models.Model):
 
     def __str__(self) -> str:
         return f"image {self.image_id}"
+
+
+class QueueEntry(models.Model):
+    """A find at Mushroom Observer that is, or was, worth a verifier's look.
+
+    It is to be read while `is_to_read`: the poll heard of it, or of a change. What was read is told
+    by `observation`, which nobody owns until somebody decides; None: there was nothing to check.
+    """
+
+    mushroom_observer_id = models.BigIntegerField(unique=True, help_text="Of the observation.")
+    observation = models.OneToOneField(
+        Observation, models.SET_NULL, null=True, blank=True, related_name="queue_entry"
+    )
+    is_to_read = models.BooleanField(
+        default=True, help_text="The site is to be asked for it at one of the next polls."
+    )
+    changed_at = models.DateTimeField(
+        null=True, blank=True, help_text="The last change of its names that the site told of."
+    )
+    fingerprint = models.CharField(
+        max_length=64, blank=True, help_text="Of photos, names and votes, when it was last read."
+    )
+    read_at = models.DateTimeField(null=True, blank=True)
+    failures = models.PositiveSmallIntegerField(
+        default=0, help_text="How often in a row its photos could not be had."
+    )
+    leased_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Who was the last to get it.",
+    )
+    leased_until = models.DateTimeField(
+        null=True, blank=True, help_text="Until then nobody else gets it."
+    )
+    skipped_by = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, blank=True, related_name="+", help_text="Who released it."
+    )
+
+    class Meta:
+        ordering = ["mushroom_observer_id"]
+        verbose_name = "find in the queue"
+        verbose_name_plural = "queue"
+        indexes = [
+            models.Index(
+                fields=["mushroom_observer_id"],
+                condition=Q(is_to_read=True),
+                name="queue_entries_to_read",
+            ),
+            models.Index(fields=["leased_to", "leased_until"], name="queue_entries_leased"),
+            models.Index(fields=["read_at"], name="queue_entries_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"observation {self.mushroom_observer_id} at Mushroom Observer"
+
+
+class QueuePoll(models.Model):
+    """How far the poll of Mushroom Observer got, and how the last one ended. There is one row."""
+
+    collected_until = models.DateTimeField(
+        null=True, blank=True, help_text="Names that changed at the site until then are in."
+    )
+    name_ids = models.JSONField(
+        default=list, blank=True, help_text="Ids of the model's names and synonyms at the site."
+    )
+    names_sha256 = models.CharField(
+        max_length=64, blank=True, help_text="Of the names here that `name_ids` were found for."
+    )
+    names_found_at = models.DateTimeField(null=True, blank=True)
+    begun_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(
+        null=True, blank=True, help_text="None: the poll is under way, or its process died."
+    )
+    result = models.TextField(blank=True)
+    error = models.TextField(blank=True, help_text="Why the last poll ended early.")
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="one_queue_poll", condition=Q(pk=1))]
+
+    def __str__(self) -> str:
+        return "poll of Mushroom Observer"

@@ -3,20 +3,26 @@
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from accounts.models import User
 from mlmodels.names import parse_name
 from mlmodels.species_selectors import species_with_key
 from observations.models import Observation, ObservationPhoto, ProposedName
+from observations.queue.selectors import is_given_to
 from predictions.models import Prediction
 from predictions.selectors import answered_predictions
 
 
 def observations_visible_to(user: User) -> QuerySet[Observation]:
-    """Return the user's own observations, or everybody's for an administrator, newest first."""
+    """Return the user's own observations, or everybody's for an administrator, newest first.
+
+    Of the queue's, those that were given to the user are among them.
+    """
     observations = told_observations().order_by("-id")
-    return observations if user.is_admin else observations.filter(user=user)
+    if user.is_admin:
+        return observations
+    return observations.filter(Q(user=user) | is_given_to(user))
 
 
 def told_observations() -> QuerySet[Observation]:

@@ -13,6 +13,7 @@ from accounts.models import User
 from mlmodels.models import ModelVersion
 from observations.answers import as_told, inference_together
 from observations.models import Observation, ObservationPhoto, ProposedName
+from observations.queue.leases import queue_decide
 from observations.selectors import answered_observations, predictions_of, species_and_key
 from predictions.answer_services import PredictionDeleted, prediction_wait
 from predictions.deletion_services import prediction_delete
@@ -153,19 +154,23 @@ def observation_wait(*, observation: Observation, timeout_s: float) -> None:
 
 
 def observation_decide(
-    *, observation: Observation, decision: str, decision_name: str
+    *, observation: Observation, decision: str, decision_name: str, by: User
 ) -> Observation:
     """Store what the verifier decided, and when; return the observation.
 
     `decision_name` is one of the proposed names, or "". An empty `decision` withdraws an earlier
-    one. Raises Observation.DoesNotExist if it was deleted meanwhile.
+    one. One of the queue then belongs to who decided.
+    Raises Observation.DoesNotExist if it was deleted meanwhile, or given to somebody else.
     """
-    decided = {
+    decided: dict[str, Any] = {
         "decision": decision,
         "decision_name": decision_name if decision else "",
         "decided_at": timezone.now() if decision else None,
     }
-    return _update(observation, decided)
+    with transaction.atomic():
+        if observation.source == Observation.Source.QUEUE:
+            decided["user"] = queue_decide(observation=observation, decision=decision, by=by)
+        return _update(observation, decided)
 
 
 def observation_note(*, observation: Observation, note: str) -> Observation:

@@ -15,6 +15,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 from rest_framework import mixins, renderers, serializers, status, viewsets
+from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
@@ -41,6 +42,7 @@ from observations.api.spreadsheets import CsvRenderer, csv_response
 from observations.errors import ALL_FAILURES, FAILURES
 from observations.models import Observation
 from observations.mushroom_observer_services import observation_ask
+from observations.queue.leases import queue_next, queue_release
 from observations.selectors import observations_visible_to, told_observations
 from observations.services import (
     observation_create,
@@ -230,12 +232,52 @@ class ObservationViewSet(
                     observation=observation,
                     decision=said["decision"] or "",
                     decision_name=said["decision_name"] or "",
+                    by=cast(User, request.user),
                 )
             if "note" in said:
                 observation_note(observation=observation, note=said["note"])
         except Observation.DoesNotExist as deleted:
             raise ObservationNotFound from deleted
         return Response(self.get_serializer(observation).data)
+
+    @extend_schema(
+        operation_id="nextInQueue",
+        summary="Get the next find at Mushroom Observer that is worth a look",
+        description="It is yours for 15 minutes: nobody else gets it until then. Decide about it, "
+        "or release it. Each call gives another one, at most four at a time, so that the next "
+        "three can be loaded ahead; then, and when no other waits, it gives those that you hold in "
+        "turn, with a new lease.",
+        request=None,
+        responses={
+            200: ObservationSerializer,
+            204: OpenApiResponse(description="Nothing waits."),
+        },
+    )
+    @action(detail=False, methods=["post"], url_path="queue/next", url_name="queue-next")
+    def queue_next(self, request: Request) -> Response:
+        observation = queue_next(user=cast(User, request.user))
+        if observation is None:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(self.get_serializer(told_observations().get(pk=observation.pk)).data)
+
+    @extend_schema(
+        operation_id="releaseObservation",
+        summary="Give a find of the queue back: others may get it, you do not get it again",
+        request=None,
+        responses={
+            204: OpenApiResponse(description="It is released."),
+            404: NOT_FOUND,
+        },
+    )
+    @action(detail=True, methods=["post"])
+    def release(self, request: Request, pk: str) -> Response:
+        try:
+            queue_release(observation=self.get_object(), user=cast(User, request.user))
+        except Observation.DoesNotExist as not_held:
+            raise ObservationNotFound(
+                f"Observation {pk} is none that the queue gave to you, or it is decided."
+            ) from not_held
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         if request.accepted_renderer.format == CsvRenderer.format:

@@ -39,6 +39,8 @@ FOR_USERS = {
     ("GET", "/api/v1/observations/999999"): 404,
     ("PATCH", "/api/v1/observations/999999"): 404,
     ("DELETE", "/api/v1/observations/999999"): 404,
+    ("POST", "/api/v1/observations/queue/next"): 204,
+    ("POST", "/api/v1/observations/999999/release"): 404,
     ("DELETE", "/api/v1/token"): 204,
 }
 FOR_ADMINISTRATORS = {
