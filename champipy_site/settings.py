@@ -322,6 +322,13 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"expire_seconds": 10},
     },
+    "poll-mushroom-observer": {
+        "task": "observations.tasks.poll_mushroom_observer",
+        "schedule": 600.0,
+        "options": {"expire_seconds": 600},
+        "enabled": False,  # until an administrator switches it on
+        "description": "Fills the queue of finds at Mushroom Observer that are worth a look.",
+    },
     "watch-runs": {
         "task": "supervision.trainings.tasks.watch_runs",
         "schedule": 10.0,

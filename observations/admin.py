@@ -1,4 +1,4 @@
-"""Admin page of observations."""
+"""Admin page of observations; that of the queue is registered with it."""
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -10,8 +10,11 @@ from common.admin import ReadOnlyAdmin
 from common.paging import MAX_COUNTED, CappedPaginator
 from mlmodels.names import InvalidName
 from observations.models import MushroomObserverImage, Observation
+from observations.queue import admin as queue
 from observations.selectors import named, species_and_key, told_observations
 from predictions.verdicts import VERDICTS, verdict_sentence
+
+__all__ = ["queue"]
 
 
 class VerdictFilter(admin.SimpleListFilter):

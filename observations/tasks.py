@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from observations.mushroom_observer_services import observations_read_due
+from observations.queue.polling import queue_poll
 from observations.services import observations_finish
 
 
@@ -19,3 +20,12 @@ def read_observations() -> None:
     Beat sends this every few seconds, too, for those whose message or worker was lost.
     """
     observations_read_due()
+
+
+@shared_task
+def poll_mushroom_observer() -> None:
+    """Fill the queue with finds that are worth a look. Beat sends this once it is switched on.
+
+    Runs in worker monitoring.
+    """
+    queue_poll()

@@ -1,0 +1,174 @@
+"""Admin page of the queue: what waits, who holds which, and how the polls of the site go."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django_celery_beat.models import PeriodicTask
+
+from common.admin import ReadOnlyAdmin
+from observations.models import Observation, QueueEntry, QueuePoll
+from observations.mushroom_observer.references import observation_url
+from observations.queue.polling import POLL_TASK, poll_request
+from observations.queue.selectors import (
+    IS_UNDECIDED,
+    RANKS,
+    entries_to_read,
+    is_free,
+    pending_photos,
+    ranked,
+    waiting_counts,
+)
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Filters by what is to be done with a find."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        return [
+            ("waiting", "waits for a verifier"),
+            ("held", "held by a verifier"),
+            ("decided", "decided"),
+            ("to_read", "to be read at the site"),
+            ("predicting", "photos are being looked at"),
+            ("failed", "photos could not be had"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        now, status = timezone.now(), Observation.Status
+        conditions = {
+            "waiting": IS_UNDECIDED & is_free(now),
+            "held": IS_UNDECIDED & Q(leased_until__gt=now),
+            "decided": Q(observation__isnull=False) & ~Q(observation__decision=""),
+            "to_read": Q(is_to_read=True),
+            "predicting": Q(is_to_read=False, observation__status=status.PENDING),
+            "failed": Q(is_to_read=False, observation__status=status.FAILED),
+        }
+        condition = conditions.get(self.value() or "")
+        return queryset if condition is None else queryset.filter(condition)
+
+
+@admin.register(QueueEntry)
+class QueueEntryAdmin(ReadOnlyAdmin):
+    change_list_template = "admin/observations/queue_list.html"
+    list_display = ("mushroom_observer_id", "state", "reason", "verdicts", "holder", "read_at")
+    list_filter = (StateFilter,)
+    list_per_page = 50
+    search_fields = ("=mushroom_observer_id", "=leased_to__username")
+    search_help_text = "The id of an observation at Mushroom Observer, or a user."
+    fields = (
+        *("mushroom_observer_id", "page", "observation", "state", "reason", "verdicts"),
+        *("leased_to", "leased_until", "skipped_by", "is_to_read", "changed_at", "read_at"),
+        "failures",
+    )
+    sortable_by = ()
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[QueueEntry]:
+        entries = QueueEntry.objects.select_related("observation__user", "leased_to")
+        return ranked(entries).prefetch_related("observation__names")
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("rank", "mushroom_observer_id")  # Django puts the model's own in place of none
+
+    @admin.display(description="state")
+    def state(self, entry: QueueEntry) -> str:
+        observation = entry.observation
+        if entry.is_to_read:
+            return "to be read at the site"
+        if observation is None:
+            return "nothing to check"
+        if observation.decision:
+            return f"decided by {observation.user or 'a deleted user'}: {observation.decision}"
+        if observation.status == Observation.Status.PENDING:
+            return "photos are being looked at"
+        if observation.status == Observation.Status.FAILED:
+            return f"photos could not be had: {observation.error_code}"
+        return "held" if self._is_held(entry) else "waits"
+
+    @admin.display(description="why first")
+    def reason(self, entry: QueueEntry) -> str:
+        observation = entry.observation
+        is_told = observation is not None and observation.status == Observation.Status.DONE
+        return RANKS[entry.rank] if is_told else ""  # type: ignore[attr-defined]
+
+    @admin.display(description="verdicts")
+    def verdicts(self, entry: QueueEntry) -> str:
+        names = entry.observation.names.all() if entry.observation else ()
+        return "; ".join(
+            f"{name.name}: {name.verdict}" if name.verdict else name.name for name in names
+        )
+
+    @admin.display(description="held by")
+    def holder(self, entry: QueueEntry) -> str:
+        if not self._is_held(entry) or entry.leased_until is None:
+            return ""
+        until = timezone.localtime(entry.leased_until)
+        return f"{entry.leased_to or 'a deleted user'} until {until:%H:%M}"
+
+    @admin.display(description="page")
+    def page(self, entry: QueueEntry) -> str:
+        url = observation_url(entry.mushroom_observer_id)
+        return format_html('<a href="{}" rel="noreferrer">{}</a>', url, url)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        now = timezone.now()
+        context = {
+            "poll": QueuePoll.objects.first(),
+            "schedules": [_schedule(row) for row in PeriodicTask.objects.filter(task=POLL_TASK)],
+            "waiting": waiting_counts(now),
+            "to_read": entries_to_read(now).count(),
+            "pending_photos": pending_photos(),
+        }
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [path("poll/", wrap(self.poll_now), name="observations_poll"), *super().get_urls()]
+
+    def poll_now(self, request: HttpRequest) -> HttpResponse:
+        """Send a poll to a worker."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if poll_request():
+            messages.success(
+                request,
+                "A worker asks Mushroom Observer now, at the site's pace: this takes some minutes. "
+                "Reload this page to see the result.",
+            )
+        else:
+            messages.error(
+                request,
+                "The poll was not sent: the broker does not answer. Run ./champipy status.",
+            )
+        return redirect("admin:observations_queueentry_changelist")
+
+    def _is_held(self, entry: QueueEntry) -> bool:
+        return entry.leased_until is not None and entry.leased_until > timezone.now()
+
+
+def _schedule(row: PeriodicTask) -> dict[str, Any]:
+    """Return whether and when a schedule's entry polls next, and the page that changes that."""
+    due_in = None
+    if row.enabled:
+        due_in = row.schedule.remaining_estimate(row.last_run_at or row.date_changed)
+    return {
+        "is_on": row.enabled,
+        "next_at": None if due_in is None else max(timezone.now(), timezone.now() + due_in),
+        "interval": row.interval or row.crontab or "",
+        "url": reverse("admin:django_celery_beat_periodictask_change", args=[row.pk]),
+    }

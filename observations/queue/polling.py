@@ -1,0 +1,90 @@
+"""Asks Mushroom Observer what is worth a look, and has it predicted in the background.
+
+A poll first collects: it makes a QueueEntry of each find that it hears of. Then it reads those that
+are to be read, and has their photos predicted. Each step is repeatable and stored before the next
+one begins, so a poll may be killed at any line: the next one goes on from the rows.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+
+from django.db import DatabaseError, InterfaceError, connection
+from django.utils import timezone
+
+from common.broker import send_task
+from mlmodels.selectors import production_version
+from observations.models import QueuePoll
+from observations.mushroom_observer.errors import MushroomObserverError
+from observations.queue.collecting import finds_collect
+from observations.queue.names import name_ids
+from observations.queue.reading import failed_retry, finds_read
+
+logger = logging.getLogger(__name__)
+
+POLL_TASK = "observations.tasks.poll_mushroom_observer"
+EXPIRES_S = 600.0
+NO_MODEL = "No model is in production, so Mushroom Observer was not asked."
+_LOCK = 0x706F6C6C  # "poll" in ASCII; any number that no other advisory lock has
+
+
+def poll_request() -> bool:
+    """Send a poll to a worker; return False if the broker does not answer."""
+    return send_task(POLL_TASK, expires_s=EXPIRES_S)
+
+
+def queue_poll() -> bool:
+    """Collect finds and read some of them; return False if another poll is under way.
+
+    Whatever goes wrong is noted in the poll's row, for the admin: it raises no exception.
+    """
+    with _alone() as is_alone:
+        if is_alone:
+            _poll()
+    return is_alone
+
+
+def _poll() -> None:
+    poll, _ = QueuePoll.objects.get_or_create(pk=1)
+    _note(poll, begun_at=timezone.now(), finished_at=None)
+    try:
+        result, error = _collect_and_read(poll), ""
+    except MushroomObserverError as refused:
+        logger.warning("The poll of Mushroom Observer ended early: %s", refused.detail)
+        result, error = "", refused.detail
+    except Exception as fault:
+        logger.exception("The poll of Mushroom Observer failed")
+        result, error = "", f"{type(fault).__name__}: {fault}"
+    _note(poll, finished_at=timezone.now(), result=result, error=error)
+
+
+def _collect_and_read(poll: QueuePoll) -> str:
+    version = production_version()
+    if version is None:
+        return NO_MODEL
+    failed_retry()
+    ids = name_ids(poll, version.labels)
+    collected = finds_collect(poll, ids)
+    read = finds_read(labels=version.labels)
+    return f"Heard of {collected} new or changed finds; {read} read at the site."
+
+
+def _note(poll: QueuePoll, **fields: datetime | str | None) -> None:
+    for name, value in fields.items():
+        setattr(poll, name, value)
+    poll.save(update_fields=list(fields))
+
+
+@contextmanager
+def _alone() -> Iterator[bool]:
+    """Yield whether no other process polls. A process that dies lets go with its connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
+        [is_alone] = cursor.fetchone()
+    try:
+        yield is_alone
+    finally:
+        if is_alone:
+            with suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
