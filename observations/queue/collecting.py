@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -16,8 +17,6 @@ from observations.mushroom_observer.client import (
 )
 from observations.mushroom_observer.errors import NonsenseError
 
-SETTLED_FROM = 2.0
-"""A name with this confidence, of at most 3, is settled."""
 FIRST = timedelta(days=30)
 """How far back the first poll looks."""
 OVERLAP = timedelta(minutes=5)
@@ -34,6 +33,11 @@ MAX_CONSENSUS = 500
 """Finds of one confidence that one poll takes where the API knows no namings: the newest."""
 MAX_REREAD = 50
 REREAD_AFTER = timedelta(days=1)
+
+
+def is_settled(confidence: float | None) -> bool:
+    """Return whether a name with this confidence (-3 to 3) is settled."""
+    return confidence is not None and confidence >= settings.CHAMPIPY_SETTLED_CONFIDENCE
 
 
 def finds_collect(poll: QueuePoll, name_ids: Sequence[int]) -> int:
@@ -80,7 +84,7 @@ def _note_namings(poll: QueuePoll, namings: Sequence[Naming], until: datetime) -
             continue
         at = naming.updated_at or until
         changes[naming.observation_id] = max(at, changes.get(naming.observation_id, at))
-        if naming.confidence is None or naming.confidence < SETTLED_FROM:
+        if not is_settled(naming.confidence):
             unsettled.add(naming.observation_id)
     with transaction.atomic():
         count = _note_changes(changes) + _add(changes, unsettled)

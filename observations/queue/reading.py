@@ -13,7 +13,7 @@ from observations.mushroom_observer.client import observations_read
 from observations.mushroom_observer.references import observation_url
 from observations.mushroom_observer.species import NameMeaning, meanings_of
 from observations.mushroom_observer_services import observation_take_in
-from observations.queue.collecting import SETTLED_FROM
+from observations.queue.collecting import is_settled
 from observations.queue.selectors import entries_to_read, pending_photos, waiting_entries
 from observations.services import observation_delete
 
@@ -120,9 +120,9 @@ def _is_worth_a_look(
     there: answers.Observation, meanings: Mapping[int, NameMeaning], labels: Collection[str]
 ) -> bool:
     """Return whether it has photos, a name that the model knows, and is not settled."""
-    is_settled = there.confidence is not None and there.confidence >= SETTLED_FROM
     proposed = {meanings[naming.name.id].species for naming in there.namings}
-    return bool(there.images) and not is_settled and not proposed.isdisjoint(labels)
+    is_open = not is_settled(there.confidence)
+    return bool(there.images) and is_open and not proposed.isdisjoint(labels)
 
 
 def _new(there: answers.Observation) -> Observation:

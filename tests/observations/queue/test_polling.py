@@ -14,7 +14,6 @@ from rest_framework.test import APIClient
 from mlmodels.models import Species
 from observations.models import Observation, QueueEntry, QueuePoll
 from observations.queue import collecting, reading
-from observations.queue.collecting import SETTLED_FROM
 from observations.queue.leases import queue_next, queue_release
 from observations.queue.polling import NO_MODEL, queue_poll
 from observations.queue.selectors import old_entries
@@ -51,11 +50,8 @@ def worth_a_look(site: MushroomObserver) -> set[int]:
     return {
         number
         for number, find in site.world.observations.items()
-        if find.consensus[1] < SETTLED_FROM
-        and any(
-            naming.name.text in names and naming.confidence < SETTLED_FROM
-            for naming in find.namings
-        )
+        if find.consensus[1] < 2
+        and any(naming.name.text in names and naming.confidence < 2 for naming in find.namings)
     }
 
 
