@@ -95,7 +95,8 @@ class Dumps:
 def dumps_stage(dumps: Dumps, progress: Progress) -> None:
     """Copy the dumps into temporary tables. Call it in a transaction. Raises DumpError."""
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = 0")
+        # The default of 4 MB would have 2 million images sorted in many small files.
+        cursor.execute("SET LOCAL statement_timeout = 0; SET LOCAL work_mem = '64MB'")
         cursor.execute(_TABLES)
     _copy(dumps.names, "dump_names", _name, progress)
     _copy(dumps.descriptions, "dump_descriptions", _description, progress)
