@@ -42,6 +42,7 @@ class Dump:
         self.columns = columns
         self.refused: list[str] = []
         self.refused_rows = 0
+        self.line = 0  # of the row that was yielded last
         self._rows = 0
         try:
             with self.path.open("rb") as file:
