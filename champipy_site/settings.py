@@ -43,6 +43,7 @@ def home_secret_key() -> str:
 # --- Django -------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or home_secret_key()
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # former ones, for a while
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 USE_HTTPS = env.bool("USE_HTTPS", default=False)  # behind a proxy that terminates TLS
@@ -216,6 +217,8 @@ REST_FRAMEWORK = {
         "predictions": env.str("CHAMPIPY_PREDICTION_RATE", default="20000/min"),
         # Per user. Each takes the inference worker longer than ten predictions.
         "explanations": "60/min",
+        # Per user. Each makes a call or two to Mushroom Observer, which allows 12 a minute to all.
+        "mushroom_observer": "20/min",
     },
     "NUM_PROXIES": TRUSTED_PROXIES,
 }
@@ -328,6 +331,15 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expire_seconds": 600},
         "enabled": False,  # until an administrator switches it on
         "description": "Fills the queue of finds at Mushroom Observer that are worth a look.",
+    },
+    "work-on-clicks": {
+        "task": "observations.tasks.work_on_clicks",
+        "schedule": 10.0,
+        "options": {"expire_seconds": 10},
+    },
+    "renew-mushroom-observer-keys": {
+        "task": "observations.tasks.renew_mushroom_observer_keys",
+        "schedule": 24 * 3600.0,
     },
     "watch-runs": {
         "task": "supervision.trainings.tasks.watch_runs",

@@ -69,6 +69,10 @@ TAGS = {
         "Finds with several photos, and whether the names proposed for them fit.",
         ("observations",),
     ),
+    "mushroom-observer": (
+        "Your API key of Mushroom Observer, and what you wrote there.",
+        ("mushroom-observer-key", "mushroom-observer-writes"),
+    ),
     "training": ("Runs that make new versions.", ("train", "finetune", "search", "runs")),
     "models": ("Versions, and which is in production.", ("models",)),
     "monitoring": (

@@ -39,3 +39,9 @@ def names_of_species(labels: list[str]) -> dict[str, list[tuple[str, str]]]:
             kind = SpeciesName.Kind.SYNONYM if has_accepted else SpeciesName.Kind.ACCEPTED
             names[label].insert(int(has_accepted), (label, kind.value))
     return {label: names[label] for label in labels}
+
+
+def accepted_names() -> dict[str, str]:
+    """Return the accepted names of the species whose own name is another, or has a row."""
+    accepted = SpeciesName.objects.filter(kind=SpeciesName.Kind.ACCEPTED)
+    return dict(accepted.values_list("species__name", "name"))

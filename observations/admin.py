@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from common.admin import ReadOnlyAdmin
 from common.paging import MAX_COUNTED, CappedPaginator
 from mlmodels.names import InvalidName
-from observations.models import MushroomObserverImage, Observation
+from observations.models import MushroomObserverImage, MushroomObserverWrite, Observation
 from observations.queue import admin as queue
 from observations.selectors import named, species_and_key, told_observations
 from predictions.verdicts import VERDICTS, verdict_sentence
@@ -138,6 +138,34 @@ class MushroomObserverImageAdmin(ReadOnlyAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+
+
+@admin.register(MushroomObserverWrite)
+class MushroomObserverWriteAdmin(ReadOnlyAdmin):
+    list_display = ("id", "user", "mushroom_observer_id", "kind", "content", "state", "created_at")
+    list_filter = ("kind", "state")
+    list_select_related = ("user",)
+    search_fields = ("mushroom_observer_id", "user__username")
+    search_help_text = "A user, or the id of an observation at Mushroom Observer."
+    fields = (
+        *("user", "observation", "mushroom_observer_id", "kind", "content", "state"),
+        *("error_code", "error_detail", "answer", "site_user_id"),
+        *("created_at", "sent_at", "looks", "finished_at"),
+    )
+    sortable_by = ()
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        term = search_term.strip()
+        if not term or "\0" in term:
+            return queryset, False
+        if term.isascii() and term.isdecimal() and len(term) <= 18:
+            return queryset.filter(mushroom_observer_id=term), False
+        return queryset.filter(user__username=term), False
 
 
 def _is_outside(scope: dict | None) -> bool:

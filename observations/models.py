@@ -333,3 +333,126 @@ class QueuePoll(models.Model):
 
     def __str__(self) -> str:
         return "poll of Mushroom Observer"
+
+
+class MushroomObserverKey(models.Model):
+    """A user's own API key at Mushroom Observer, encrypted (`key_encryption.py`)."""
+
+    class Status(models.TextChoices):
+        CHECKING = "checking", "is being checked"
+        VALID = "valid", "valid"
+        UNCHECKED = "unchecked", "could not be checked"
+        REFUSED = "refused", "refused"
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    ciphertext = models.TextField(blank=True, help_text="Empty if the site refused the key.")
+    ends_with = models.CharField(max_length=4, blank=True, help_text="Empty for short keys.")
+    status = models.CharField(max_length=10, choices=Status, default=Status.CHECKING)
+    detail = models.TextField(blank=True, help_text="Why it was refused, or not checked.")
+    site_user_id = models.BigIntegerField(
+        null=True, blank=True, help_text="Of its owner at Mushroom Observer, once known."
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    checked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="a_refused_key_is_not_kept",
+                condition=Q(status="refused", ciphertext="")
+                | (~Q(status="refused") & ~Q(ciphertext="")),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"API key of {self.user}"
+
+
+class MushroomObserverWrite(models.Model):
+    """Something that a user wrote at Mushroom Observer by a click: what was sent, and answered.
+
+    It goes from pending through sending to sent or failed. Failed says that nothing was done there.
+    Where no clear answer came it is unknown, until the site was looked at (`write_recovery.py`).
+    """
+
+    class Kind(models.TextChoices):
+        VOTE = "vote", "a vote"
+        NAMING = "naming", "a proposed name"
+        COMMENT = "comment", "a comment"
+
+    class State(models.TextChoices):
+        PENDING = "pending", "pending"
+        SENDING = "sending", "being sent"
+        SENT = "sent", "sent"
+        FAILED = "failed", "failed: nothing was done"
+        UNKNOWN = "unknown", "unknown"
+
+    OPEN = (State.PENDING, State.SENDING, State.UNKNOWN)
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        help_text="Whose click and key it was. None: a deleted user.",
+    )
+    observation = models.ForeignKey(
+        Observation, models.SET_NULL, null=True, blank=True, help_text="None: a deleted one."
+    )
+    mushroom_observer_id = models.BigIntegerField(help_text="Of the observation there.")
+    kind = models.CharField(max_length=10, choices=Kind)
+    content = models.JSONField(help_text="What is sent, without the key.")
+    seen = models.CharField(max_length=64, help_text="What the user saw of the observation.")
+    digest = models.CharField(max_length=64, help_text="Of kind, content and what was seen.")
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    error_code = models.CharField(max_length=40, blank=True)
+    error_detail = models.TextField(blank=True)
+    answer = models.JSONField(
+        null=True, blank=True, help_text="`ids` of what was made or changed; whether it was found."
+    )
+    site_user_id = models.BigIntegerField(
+        null=True, blank=True, help_text="Of the user at Mushroom Observer."
+    )
+    known_ids = models.JSONField(
+        default=list, help_text="Of namings or comments that were there before."
+    )
+    next_step_at = models.DateTimeField(
+        default=timezone.now,
+        null=True,
+        blank=True,
+        help_text="When a worker takes it up, if none has; None: there is nothing to do.",
+    )
+    looks = models.PositiveSmallIntegerField(
+        default=0, help_text="How often the site was looked at for an unknown one."
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["user", "-id"], name="writes_of_a_user"),
+            models.Index(
+                fields=["next_step_at"],
+                condition=Q(next_step_at__isnull=False),
+                name="writes_with_a_next_step",
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "mushroom_observer_id", "digest"],
+                condition=~Q(state="failed"),
+                name="no_write_is_made_twice",
+            ),
+            models.UniqueConstraint(
+                fields=["user", "mushroom_observer_id"],
+                condition=Q(
+                    state__in=["pending", "sending", "unknown"], next_step_at__isnull=False
+                ),
+                name="one_open_write_per_observation",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} on observation {self.mushroom_observer_id} ({self.state})"

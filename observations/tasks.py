@@ -1,10 +1,12 @@
-"""Celery tasks of observations."""
+"""Celery tasks of observations. Those that ask Mushroom Observer run in worker monitoring."""
 
 from celery import shared_task
 
+from observations.key_services import mushroom_observer_keys_renew
 from observations.mushroom_observer_services import observations_read_due
 from observations.queue.polling import queue_poll
 from observations.services import observations_finish
+from observations.write_work import clicks_work
 
 
 @shared_task
@@ -29,3 +31,18 @@ def poll_mushroom_observer() -> None:
     Runs in worker monitoring.
     """
     queue_poll()
+
+
+@shared_task
+def renew_mushroom_observer_keys() -> None:
+    """Encrypt users' API keys with the present SECRET_KEY. Beat sends this daily."""
+    mushroom_observer_keys_renew()
+
+
+@shared_task
+def work_on_clicks() -> None:
+    """Check API keys and write at Mushroom Observer what users clicked. Runs in worker monitoring.
+
+    Beat sends this every few seconds, too, for what a lost message or a dead worker left.
+    """
+    clicks_work()

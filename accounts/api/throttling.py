@@ -65,3 +65,7 @@ class PredictionThrottle(FixedWindowThrottle):
 
 class ExplanationThrottle(FixedWindowThrottle):
     scope = "explanations"
+
+
+class MushroomObserverThrottle(FixedWindowThrottle):
+    scope = "mushroom_observer"

@@ -93,8 +93,8 @@ def without_secrets(environment: dict[str, str]) -> dict[str, str]:
 
     They are empty instead of missing, so that `.env` does not bring them back; Django wants a key.
     """
-    unused = {"SECRET_KEY": secrets.token_urlsafe(50), "EMAIL_URL": "", "CHAMPIPY_ALERT_URLS": ""}
-    return {**environment, **unused}
+    unused = dict.fromkeys(("SECRET_KEY_FALLBACKS", "EMAIL_URL", "CHAMPIPY_ALERT_URLS"), "")
+    return {**environment, **unused, "SECRET_KEY": secrets.token_urlsafe(50)}
 
 
 def all_services(environment: dict[str, str], host: str, port: int) -> list[Service]:

@@ -6,10 +6,13 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from mlmodels.names import MAX_NAME_LENGTH
+from mlmodels.species_selectors import accepted_names
+from observations.links import links_of
 from observations.models import Observation, ProposedName
 from observations.mushroom_observer.errors import BadReferenceError
 from observations.mushroom_observer.references import observation_id
 from observations.remarks import remark_sentence
+from observations.write_selectors import seen_of
 from predictions.api.serializers import (
     EXAMPLE as PHOTO_EXAMPLE,
 )
@@ -67,6 +70,7 @@ EXAMPLE: dict[str, Any] = {
     "created_at": "2026-11-24T15:00:00Z",
     "decided_at": "2026-11-24T15:01:00Z",
     "remarks": [],
+    "links": None,
 }
 
 
@@ -159,6 +163,24 @@ class SourceSerializer(serializers.Serializer):
     read_at = serializers.DateTimeField(
         allow_null=True, help_text="When it was last read there; null: it was not yet."
     )
+    seen = serializers.CharField(
+        help_text="Send it with what you write there: nothing is written if the observation has "
+        "changed since. Empty until it was read."
+    )
+
+
+class LinksSerializer(serializers.Serializer):
+    page = serializers.URLField(help_text="Of the observation.")
+    propose = serializers.URLField(
+        allow_null=True,
+        help_text="The form that proposes the best species; null while pending and if it is none "
+        "of the species that the model knows.",
+    )
+    suggestions = serializers.URLField(
+        allow_null=True,
+        help_text="The page of suggestions, with the scores of each photo that shows one of the "
+        "species; null without such a photo.",
+    )
 
 
 class NamingSerializer(serializers.ModelSerializer):
@@ -245,13 +267,14 @@ class ObservationSerializer(serializers.ModelSerializer):
         help_text="Sentences about an observation of Mushroom Observer: that it has more photos, "
         "no names, and the like."
     )
+    links = serializers.SerializerMethodField(help_text="Pages at Mushroom Observer.")
 
     class Meta:
         model = Observation
         fields = (
             *("id", "status", "error", "source", "photos", "predictions", "scope", "plausible"),
             *("verdicts", "decision", "decision_name", "note", "created_at", "decided_at"),
-            "remarks",
+            *("remarks", "links"),
         )
         read_only_fields = fields
 
@@ -269,7 +292,16 @@ class ObservationSerializer(serializers.ModelSerializer):
             "mushroom_observer": observation.mushroom_observer_id,
             "url": observation.url,
             "read_at": observation.read_at,
+            "seen": seen_of(observation),
         }
+
+    @extend_schema_field(LinksSerializer(allow_null=True))
+    def get_links(self, observation: Observation) -> dict[str, Any] | None:
+        if observation.mushroom_observer_id is None:
+            return None
+        if not hasattr(self, "_accepted"):
+            self._accepted = accepted_names()  # once for a list
+        return links_of(observation, self._accepted)
 
     @extend_schema_field(PredictionSerializer(many=True))
     def get_photos(self, observation: Observation) -> list[dict[str, Any]]:

@@ -83,6 +83,13 @@ class Naming:
 
 
 @dataclass(frozen=True)
+class Comment:
+    id: int
+    summary: str
+    owner: Person
+
+
+@dataclass(frozen=True)
 class Image:
     id: int
     holder: str = ""
@@ -126,6 +133,7 @@ class Observation:
     namings: tuple[Naming, ...] = ()
     images: tuple[Image, ...] = ()
     """The primary one first."""
+    comments: tuple[Comment, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -165,7 +173,20 @@ def read_observation(value: Any) -> Observation | None:
         consensus=read_name(value.get("consensus")) or _low_consensus(value),
         namings=tuple({naming.id: naming for naming in namings if naming}.values()),
         images=tuple(images.values()),
+        comments=tuple(
+            comment
+            for each in as_objects(value.get("comments"))
+            if (comment := _read_comment(each))
+        ),
     )
+
+
+def _read_comment(value: dict[str, Any]) -> Comment | None:
+    number = as_integer(value.get("id"))
+    if number is None:
+        return None
+    owner = _read_person(value.get("owner"), value.get("owner_id"))
+    return Comment(number, as_text(value.get("summary"), 200), owner)
 
 
 def _low_consensus(value: dict[str, Any]) -> Name | None:

@@ -158,19 +158,13 @@ def observation_ids_page(
     return IdsPage(ids, envelope.number_of_pages)
 
 
-def key_owner(key: ApiKey) -> int:
-    """Return the id of the user whose API key this is.
+def key_owner(key: ApiKey, *, is_background: bool = False) -> int | None:
+    """Return the id of the user whose API key this is, or None if the site does not say.
 
     Raises RefusedError if the site does not know the key.
     """
-    user_id = api_get("observations", {"id": 1, "detail": "none"}, key=key).user_id
-    if user_id is None:
-        raise RefusedError(
-            "Mushroom Observer does not know this API key. Copy it again from your account there.",
-            site_code="",
-            reason="",
-        )
-    return user_id
+    parameters = {"id": 1, "detail": "none"}
+    return api_get("observations", parameters, key=key, is_background=is_background).user_id
 
 
 def _read(

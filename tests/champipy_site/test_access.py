@@ -41,6 +41,15 @@ FOR_USERS = {
     ("DELETE", "/api/v1/observations/999999"): 404,
     ("POST", "/api/v1/observations/queue/next"): 204,
     ("POST", "/api/v1/observations/999999/release"): 404,
+    ("POST", "/api/v1/observations/999999/mushroom-observer/votes"): 404,
+    ("POST", "/api/v1/observations/999999/mushroom-observer/namings"): 404,
+    ("GET", "/api/v1/observations/999999/mushroom-observer/comment"): 404,
+    ("POST", "/api/v1/observations/999999/mushroom-observer/comment"): 404,
+    ("GET", "/api/v1/mushroom-observer-key"): 200,
+    ("PUT", "/api/v1/mushroom-observer-key"): 400,
+    ("DELETE", "/api/v1/mushroom-observer-key"): 204,
+    ("GET", "/api/v1/mushroom-observer-writes"): 200,
+    ("GET", "/api/v1/mushroom-observer-writes/999999"): 404,
     ("DELETE", "/api/v1/token"): 204,
 }
 FOR_ADMINISTRATORS = {

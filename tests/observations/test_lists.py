@@ -89,6 +89,7 @@ def test_filters_choose_observations_and_combine(
 def test_source_is_told(alice: APIClient, rows: list[Observation]) -> None:
     sources = [row["source"] for row in alice.get(OBSERVATIONS).json()["results"]]
     there = {"mushroom_observer": 7, "url": "https://mushroomobserver.org/observations/7"}
+    there |= {"read_at": None, "seen": ""}
     assert sources == [None, there, None, None]
 
 
@@ -138,8 +139,9 @@ def test_a_list_takes_as_many_queries_for_any_number_of_rows(
         names_add(observation=observation, proposed=["Amanita muscaria"])
         predictions = [answered_prediction(number + part, version) for part in (0.25, 0.75)]
         photos_add(observation=observation, predictions=predictions)
-    # The token with its user, the observations, their photos, predictions and names.
-    with django_assert_num_queries(5):
+    # The token with its user, the observations, their photos, predictions and names; for the
+    # links of one from Mushroom Observer the accepted names.
+    with django_assert_num_queries(6):
         results = alice.get(OBSERVATIONS).json()["results"]
     assert len(results) == 12
     assert [len(row["photos"]) for row in results] == [*[2] * 8, *[0] * 4]

@@ -265,6 +265,7 @@ def test_every_container_is_confined():
 
 def test_inference_gets_no_secret_that_it_can_do_without():
     given = {"SECRET_KEY": "hush", "EMAIL_URL": "smtp://hush", "CHAMPIPY_ALERT_URLS": "hush"}
+    given |= {"SECRET_KEY_FALLBACKS": "hush"}
     for service in all_services({"DATABASE_URL": "url", **given}, "127.0.0.1", 8000):
         has_secrets = given.items() <= service.environment.items()
         assert has_secrets == (service.name != "inference")

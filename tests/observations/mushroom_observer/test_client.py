@@ -19,16 +19,10 @@ from observations.mushroom_observer.errors import (
 )
 from observations.mushroom_observer.transport import ApiKey
 from predictions import mushroom_observer_turns
-from tests.support.mushroom_observer import MushroomObserver
 from tests.support.mushroom_observer.content import API_KEYS
 
 FIRST = 500_000
 SIX_PHOTOS = 500_035
-
-
-@pytest.fixture
-def site(mushroom_observer: MushroomObserver) -> MushroomObserver:
-    return mushroom_observer
 
 
 def test_an_observation_comes_with_its_images_namings_and_votes(site) -> None:

@@ -17,16 +17,10 @@ from observations.mushroom_observer.errors import (
 )
 from observations.mushroom_observer.transport import ApiKey
 from observations.mushroom_observer.writes import comment_post, naming_propose, naming_vote
-from tests.support.mushroom_observer import MushroomObserver
 from tests.support.mushroom_observer.content import API_KEYS
 
 FIRST = 500_000
 KEY = ApiKey(API_KEYS["verifier"])
-
-
-@pytest.fixture
-def site(mushroom_observer: MushroomObserver) -> MushroomObserver:
-    return mushroom_observer
 
 
 def propose(**options):

@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 
 from mlmodels.models import Species
 from observations.models import Observation, QueueEntry, QueuePoll
+from observations.mushroom_observer_services import observations_read_due
 from observations.queue import collecting, reading
 from observations.queue.leases import queue_next, queue_release
 from observations.queue.polling import NO_MODEL, queue_poll
@@ -26,12 +27,13 @@ from predictions.models import Photo, Prediction
 from supervision.models import Alert
 from supervision.monitoring.check_services import service_watch
 from tests.support.mushroom_observer import MushroomObserver, api
-from tests.support.mushroom_observer.content import SYNONYMS, TEN
+from tests.support.mushroom_observer.content import API_KEYS, SYNONYMS, TEN
 from tests.support.mushroom_observer.world import Observation as Find
 from tests.support.paths import PROJECT
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, upload
 from tests.support.stack import eventually
+from tests.support.writes import Messages, click, put_key
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -422,3 +424,33 @@ def test_next_tells_what_the_queue_found(site, alice: APIClient) -> None:
         naming.name.text for naming in there.namings
     ]
     assert told["status"] == "done"
+
+
+def test_what_a_verifier_writes_there_through_champipy_is_no_news(
+    site, users, alice: APIClient, monkeypatch
+) -> None:
+    Messages(monkeypatch)
+    put_key(alice, API_KEYS["verifier"])
+    polled()
+    looked_at()
+    observation = queue_next(user=users["alice"])
+    assert observation is not None
+    observation_decide(
+        observation=observation, decision="unsure", decision_name="", by=users["alice"]
+    )
+    naming = observation.names.first()
+    answer = click(alice, observation, "votes", naming=naming.naming_id, vote=1)
+    assert answer.status_code == 200, answer.json()
+    observations_read_due()
+    looked_at()
+    polled()
+    number = observation.mushroom_observer_id or 0
+    entry = QueueEntry.objects.get(mushroom_observer_id=number)
+    assert entry.fingerprint == Observation.objects.get(pk=observation.pk).fingerprint
+    assert entry.fingerprint != observation.fingerprint, "the vote was read"
+    assert entry.observation_id == observation.pk, "it did not come back"
+    there = site.world.observations[number]
+    site.world.vote(there, there.namings[0], site.world.users[203], -1)
+    polled()
+    entry.refresh_from_db()
+    assert entry.observation_id != observation.pk, "others' votes bring it back"
