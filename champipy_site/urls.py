@@ -9,6 +9,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from accounts.admin_login import admin_login
 from champipy_site.errors import UnknownPathView
 from champipy_site.health import DbConnexView, StatusView
+from observations.user_script import user_script
 
 admin.site.site_header = admin.site.site_title = "ChampiPy"
 
@@ -31,6 +32,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs"), name="home"),
     path("admin/login/", admin_login),  # instead of the one in admin.site.urls
     path("admin/", admin.site.urls),
+    path("champipy.user.js", user_script, name="user-script"),
     path("api/v1/", include(api_v1)),
     re_path(r"^api(/[\s\S]*)?$", UnknownPathView.as_view()),
 ]

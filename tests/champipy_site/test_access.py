@@ -20,6 +20,7 @@ OPEN = {
     ("GET", "/api/v1/species"): 200,
     ("POST", "/api/v1/token"): 400,  # open to all, but this request is empty
     ("GET", "/api/v1/nonsense"): 404,
+    ("GET", "/champipy.user.js"): 200,
 }
 FOR_USERS = {
     ("GET", "/api/v1/user"): 200,

@@ -180,18 +180,23 @@ class Chromium:
 
         A command fails, for example, if the page has been left meanwhile.
         """
+        number = self._send(method, **parameters)
+        deadline = time.monotonic() + TIMEOUT
+        while number not in self._replies:
+            self._receive(deadline)
+        reply = self._replies.pop(number)
+        if "error" in reply:
+            raise LookupError(f"{method}: {reply['error']['message']}")
+        return reply["result"]
+
+    def _send(self, method: str, **parameters: Any) -> int:
+        """Send a command and return its number, with which the reply comes."""
         self._last_id += 1
         message: dict[str, Any] = {"id": self._last_id, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
         self._to.write(json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + TIMEOUT
-        while self._last_id not in self._replies:
-            self._receive(deadline)
-        reply = self._replies.pop(self._last_id)
-        if "error" in reply:
-            raise LookupError(f"{method}: {reply['error']['message']}")
-        return reply["result"]
+        return self._last_id
 
     def _receive(self, deadline: float) -> None:
         """Read messages from Chromium, and keep the replies and the errors."""
@@ -204,7 +209,10 @@ class Chromium:
             if "id" in message:
                 self._replies[message["id"]] = message
             else:
-                self._record_error(message["method"], message["params"])
+                self._take_event(message["method"], message["params"])
+
+    def _take_event(self, event: str, details: dict[str, Any]) -> None:
+        self._record_error(event, details)
 
     def _record_error(self, event: str, details: dict[str, Any]) -> None:
         """Record the error that a DevTools event reports, if it reports one."""

@@ -43,7 +43,7 @@ VOTES = {
 def _page(title: str, body: str) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<script>{TURBO}</script></head>"
+        f'<link rel="icon" href="data:,"><script>{TURBO}</script></head>'
         f'<body><nav><a href="/observations">Observations</a></nav>{body}</body></html>'
     )
 
