@@ -28,6 +28,7 @@ class ImportOutcome(StrEnum):
     RESEMBLES_OTHER_SPLIT = "resembles a photo of the other split"
     RESEMBLES_OTHER_LABEL = "resembles a photo with another label"
     EXCLUDED = "was excluded in review"
+    RESERVED = "may not be trained on: all rights are reserved"
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ def _reason_to_refuse(photo: Photo | None, label: Label, split: str) -> ImportOu
     """Return why `photo` (None: it is not stored yet) is not imported into `split`, or None."""
     if photo is not None and photo.excluded:
         return ImportOutcome.EXCLUDED
+    if photo is not None and photo.is_reserved and split == Photo.Split.TRAINING:
+        return ImportOutcome.RESERVED
     if photo is not None and photo.split not in ("", split):
         return ImportOutcome.OTHER_SPLIT
     if photo is not None and photo.label_source not in ("", Photo.LabelSource.PREDICTED):

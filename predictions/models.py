@@ -44,6 +44,7 @@ class Photo(models.Model):
         PREDICTED = "predicted", "predicted"
         CONFIRMED = "confirmed", "confirmed"
         CORRECTED = "corrected", "corrected"
+        SETTLED = "settled", "settled at Mushroom Observer"
 
     class Split(models.TextChoices):
         NONE = "", "none"
@@ -85,6 +86,12 @@ class Photo(models.Model):
         default="",
         db_default="",
         help_text="URL of the page that shows it, where that is known.",
+    )
+    is_reserved = models.BooleanField(
+        "all rights reserved",
+        default=False,
+        db_default=False,
+        help_text="Its owner said so: nobody is shown it, and no model is trained on it.",
     )
     label = models.ForeignKey(Species, models.PROTECT, null=True, blank=True)
     is_other = models.BooleanField(
@@ -149,6 +156,10 @@ class Photo(models.Model):
             models.CheckConstraint(
                 name="an_other_photo_has_no_species",
                 condition=Q(is_other=False, other_name="") | Q(is_other=True, label__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="a_reserved_photo_is_not_in_training",
+                condition=~Q(is_reserved=True, split="training"),
             ),
             models.CheckConstraint(
                 name="an_excluded_photo_is_not_in_training",

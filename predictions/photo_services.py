@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
@@ -23,6 +24,25 @@ from predictions.selectors import evaluation_photos_like, photo_with_bytes, phot
 logger = logging.getLogger(__name__)
 
 _KEEPING_LOCK = 0x6B65657069  # "keepi" in ASCII; any number that no other advisory lock has
+
+WhenRead = Callable[[int, Photo], object]
+
+_when_read: list[WhenRead] = []
+
+
+def call_when_read(function: WhenRead) -> None:
+    """Register what to do with the id of a prediction and its photo, before the photo is scored.
+
+    It is called in a transaction that has locked the photo's row, and may change the row and the
+    object. The apps above this one call `call_when_read` when they are loaded.
+    """
+    _when_read.append(function)
+
+
+def photo_announce(*, prediction_id: int, photo: Photo) -> None:
+    """Tell the apps above that a prediction's photo is read. Call it in a transaction."""
+    for function in _when_read:
+        function(prediction_id, photo)
 
 
 def photo_store(
@@ -125,13 +145,14 @@ def signed_64(unsigned: int) -> int:
 def photo_keep_for_training(*, photo: Photo, species_name: str, user: User | None = None) -> bool:
     """Make a photo with a high score a training photo; return whether it became one just now.
 
-    A photo with a label or a split keeps them, and an excluded photo stays excluded. A photo that
-    resembles an evaluation photo, or shows the same observation, is left out: training on it would
-    make the model look better than it is. A photo that looks the same as a training photo teaches
+    A photo with a label or a split keeps them, and an excluded or reserved one stays out. A photo
+    that resembles an evaluation photo, or shows the same observation, is left out: training on it
+    would make the model look better than it is. One that looks the same as a training photo teaches
     nothing new, and `user`, whose photo it is, may fill only a share of a training
     (CHAMPIPY_USER_SHARE) with photos that nobody reviewed. Call it in a transaction.
     """
-    if photo.split or photo.label_source or photo.excluded or not photo.file:
+    is_barred = photo.excluded or photo.is_reserved or not photo.file
+    if photo.split or photo.label_source or is_barred:
         return False
     label = Species.objects.get(name=species_name)
     with connection.cursor() as cursor:  # one photo at a time, so that each sees the one before
@@ -149,7 +170,9 @@ def photo_keep_for_training(*, photo: Photo, species_name: str, user: User | Non
         logger.info("%s is not kept for training: %s has filled their share", photo, user)
         return False
     return bool(
-        Photo.objects.filter(pk=photo.pk, split="", label_source="", excluded=False).update(
+        Photo.objects.filter(
+            pk=photo.pk, split="", label_source="", excluded=False, is_reserved=False
+        ).update(
             split=Photo.Split.TRAINING,
             split_at=timezone.now(),
             label=label,

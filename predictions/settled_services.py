@@ -17,7 +17,7 @@ class SettledOutcome(StrEnum):
     LABELLED = "labelled"
     SAME = "labelled so before"
     CONTRADICTED = "imported with another label"
-    LEFT = "reviewed, excluded, or in evaluation"
+    LEFT = "reviewed, excluded, reserved, or in evaluation"
 
 
 def photo_label_settled(*, photo_id: int, label: Label, follows: bool) -> SettledOutcome:
@@ -25,7 +25,7 @@ def photo_label_settled(*, photo_id: int, label: Label, follows: bool) -> Settle
 
     The label counts as imported. The photo becomes a training photo, unless its bytes are gone or
     it resembles an evaluation photo, shows the same find or, of other species, the same genus: then
-    it belongs to no split. A review, an excluded photo and an evaluation photo stay as they are. So
+    it belongs to no split. A review, an excluded or reserved photo and an evaluation photo stay. So
     does a photo that was imported with another label, unless `follows`: that label was settled
     before.
     """
@@ -33,7 +33,8 @@ def photo_label_settled(*, photo_id: int, label: Label, follows: bool) -> Settle
         genera_lock()
         photo = Photo.objects.select_for_update().get(pk=photo_id)
         is_reviewed = photo.label_source in REVIEWED or photo.reviewed_at is not None
-        if is_reviewed or photo.excluded or photo.split == Photo.Split.EVALUATION:
+        is_barred = photo.excluded or photo.is_reserved
+        if is_reviewed or is_barred or photo.split == Photo.Split.EVALUATION:
             return SettledOutcome.LEFT
         if photo.label_source == Photo.LabelSource.IMPORTED:
             if label_of(photo) == label:

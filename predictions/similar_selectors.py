@@ -23,7 +23,7 @@ MAX_SCANNED = 100_000
 """Rows that the index goes through when a filter leaves out what it finds."""
 MARGIN = 4
 """Times as many photos as are wanted, which the index is asked for."""
-_NAMED = (Photo.LabelSource.IMPORTED, *REVIEWED)
+_NAMED = (Photo.LabelSource.IMPORTED, Photo.LabelSource.SETTLED, *REVIEWED)
 """Sources of the labels that people gave."""
 
 
@@ -54,11 +54,15 @@ def is_called(label: Label) -> Q:
 
 
 def photos_visible_to(user: User) -> QuerySet[Photo]:
-    """Return the listed photos and those of the user's predictions; all for an administrator."""
+    """Return the listed photos and those of the user's predictions; all for an administrator.
+
+    Reserved photos are shown to nobody.
+    """
+    photos = Photo.objects.filter(is_reserved=False)
     if user.is_admin:
-        return Photo.objects.all()
+        return photos
     own = Prediction.objects.filter(user=user, inference__photo=OuterRef("pk"))
-    return Photo.objects.filter(is_listed() | Exists(own))
+    return photos.filter(is_listed() | Exists(own))
 
 
 def is_any_called(name: OtherSpecies) -> bool:

@@ -24,7 +24,12 @@ from predictions.fair_shares import place_take, share_of, waiting_send
 from predictions.fetching import FetchError, fetch_photo
 from predictions.incoming import incoming_delete, incoming_read, incoming_write
 from predictions.models import Inference, Photo, PhotoSource, Prediction
-from predictions.photo_services import photo_keep_for_training, photo_read, photo_store
+from predictions.photo_services import (
+    photo_announce,
+    photo_keep_for_training,
+    photo_read,
+    photo_store,
+)
 from predictions.photo_turns import FetchLater, PhotoTurns
 from predictions.photo_urls import mushroom_observer_image_id
 from predictions.quotas import quota_take
@@ -203,6 +208,7 @@ def _infer(prediction: Prediction, data: bytes, version: ModelVersion) -> tuple[
     with transaction.atomic():
         # A worker that scores the same photo at the same time waits here, and finds this inference.
         photo = Photo.objects.select_for_update().get(pk=photo.pk)
+        photo_announce(prediction_id=prediction.pk, photo=photo)
         inference = stored_inference(sha256=photo.sha256, version=version)
         is_new = inference is None
         if inference is None:

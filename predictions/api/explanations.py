@@ -17,7 +17,7 @@ from common.prefer import PREFER, wait_preferred
 from mlmodels.names import MAX_NAME_LENGTH
 from predictions.answer_services import PredictionDeleted, prediction_wait
 from predictions.api.filters import stored_name
-from predictions.api.photos import ErrorsAsJson
+from predictions.api.photos import ErrorsAsJson, PhotoReserved
 from predictions.api.waiting import waiting_places
 from predictions.explanations import Explanation, VersionNotStored, explanation_wait
 from predictions.models import Inference, Prediction
@@ -129,7 +129,10 @@ class ExplanationView(ErrorsAsJson):
         with waiting_places.taken_by(user.pk) as may_wait:
             if not may_wait:
                 deadline = time.monotonic()
-            explanation = _explanation(_answer(prediction, deadline), **query.validated_data)
+            inference = _answer(prediction, deadline)
+            if is_png and inference.photo.is_reserved:
+                raise PhotoReserved
+            explanation = _explanation(inference, **query.validated_data)
             try:
                 data = explanation_wait(
                     explanation=explanation,

@@ -43,6 +43,15 @@ RESPONSES = {
 }
 
 
+class PhotoReserved(NotFound):
+    """The owner of the photo allows nobody to show it."""
+
+    default_detail = (
+        "This photo may not be shown: its owner at Mushroom Observer does not allow it, or its "
+        "licence is not known. Look at it there."
+    )
+
+
 class ErrorsAsJson(APIView):
     """Answers with pictures as HttpResponse, and with errors in JSON, whatever was asked for."""
 
@@ -82,6 +91,8 @@ class PredictionPhotoView(PictureView):
         photo = prediction.inference.photo if prediction.inference else None
         if photo is None or not photo.file:
             raise NotFound(f"No photo of prediction {id} is stored.")
+        if photo.is_reserved:
+            raise PhotoReserved
         return self.answer(request, photo)
 
 

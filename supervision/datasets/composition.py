@@ -15,6 +15,7 @@ SOURCES = {
     Source.IMPORTED.value: "imported",
     Source.CONFIRMED.value: "confirmed",
     Source.CORRECTED.value: "corrected",
+    Source.SETTLED.value: "settled at Mushroom Observer",
     Source.PREDICTED.value: "named by the model alone",
 }
 """Where the label of a training photo comes from, and how that is said to people."""
@@ -69,7 +70,7 @@ def sources_text(counts: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{counts[source]:,} {text}"
         for source, text in SOURCES.items()
-        if counts[source] or source == Source.PREDICTED
+        if counts.get(source) or source == Source.PREDICTED  # older runs lack a source
     )
 
 

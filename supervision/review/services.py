@@ -130,12 +130,13 @@ def _answered(photo: Photo) -> Species | None:
 def _choose_split(photo: Photo, label: Label) -> None:
     """Put a photo into training, unless its bytes are gone or it is near an evaluation photo.
 
-    Near means that it resembles one, or shows the same find or, of other species, the same genus.
+    A reserved one belongs to no split either. Near means that it resembles one, or shows the same
+    find or, of other species, the same genus.
     """
     is_near = is_genus_elsewhere(label, Photo.Split.TRAINING) or evaluation_photos_like(
         photo, label
     )
-    if not photo.file or is_near:
+    if photo.is_reserved or not photo.file or is_near:
         photo.split, photo.split_at = Photo.Split.NONE, None
     elif not photo.split:
         photo.split, photo.split_at = Photo.Split.TRAINING, timezone.now()

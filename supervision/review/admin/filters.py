@@ -46,9 +46,8 @@ class ReviewFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         if self.value() == "waiting":
-            return queryset.filter(reviewed_at=None).exclude(
-                label_source=Photo.LabelSource.IMPORTED
-            )
+            named = (Photo.LabelSource.IMPORTED, Photo.LabelSource.SETTLED)
+            return queryset.filter(reviewed_at=None).exclude(label_source__in=named)
         if self.value() == NEXT_TRAINING:
             return queryset.filter(pk__in=unreviewed_in_training())
         if self.value() == "reviewed":

@@ -54,7 +54,7 @@ class PhotoAdmin(ReadOnlyAdmin):
     fields = (
         *("label", "is_other", "other_name", "label_source", "split", "split_at", "excluded"),
         *("reviewed_by", "reviewed_at"),
-        *("author", "licence", "source"),
+        *("author", "licence", "source", "is_reserved"),
         *("origin", "mushroom_observer_id", "sha256", "width", "height", "bytes", "created_at"),
     )
 

@@ -89,6 +89,9 @@ class SourceCountsSerializer(serializers.Serializer):
     imported = serializers.IntegerField(help_text="Imported with their names.")
     confirmed = serializers.IntegerField(help_text="An administrator confirmed the name.")
     corrected = serializers.IntegerField(help_text="An administrator gave another name.")
+    settled = serializers.IntegerField(
+        default=0, help_text="The community of Mushroom Observer settled the name."
+    )
     predicted = serializers.IntegerField(help_text="Named by the model alone.")
 
 
@@ -107,7 +110,13 @@ class RunCompositionSerializer(SourceCountsSerializer):
         return composition_text(composition)
 
 
-EXAMPLE_COUNTS = {"imported": 912, "confirmed": 41, "corrected": 20, "predicted": 27}
+EXAMPLE_COUNTS = {
+    "imported": 902,
+    "confirmed": 41,
+    "corrected": 20,
+    "settled": 10,
+    "predicted": 27,
+}
 
 
 @extend_schema_serializer(
@@ -124,6 +133,7 @@ EXAMPLE_COUNTS = {"imported": 912, "confirmed": 41, "corrected": 20, "predicted"
                         "imported": 91,
                         "confirmed": 5,
                         "corrected": 0,
+                        "settled": 0,
                         "predicted": 4,
                         "species": "Aleuria aurantia",
                     }

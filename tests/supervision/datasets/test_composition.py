@@ -48,22 +48,26 @@ def test_photos_are_counted_by_species_and_source(settings, django_assert_num_qu
     settings.CHAMPIPY_OTHER_PHOTOS = 2
     photo_rows(MIN_PHOTOS + 3)
     make_others(3)
-    label_sources("Amanita muscaria", Source.CONFIRMED, Source.CORRECTED, Source.PREDICTED)
+    label_sources(
+        "Amanita muscaria", Source.CONFIRMED, Source.CORRECTED, Source.SETTLED, Source.PREDICTED
+    )
     label_sources("Aleuria aurantia", Source.PREDICTED, Source.PREDICTED)
     with django_assert_num_queries(5):
         composition = training_composition()
     species = {row.pop("species"): row for row in composition.pop("species")}
     assert composition == {
-        "photos": 127, "imported": 122, "confirmed": 1, "corrected": 1, "predicted": 3, "others": 2
+        "photos": 127, "imported": 121, "confirmed": 1, "corrected": 1, "settled": 1,
+        "predicted": 3, "others": 2,
     }  # fmt: skip
     assert list(species) == list(Species.objects.values_list("name", flat=True))
     assert species["Amanita muscaria"] == {
-        "photos": 13, "imported": 10, "confirmed": 1, "corrected": 1, "predicted": 1
+        "photos": 13, "imported": 9, "confirmed": 1, "corrected": 1, "settled": 1, "predicted": 1
     }  # fmt: skip
     assert species["Aleuria aurantia"] == {
-        "photos": 13, "imported": 11, "confirmed": 0, "corrected": 0, "predicted": 2
+        "photos": 13, "imported": 11, "confirmed": 0, "corrected": 0, "settled": 0, "predicted": 2
     }  # fmt: skip
-    text = "127 photos: 122 imported, 1 confirmed, 1 corrected, 3 named by the model alone"
+    text = "127 photos: 121 imported, 1 confirmed, 1 corrected, 1 settled at Mushroom Observer, "
+    text += "3 named by the model alone"
     assert composition_text(composition) == f"{text}; 2 of other species"
 
 

@@ -204,6 +204,7 @@ def test_what_a_training_would_have_is_told_before_it_starts(bob, photos) -> Non
         "imported": 97,
         "confirmed": 0,
         "corrected": 0,
+        "settled": 0,
         "predicted": 3,
         "others": 0,
         "text": "100 photos: 97 imported, 3 named by the model alone",
@@ -215,6 +216,7 @@ def test_what_a_training_would_have_is_told_before_it_starts(bob, photos) -> Non
         "imported": 7,
         "confirmed": 0,
         "corrected": 0,
+        "settled": 0,
         "predicted": 3,
     }
     assert len(species) == 10
