@@ -373,6 +373,7 @@ CHAMPIPY_MUSHROOM_OBSERVER_URL = env.str(
     "CHAMPIPY_MUSHROOM_OBSERVER_URL", default="https://mushroomobserver.org"
 )
 CHAMPIPY_SETTLED_CONFIDENCE = env.float("CHAMPIPY_SETTLED_CONFIDENCE", default=2.0)
+CHAMPIPY_CONTRARY_VOTE = env.float("CHAMPIPY_CONTRARY_VOTE", default=2.0)
 CHAMPIPY_CONTACT = env.str("CHAMPIPY_CONTACT", default="")
 CHAMPIPY_USER_AGENT = f"ChampiPy/{VERSION} (mushroom species identification)"
 if CHAMPIPY_CONTACT:

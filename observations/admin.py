@@ -10,7 +10,9 @@ from common.admin import ReadOnlyAdmin
 from common.paging import MAX_COUNTED, CappedPaginator
 from mlmodels.names import InvalidName
 from observations.models import MushroomObserverImage, MushroomObserverWrite, Observation
+from observations.mushroom_observer.answers import attribution_text
 from observations.queue import admin as queue
+from observations.remarks import remark_sentence
 from observations.selectors import named, species_and_key, told_observations
 from predictions.verdicts import VERDICTS, verdict_sentence
 
@@ -42,6 +44,7 @@ class ObservationAdmin(ReadOnlyAdmin):
     )
     fields = (
         *("user", "status", "error_code", "error_detail", "source", "mushroom_observer_id", "url"),
+        *("read_at", "said_there", "settled_name"),
         *("pictures", "together", "verdicts", "reasons"),
         *("decision", "decision_name", "note", "decided_at", "created_at"),
     )
@@ -83,6 +86,18 @@ class ObservationAdmin(ReadOnlyAdmin):
             for name in observation.names.all()
         )
 
+    @admin.display(description="at Mushroom Observer")
+    def said_there(self, observation: Observation) -> str:
+        """Return remarks, and the confidence and votes of the names there."""
+        names = [name for name in observation.names.all() if name.naming_id is not None]
+        told = [
+            f"{name.name}: confidence {name.confidence or 0:.2f}, "
+            f"votes {', '.join(f'{vote:g}' for vote in name.votes) or 'none'}"
+            for name in names
+        ]
+        told += [remark_sentence(each) for each in observation.remarks]
+        return format_html_join("", "<p>{}</p>", [(each,) for each in told])
+
     @admin.display(description="reasons")
     def reasons(self, observation: Observation) -> str:
         names = observation.names.all()
@@ -102,8 +117,11 @@ class ObservationAdmin(ReadOnlyAdmin):
                 )
                 shown = format_html('<img src="{}" alt="{}">', thumbnail, prediction.file)
             link = reverse("admin:predictions_prediction_change", args=[prediction.pk])
-            cells.append((link, shown))
-        return format_html_join(" ", '<a href="{}">{}</a>', cells) or "All were deleted."
+            whose = ""
+            if photo.image_id is not None:
+                whose = f"{attribution_text(photo.year, photo.holder)}, {photo.licence}"
+            cells.append((link, shown, whose))
+        return format_html_join(" ", '<a href="{}">{}</a> {}', cells) or "All were deleted."
 
     @admin.display(description="all photos together")
     def together(self, observation: Observation) -> str:

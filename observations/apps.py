@@ -8,12 +8,17 @@ class ObservationsConfig(AppConfig):
         """Have observations finished, pruned and shown where predictions are."""
         from observations.queue.selectors import is_shown_to, old_entries
         from observations.selectors import old_observations
-        from observations.services import observation_of_prediction_finish
+        from observations.services import (
+            observation_of_prediction_finish,
+            photo_of_prediction_credit,
+        )
         from predictions.answer_services import call_when_answered
         from predictions.deletion_services import prune_as_well
+        from predictions.photo_services import call_when_read
         from predictions.selectors import show_as_well
 
         call_when_answered(observation_of_prediction_finish)
+        call_when_read(photo_of_prediction_credit)
         prune_as_well("observations", old_observations)
         prune_as_well("finds in the queue", old_entries)
         show_as_well(is_shown_to)

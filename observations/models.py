@@ -69,6 +69,15 @@ class Observation(models.Model):
         default="",
         help_text="Of its photos, names and votes there. Another one says that it has changed.",
     )
+    settled_name = models.CharField(
+        max_length=MAX_NAME_LENGTH,
+        blank=True,
+        default="",
+        help_text="On which its community agrees. Empty: on none.",
+    )
+    settled_species = models.CharField(
+        max_length=100, blank=True, default="", help_text="The species of that name, if known here."
+    )
     remarks = models.JSONField(
         default=list,
         blank=True,

@@ -27,9 +27,12 @@ from observations.mushroom_observer.references import image_url, observation_url
 from observations.mushroom_observer.species import NameMeaning, meanings_of
 from observations.remarks import remark
 from observations.services import NB_PREDS, observation_finish
+from observations.settled import settled_name
+from predictions.community_services import photo_label_by_community
 from predictions.deletion_services import prediction_delete
 from predictions.dispatch import Send, send_to_worker
 from predictions.errors import NotAccepted
+from predictions.import_services import genera_lock
 from predictions.models import Prediction
 from predictions.services import predictions_create
 
@@ -37,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 READ_TASK = "observations.tasks.read_observations"
 MAX_PHOTOS = 12
-PHOTO_SIZE = 640
+PHOTO_SIZE = 320
 """Pixels of the photos' longer side that are fetched; docs/model-card.md says why."""
 RESEND_PAUSE = timedelta(minutes=2)
 """An observation that a worker began to read is read again after this, if nothing came of it."""
@@ -132,7 +135,7 @@ def _read(observations: Sequence[Observation], *, is_fresh: bool) -> None:
         for observation in observations:
             observation_give_up(observation=observation, code=error.code, detail=error.detail)
         return
-    meanings = meanings_of(naming.name for each in found.values() for naming in each.namings)
+    meanings = meanings_of(name for each in found.values() for name in each.names)
     for observation in observations:
         there = found.get(observation.mushroom_observer_id or 0)
         try:
@@ -166,7 +169,7 @@ def observation_take_in(
 ) -> None:
     """Bring a pending observation in line with what Mushroom Observer tells of it.
 
-    `meanings` is what its names stand for here (`meanings_of`), by their ids.
+    `meanings` is what `there.names` stand for here (`meanings_of`), by their ids.
     Its names and votes become those that are `there`. Photos that are new there, or failed here,
     are fetched by predictions, at most MAX_PHOTOS in all; those that are gone there are deleted.
     If nothing has to be scored, it is answered at once.
@@ -177,9 +180,11 @@ def observation_take_in(
         row = pending.filter(pk=observation.pk, status=Observation.Status.PENDING).first()
         if row is None:
             return
+        genera_lock()  # before any photo's
         row.read_at, row.next_read_at = timezone.now(), None
         row.changed_there_at, row.fingerprint = there.updated_at, there.fingerprint
         row.remarks = _remarks(there)
+        _take_in_settled(row, there, meanings)
         _take_in_names(row, there, meanings)
         images = there.images[:MAX_PHOTOS]
         try:
@@ -206,6 +211,16 @@ def _remarks(there: answers.Observation) -> list[dict]:
     if reserved:
         remarks.append(remark("reserved_photos", count=reserved))
     return remarks
+
+
+def _take_in_settled(
+    observation: Observation, there: answers.Observation, meanings: Mapping[int, NameMeaning]
+) -> None:
+    """Set what is settled; leave it as it was where the site did not tell the synonyms."""
+    if all(each.id in meanings and meanings[each.id].is_sure for each in there.names):
+        name = settled_name(there, meanings)
+        observation.settled_name = _readable(name)[0] if name else ""
+        observation.settled_species = meanings[name.id].species if name else ""
 
 
 def _take_in_names(
@@ -246,9 +261,11 @@ def _take_in_photos(
     """Make the photos those that are there. Raises NotAccepted if no new one may be asked for."""
     stored = {}
     wanted = {image.id for image in images}
-    for photo in observation.photos.select_related("prediction"):
+    for photo in observation.photos.select_related("prediction__inference__photo"):
         has_failed = photo.prediction.status == Prediction.Status.FAILED
         if photo.image_id not in wanted or has_failed:
+            if photo.prediction.inference is not None:
+                photo_label_by_community(photo=photo.prediction.inference.photo, label=None)
             prediction_delete(prediction=photo.prediction)
         else:
             stored[photo.image_id] = photo

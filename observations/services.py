@@ -15,10 +15,12 @@ from observations.answers import as_told, inference_together
 from observations.models import Observation, ObservationPhoto, ProposedName
 from observations.queue.leases import queue_decide
 from observations.selectors import answered_observations, predictions_of, species_and_key
+from observations.settled import photo_credit, photo_settle
 from predictions.answer_services import PredictionDeleted, prediction_wait
 from predictions.deletion_services import prediction_delete
 from predictions.dispatch import Send, send_to_worker
-from predictions.models import Prediction
+from predictions.import_services import genera_lock
+from predictions.models import Photo, Prediction
 from predictions.services import predictions_create
 from predictions.verdicts import verdict_on
 
@@ -93,6 +95,8 @@ def observation_finish(*, observation_id: int) -> Observation | None:
             observation.delete()
             return None
         inferences = [each.inference for each in predictions if each.inference is not None]
+        if observation.source != Observation.Source.OWN:
+            _settle_photos(observation)
         if inferences:
             together = inference_together(inferences)
             observation.status = Observation.Status.DONE
@@ -112,6 +116,25 @@ def observation_finish(*, observation_id: int) -> Observation | None:
             observation.answer = None
         observation.save(update_fields=["status", "answer", "error_code", "error_detail"])
     return observation
+
+
+def _settle_photos(observation: Observation) -> None:
+    """Keep with the photos of Mushroom Observer whose they are, and what its community settled."""
+    genera_lock()  # before any photo's
+    photos = observation.photos.filter(image_id__isnull=False, prediction__inference__isnull=False)
+    for of_it in photos.select_related("prediction__inference"):
+        inference = of_it.prediction.inference
+        if inference is not None:
+            photo = Photo.objects.select_for_update().get(pk=inference.photo_id)
+            photo_credit(of_it, photo)
+            photo_settle(observation, photo, inference)
+
+
+def photo_of_prediction_credit(prediction_id: int, photo: Photo) -> None:
+    """Keep with a photo that was just read whose it is, if it is one of Mushroom Observer."""
+    of_it = ObservationPhoto.objects.filter(prediction=prediction_id, image_id__isnull=False)
+    if (found := of_it.first()) is not None:
+        photo_credit(found, photo)
 
 
 def observation_of_prediction_finish(prediction_id: int) -> None:

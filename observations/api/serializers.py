@@ -7,10 +7,9 @@ from rest_framework import serializers
 
 from mlmodels.names import MAX_NAME_LENGTH
 from mlmodels.species_selectors import accepted_names
+from observations.api.site_forms import NamingSerializer, ObservationPhotoSerializer
 from observations.links import links_of
 from observations.models import Observation, ProposedName
-from observations.mushroom_observer.errors import BadReferenceError
-from observations.mushroom_observer.references import observation_id
 from observations.remarks import remark_sentence
 from observations.write_selectors import seen_of
 from predictions.api.serializers import (
@@ -18,7 +17,6 @@ from predictions.api.serializers import (
 )
 from predictions.api.serializers import (
     FailureSerializer,
-    PredictionSerializer,
     ScopeSerializer,
     SpeciesScoreSerializer,
     UrlField,
@@ -37,7 +35,7 @@ EXAMPLE: dict[str, Any] = {
     "error": None,
     "source": None,
     "photos": [
-        PHOTO_EXAMPLE | {"id": 21, "verdict": None},
+        PHOTO_EXAMPLE | {"id": 21, "verdict": None, "attribution": None},
         PHOTO_EXAMPLE
         | {
             "id": 22,
@@ -45,6 +43,13 @@ EXAMPLE: dict[str, Any] = {
             "sha256": "b1d5e0b7f3826d4e9a10c8b5f27361d0e4a98c7b52f6130d9e8a4b7c6f5247a9",
             "predictions": [{"species": "Aleuria aurantia", "score": 81.2}],
             "verdict": None,
+            "attribution": {
+                "text": "© 2019 Jane Doe",
+                "url": "https://mushroomobserver.org/images/1521",
+                "licence": "Creative Commons Wikipedia Compatible v3.0",
+                "licence_url": "https://creativecommons.org/licenses/by-sa/3.0/",
+                "is_usable": True,
+            },
         },
     ],
     "predictions": [
@@ -102,40 +107,6 @@ class ObservationJsonRequest(serializers.Serializer):
     proposed = _names()
 
 
-@extend_schema_field({"oneOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]})
-class MushroomObserverField(serializers.Field):
-    """The number of an observation at Mushroom Observer, or its address there."""
-
-    default_error_messages = {
-        "invalid": "Give the number of an observation at Mushroom Observer, or its address."
-    }
-
-    def to_internal_value(self, data: Any) -> int:
-        if isinstance(data, bool) or not isinstance(data, int | str):
-            self.fail("invalid")
-        try:
-            return observation_id(data)
-        except BadReferenceError as error:
-            raise serializers.ValidationError(str(error), "invalid") from error
-
-    def to_representation(self, value: Any) -> Any:
-        return value
-
-
-class MushroomObserverRequest(serializers.Serializer):
-    """An observation of Mushroom Observer: its photos and proposed names are read there."""
-
-    mushroom_observer = MushroomObserverField(
-        help_text="Its number, or the address of its page at the site that is configured."
-    )
-
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        if others := sorted({"photos", "photo", "proposed"} & data.keys()):
-            message = "Leave it out: photos and names of this observation are read there."
-            raise serializers.ValidationError(dict.fromkeys(others, message), "invalid")
-        return dict(super().to_internal_value(data))
-
-
 class ObservationForm(serializers.Serializer):
     """A find whose photos are sent as files (or URLs) in a form."""
 
@@ -181,27 +152,6 @@ class LinksSerializer(serializers.Serializer):
         help_text="The page of suggestions, with the scores of each photo that shows one of the "
         "species; null without such a photo.",
     )
-
-
-class NamingSerializer(serializers.ModelSerializer):
-    """What Mushroom Observer tells of a proposed name."""
-
-    id = serializers.IntegerField(source="naming_id", help_text="Of the proposal there.")
-    name_id = serializers.IntegerField(help_text="Of the name there.")
-    confidence = serializers.FloatField(
-        allow_null=True, help_text="Weighted mean of the votes, -3 (as if) to 3 (I'd call it that)."
-    )
-    votes = serializers.ListField(
-        child=serializers.FloatField(), help_text="All votes, -3 to 3, the highest first."
-    )
-    is_consensus = serializers.BooleanField(
-        help_text="Whether the observation has this name there now."
-    )
-
-    class Meta:
-        model = ProposedName
-        fields = ("id", "name_id", "confidence", "votes", "is_consensus")
-        read_only_fields = fields
 
 
 class ProposedVerdictSerializer(serializers.ModelSerializer):
@@ -303,10 +253,10 @@ class ObservationSerializer(serializers.ModelSerializer):
             self._accepted = accepted_names()  # once for a list
         return links_of(observation, self._accepted)
 
-    @extend_schema_field(PredictionSerializer(many=True))
+    @extend_schema_field(ObservationPhotoSerializer(many=True))
     def get_photos(self, observation: Observation) -> list[dict[str, Any]]:
         predictions = [photo.prediction for photo in observation.photos.all()]
-        return list(PredictionSerializer(predictions, many=True).data)
+        return list(ObservationPhotoSerializer(predictions, many=True).data)
 
     @extend_schema_field(SpeciesScoreSerializer(many=True, allow_null=True))
     def get_predictions(self, observation: Observation) -> list[dict[str, Any]] | None:

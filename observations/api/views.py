@@ -32,12 +32,12 @@ from mlmodels.selectors import production_version
 from observations.api.filters import ObservationFilters, filtered
 from observations.api.serializers import (
     DecisionRequest,
-    MushroomObserverRequest,
     ObservationForm,
     ObservationJsonRequest,
     ObservationSerializer,
     ObservationUploadRequest,
 )
+from observations.api.site_forms import MushroomObserverRequest
 from observations.api.spreadsheets import CsvRenderer, csv_response
 from observations.errors import ALL_FAILURES, FAILURES
 from observations.models import Observation

@@ -35,6 +35,11 @@ VOTES = {
 """The scale of votes, with the site's words."""
 
 
+def attribution_text(year: int | None, holder: str) -> str:
+    """Return the sign of copyright with what is known of year and holder."""
+    return "© " + (" ".join(each for each in (str(year or ""), holder) if each) or "?")
+
+
 @dataclass(frozen=True)
 class Person:
     id: int | None
@@ -112,9 +117,7 @@ class Image:
     @property
     def attribution(self) -> str:
         """What stands beside it, with a link to its page and its licence: "© 2019 Jane Doe"."""
-        return "© " + (
-            " ".join(each for each in (str(self.year or ""), self.holder) if each) or "?"
-        )
+        return attribution_text(self.year, self.holder)
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,12 @@ class Observation:
     images: tuple[Image, ...] = ()
     """The primary one first."""
     comments: tuple[Comment, ...] = ()
+
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """All names that are proposed, and the consensus; one may be there several times."""
+        proposed = tuple(naming.name for naming in self.namings)
+        return proposed if self.consensus is None else (*proposed, self.consensus)
 
     @property
     def fingerprint(self) -> str:

@@ -48,7 +48,10 @@ PATIENCE_S = {False: 20.0, True: 120.0}
 """How long a call waits for its turn: where a person waits, and in the background."""
 _MAX_SLEEP_S = 1.0
 
-_BUSY = "Others ask Mushroom Observer through ChampiPy, which keeps to its limits. Try again later."
+_BUSY = (
+    "ChampiPy may not ask Mushroom Observer now: others ask it through ChampiPy, or the site has "
+    "asked for a pause. Try again later."
+)
 _UNCOORDINATED = (
     "ChampiPy's Valkey does not answer, so Mushroom Observer was not asked. Try again later, or "
     "tell an administrator."

@@ -112,7 +112,7 @@ def test_it_is_pending_until_all_photos_are_answered(alice: APIClient) -> None:
     assert told["verdicts"] == [
         {
             **{"proposed": "Aleuria aurantia", "species": "Aleuria aurantia"},
-            **{"verdict": None, "score": None, "because": None},
+            **{"verdict": None, "score": None, "because": None, "naming": None},
         }
     ]
     first, second = Prediction.objects.order_by("pk")

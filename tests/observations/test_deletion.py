@@ -110,7 +110,9 @@ def test_a_pending_observation_goes_with_its_last_photo(alice: APIClient) -> Non
 
 
 def test_one_from_elsewhere_waits_for_its_photos(users) -> None:
-    waits = Observation.objects.create(user=users["alice"], source="mushroom_observer")
+    waits = Observation.objects.create(
+        user=users["alice"], source="mushroom_observer", next_read_at=timezone.now()
+    )
     finish_observations()
     services.observation_finish(observation_id=waits.pk)
     assert Observation.objects.get().status == "pending"

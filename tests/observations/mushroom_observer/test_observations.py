@@ -10,37 +10,21 @@ from observations import mushroom_observer_services as services
 from observations.models import Observation, ObservationPhoto
 from observations.mushroom_observer_services import observations_read_due
 from predictions.models import Prediction
-from predictions.worker_services import prediction_fetch, prediction_infer
 from tests.support.api import error_of
 from tests.support.mushroom_observer import MushroomObserver
 from tests.support.mushroom_observer.world import Image
-from tests.support.observations import ASYNC, OBSERVATIONS
+from tests.support.observations import OBSERVATIONS
+from tests.support.site_observations import (
+    FIRST,
+    SIX_PHOTOS,
+    calls,
+    fetched,
+    post,
+    read,
+    worked,
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("production")]
-
-FIRST = 500_000
-SIX_PHOTOS = 500_035
-
-
-def post(client: APIClient, asked: object, **headers: str):
-    return client.post(
-        OBSERVATIONS, {"mushroom_observer": asked}, format="json", headers=ASYNC | headers
-    )
-
-
-def read(client: APIClient, asked: object = FIRST) -> dict:
-    """Ask for an observation, and do what the workers do; return it as it is told then."""
-    response = post(client, asked)
-    assert response.status_code == 202, response.json()
-    worked()
-    return client.get(response.headers["Location"]).json()
-
-
-def worked() -> None:
-    observations_read_due()
-    for prediction in Prediction.objects.filter(status="pending").order_by("pk"):
-        prediction_fetch(prediction_id=prediction.pk)
-        prediction_infer(prediction_id=prediction.pk)
 
 
 @pytest.fixture
@@ -50,14 +34,6 @@ def site(mushroom_observer: MushroomObserver, lost_messages: None) -> MushroomOb
 
 def images(site: MushroomObserver, number: int) -> list[Image]:
     return site.world.observations[number].images
-
-
-def fetched(site: MushroomObserver) -> list[str]:
-    return [request.path for request in site.requests if request.is_image]
-
-
-def calls(site: MushroomObserver) -> list[str]:
-    return [request.path for request in site.requests if request.is_api]
 
 
 def test_workers_read_it_with_photos_names_and_votes(
