@@ -135,10 +135,9 @@ def test_a_fit_in_closed_form_has_no_learning_curves(bobs, run, production) -> N
     production.save()
     html = bobs.get(page("change", run.pk)).content.decode()
     assert "Learning curves" not in html
-    right = f"{100 * HISTORY[0]['accuracy']:.1f}"
-    assert f"fitted in closed form without epochs, is right on {right} % of the validation" in html
+    assert "fitted in closed form without epochs, is right on 81.2 % of the validation" in html
     of_version = reverse("admin:mlmodels_modelversion_change", args=[production.pk])
-    assert f"it was right on {right}% of the validation" in bobs.get(of_version).content.decode()
+    assert "it was right on 81.2% of the validation" in bobs.get(of_version).content.decode()
 
 
 def test_photos_that_the_version_was_trained_on_are_not_called_validation(bobs, run) -> None:
