@@ -70,21 +70,22 @@ def held_entries(user: User, now: datetime) -> QuerySet[QueueEntry]:
     return held.order_by("leased_until", "pk")
 
 
-def is_given_to(user: User) -> Q:
-    """Return which observations the user was the last to get from the queue.
+def given_to(user: User) -> QuerySet[Observation]:
+    """Return the undecided observations that the user was the last to get from the queue.
 
     They stay so after the lease until somebody else gets them, so that no work is lost.
     """
-    undecided = Q(source=Observation.Source.QUEUE, decision=Observation.Decision.NONE)
-    return undecided & Q(queue_entry__leased_to=user)
+    undecided = Observation.objects.filter(
+        source=Observation.Source.QUEUE, decision=Observation.Decision.NONE
+    )
+    return undecided.filter(queue_entry__leased_to=user).order_by()
 
 
 def is_shown_to(user: User) -> Q:
     """Return which predictions are photos of a find that the queue gave to the user, or theirs."""
-    given = Observation.objects.filter(is_given_to(user)).order_by().values("pk")
     decided = Observation.objects.filter(source=Observation.Source.QUEUE, user=user)
     photo = "observation_photo__observation__in"
-    return Q(**{photo: given}) | Q(**{photo: decided.order_by().values("pk")})
+    return Q(**{photo: given_to(user).values("pk")}) | Q(**{photo: decided.order_by().values("pk")})
 
 
 def pending_photos() -> int:

@@ -139,13 +139,13 @@ def test_a_list_takes_as_many_queries_for_any_number_of_rows(
         names_add(observation=observation, proposed=["Amanita muscaria"])
         predictions = [answered_prediction(number + part, version) for part in (0.25, 0.75)]
         photos_add(observation=observation, predictions=predictions)
-    # The token with its user, the observations, their photos, predictions and names; for the
-    # links of one from Mushroom Observer the accepted names.
-    with django_assert_num_queries(6):
+    # The token with its user, what the queue gave, the observations, their photos, predictions and
+    # names; for the links of one from Mushroom Observer the accepted names.
+    with django_assert_num_queries(7):
         results = alice.get(OBSERVATIONS).json()["results"]
     assert len(results) == 12
     assert [len(row["photos"]) for row in results] == [*[2] * 8, *[0] * 4]
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         assert alice.get(f"{OBSERVATIONS}/{results[0]['id']}").status_code == 200
 
 
