@@ -145,7 +145,7 @@ def test_an_author_from_elsewhere_stays(folder, image_id, run) -> None:
 def test_a_review_is_never_overwritten(folder, image_id, users, run) -> None:
     photo = stored(image_id)
     photo_label(photo=photo, species=species("Coprinus comatus"), by=users["bob"])
-    assert "1 reviewed, excluded, or in evaluation" in run(folder).out
+    assert "1 reviewed, excluded, reserved, or in evaluation" in run(folder).out
     photo.refresh_from_db()
     assert (photo.label.name, photo.label_source) == ("Coprinus comatus", "corrected")
 
