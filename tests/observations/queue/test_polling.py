@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from mlmodels.models import Species
 from observations.models import Observation, QueueEntry, QueuePoll
 from observations.mushroom_observer_services import observations_read_due
-from observations.queue import collecting, reading
+from observations.queue import collecting, polling, reading
 from observations.queue.leases import queue_next, queue_release
 from observations.queue.polling import NO_MODEL, queue_poll
 from observations.queue.selectors import old_entries
@@ -392,7 +392,17 @@ def test_old_entries_are_forgotten_after_their_observations(site, settings) -> N
     assert not old_entries(later).exists()
 
 
-def test_the_admin_shows_the_queue_and_starts_a_poll(site, users, client, alice) -> None:
+def test_the_admin_shows_the_queue_and_starts_a_poll(
+    site, users, client, alice, monkeypatch
+) -> None:
+    sent: list[str] = []
+
+    def send(name: str, **_: float) -> bool:
+        sent.append(name)
+        return True
+
+    # Workers of other tests must not poll: they would hold the lock during the next test.
+    monkeypatch.setattr(polling, "send_task", send)
     polled()
     looked_at()
     held = given(users["alice"])
@@ -409,9 +419,11 @@ def test_the_admin_shows_the_queue_and_starts_a_poll(site, users, client, alice)
     assert client.get("/admin/observations/queueentry/poll/").status_code == 405
     response = client.post("/admin/observations/queueentry/poll/", follow=True)
     assert "A worker asks Mushroom Observer now" in response.content.decode()
+    assert sent == [polling.POLL_TASK]
     client.force_login(users["alice"])
     assert client.get("/admin/observations/queueentry/").status_code == 302
     assert client.post("/admin/observations/queueentry/poll/").status_code == 302
+    assert len(sent) == 1
 
 
 def test_next_tells_what_the_queue_found(site, alice: APIClient) -> None:
