@@ -229,7 +229,7 @@ def test_trained_layers_get_an_output_for_other_species(
     blank = training.StartingPoint(blank_head(len(LABELS), pooling), 1.0)
     options = {
         "start": blank if is_refitted else None,
-        "parameters": {"epochs": 5 if is_refitted else 1, "pooling": pooling},
+        "parameters": {"epochs": 10 if is_refitted else 1, "pooling": pooling},
     }
     alone = run(data=large_dataset, **options)
     network = run(data=with_others(large_dataset), **options)
