@@ -38,13 +38,18 @@ def images(site: MushroomObserver, number: int) -> list[Image]:
 
 
 def test_workers_read_it_with_photos_names_and_votes(
-    alice: APIClient, workers, mushroom_observer_of_workers: MushroomObserver, settings
+    alice: APIClient,
+    workers,
+    mushroom_observer_of_workers: MushroomObserver,
+    fresh_turns: None,
+    settings,
 ) -> None:
     site = mushroom_observer_of_workers
     settings.CHAMPIPY_MUSHROOM_OBSERVER_URL = site.url
     settings.CHAMPIPY_FETCH_ALLOW = frozenset({site.address})
     there = site.world.observations[SIX_PHOTOS]
     response = post(alice, f"{site.url}/observations/{SIX_PHOTOS}?q=1", Prefer="wait=30")
+    assert response.status_code in {200, 202}, response.json()
     told, patience = response.json(), time.monotonic() + 120  # the workers may only just start
     while told["status"] == "pending" and time.monotonic() < patience:
         time.sleep(0.5)
