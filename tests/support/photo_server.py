@@ -13,16 +13,16 @@ import gzip
 import mimetypes
 import socket
 import struct
-import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from tests.support.local_server import LocalServer, QuietServer
 
-class PhotoServer:
+
+class PhotoServer(LocalServer):
     """Serves the files in its folders and in `files` (paths without a leading slash) on 127.0.0.1.
 
     It also serves these paths:
@@ -53,14 +53,9 @@ class PhotoServer:
         self.drip_s = drip_s
         self.requests: Counter[str] = Counter()
         self.headers: dict[str, str] = {}
-        self.closing = threading.Event()
-        self._server = _Server(("127.0.0.1", port), _Handler)
-        self._server.photos = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        server = _Server(("127.0.0.1", port), _Handler)
+        server.photos = self
+        super().__init__(server)
 
     def url(self, path: str) -> str:
         return f"http://{self.address}/{quote(path, safe='/?=&%:')}"
@@ -75,32 +70,9 @@ class PhotoServer:
                 return file.read_bytes()
         return None
 
-    def __enter__(self) -> "PhotoServer":
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()  # waits for the threads of open requests
-
-    def serve_forever(self) -> None:
-        self._server.serve_forever()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False
-    request_queue_size = 128
+class _Server(QuietServer):
     photos: PhotoServer
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Ignore errors: most of these paths make the client close the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,14 +2,13 @@
 
 import json
 import re
-import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.support.local_server import LocalServer, QuietServer
 from tests.support.mushroom_observer import pages
 from tests.support.mushroom_observer.api import Api
 from tests.support.mushroom_observer.content import fill_world
@@ -45,7 +44,7 @@ class Request:
         return _IMAGE.fullmatch(self.path) is not None
 
 
-class MushroomObserver:
+class MushroomObserver(LocalServer):
     """Serves a replica of Mushroom Observer on 127.0.0.1.
 
         with MushroomObserver(observations=50) as site:
@@ -66,15 +65,10 @@ class MushroomObserver:
         fill_world(self.world, observations=observations, seed=seed, photos=photos)
         self.requests: list[Request] = []
         self.rate_limit = RateLimit()
-        self.closing = threading.Event()
-        self._server = _Server(("127.0.0.1", port), _Handler)
-        self._server.site = self
+        server = _Server(("127.0.0.1", port), _Handler)
+        server.site = self
+        super().__init__(server)
         self.api = Api(self.world, self.manners, self.url)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:
@@ -92,32 +86,9 @@ class MushroomObserver:
     def image_requests(self) -> list[Request]:
         return [each for each in self.requests if each.is_image]
 
-    def __enter__(self) -> "MushroomObserver":
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()  # waits for the threads of open requests
-
-    def serve_forever(self) -> None:
-        self._server.serve_forever()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False
-    request_queue_size = 128
+class _Server(QuietServer):
     site: MushroomObserver
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Ignore errors: clients that give up close the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
