@@ -1,16 +1,24 @@
-"""Users and their idempotency keys. Tokens are stored by knox, lockouts by axes."""
+"""Users, what is known of their tokens, and idempotency keys.
 
-from datetime import timedelta
+The tokens themselves are stored by knox, lockouts by axes.
+"""
+
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models, transaction
 from django.utils import timezone
-from knox.models import get_token_model
+from django.utils.formats import date_format
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from knox.models import AuthToken, get_token_model
 
 KEY_COUNTS = timedelta(days=1)
 """How long the same idempotency key means the same request."""
+MAX_TOKEN_NAME = 100
+"""Characters of the name of a token."""
 
 
 class User(AbstractUser):
@@ -33,6 +41,46 @@ class User(AbstractUser):
             super().save(*args, **kwargs)
             if is_password_new or not self.is_active:
                 get_token_model().objects.filter(user=self).delete()
+
+
+class Token(AuthToken):
+    """A token of knox, with the name that people know it by. Its hash is nothing for people."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("token")
+        verbose_name_plural = _("tokens")
+
+    def __str__(self) -> str:
+        if self.name:
+            return self.name
+        made = date_format(timezone.localtime(self.created), "DATE_FORMAT")
+        return gettext("a token from %(date)s") % {"date": made}
+
+    @property
+    def name(self) -> str:
+        details = getattr(self, "details", None)
+        return details.name if details else ""
+
+    @property
+    def last_used_at(self) -> datetime | None:
+        details = getattr(self, "details", None)
+        return details.last_used_at if details else None
+
+
+class TokenDetails(models.Model):
+    """What knox does not store of a token: its name, and when it was last used."""
+
+    token = models.OneToOneField(
+        AuthToken, models.CASCADE, primary_key=True, related_name="details"
+    )
+    name = models.CharField(_("name"), max_length=MAX_TOKEN_NAME, blank=True)
+    last_used_at = models.DateTimeField(
+        _("last used"), null=True, blank=True, help_text=_("Within five minutes.")
+    )
+
+    def __str__(self) -> str:
+        return self.name or self.token_id[:8]
 
 
 class IdempotencyKey(models.Model):

@@ -1,17 +1,19 @@
 """Writes on accounts: seeded logins and tokens."""
 
+from contextlib import suppress
 from datetime import datetime
 
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import update_last_login
-from django.db import transaction
+from django.core.cache import cache
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
-from knox.models import get_token_model
+from knox.models import AbstractAuthToken, get_token_model
 from rest_framework.exceptions import AuthenticationFailed
 
 from accounts.lockout import LoginLocked
-from accounts.models import User
+from accounts.models import TokenDetails, User
 
 PUBLISHED_PASSWORDS = {
     "alice": "wonderland",
@@ -21,6 +23,8 @@ PUBLISHED_PASSWORDS = {
 }
 ADMINISTRATORS = {"bob", "admin"}
 TERMINAL = "terminal"
+SEEN_AGAIN_S = 300
+"""How long a process does not record again that a token was used."""
 WRONG_LOGIN = "Wrong name or password."
 
 
@@ -43,8 +47,12 @@ def logins_seed() -> list[str]:
     return [user.username for user in logins]
 
 
-def token_create(*, request: HttpRequest, username: str, password: str) -> tuple[str, datetime]:
+def token_create(
+    *, request: HttpRequest, username: str, password: str, name: str = ""
+) -> tuple[str, datetime]:
     """Check a password; return a new token and when it expires. Only the token's hash is stored.
+
+    `name` is what its owner will know it by.
 
     Raises LoginLocked after too many failures, LoginBusy while too many passwords are checked,
     AuthenticationFailed for a wrong name or password.
@@ -64,19 +72,38 @@ def token_create(*, request: HttpRequest, username: str, password: str) -> tuple
         if user.password != checked.password and not user.check_password(password):
             raise AuthenticationFailed(WRONG_LOGIN)
         update_last_login(User, user)
-        instance, token = get_token_model().objects.create(user=user)
-    return token, instance.expiry
+        return _token_make(user, name)
 
 
-def user_token_create(*, username: str) -> tuple[str, datetime]:
+def user_token_create(*, username: str, name: str = "") -> tuple[str, datetime]:
     """Return a new token of an active user and when it expires, without asking for a password.
 
-    For whoever administers the machine. Raises User.DoesNotExist.
+    For users who have logged in already, for administrators, and for whoever administers the
+    machine. Raises User.DoesNotExist.
     """
     with transaction.atomic():
         user = User.objects.select_for_update(no_key=True).get(username=username, is_active=True)
-        instance, token = get_token_model().objects.create(user=user)
-    return token, instance.expiry
+        return _token_make(user, name)
+
+
+def _token_make(user: User, name: str) -> tuple[str, datetime]:
+    stored, token = get_token_model().objects.create(user=user)
+    TokenDetails.objects.create(token=stored, name=name)
+    return token, stored.expiry
+
+
+def token_seen(*, token: AbstractAuthToken) -> None:
+    """Record that a token was used. Within SEEN_AGAIN_S this process records it once."""
+    if not cache.add(f"token_seen:{token.pk}", True, SEEN_AGAIN_S):
+        return
+    # It is gone if its owner revokes it in this moment. Then there is nothing to record.
+    with suppress(IntegrityError):
+        TokenDetails.objects.bulk_create(
+            [TokenDetails(token_id=token.pk, last_used_at=timezone.now())],
+            update_conflicts=True,
+            unique_fields=["token"],
+            update_fields=["last_used_at"],
+        )
 
 
 def terminal_token_create() -> str:
@@ -89,7 +116,7 @@ def terminal_token_create() -> str:
         user = User(username=TERMINAL)
         user.set_unusable_password()
         User.objects.bulk_create([user], ignore_conflicts=True)
-    return user_token_create(username=TERMINAL)[0]
+    return user_token_create(username=TERMINAL, name=TERMINAL)[0]
 
 
 def expired_tokens_delete() -> int:

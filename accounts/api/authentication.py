@@ -8,6 +8,8 @@ from rest_framework.authentication import get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from accounts.services import token_seen
+
 
 class TokenAuthentication(auth.TokenAuthentication):
     """Knox's authentication, with `Bearer` beside `Token`.
@@ -25,9 +27,11 @@ class TokenAuthentication(auth.TokenAuthentication):
 
     def authenticate_credentials(self, token: bytes) -> tuple:
         try:
-            return super().authenticate_credentials(token)
+            user, stored = super().authenticate_credentials(token)
         except UnicodeDecodeError as error:
             raise AuthenticationFailed("Invalid token.") from error
+        token_seen(token=stored)
+        return user, stored
 
     def _cleanup_token(self, auth_token: AbstractAuthToken) -> bool:
         """Return whether the token has expired.

@@ -6,6 +6,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from accounts.services import token_seen
 from predictions.incoming import incoming_path
 from predictions.models import Photo
 
@@ -13,12 +14,16 @@ PREDICTIONS = "/api/v1/predictions"
 
 
 def client_of(user: User | None) -> APIClient:
-    """Return an API client with a new token of `user`, or without a token if `user` is None."""
+    """Return an API client with a new token of `user`, or without a token if `user` is None.
+
+    The token was used already: so requests do not differ by a query that records its first use.
+    """
     client = APIClient(raise_request_exception=False)  # errors come back as responses
     if user is not None:
         from knox.models import get_token_model
 
-        _, token = get_token_model().objects.create(user=user)
+        stored, token = get_token_model().objects.create(user=user)
+        token_seen(token=stored)
         client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
     return client
 

@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts.models import User
+from accounts.models import MAX_TOKEN_NAME, User
 from accounts.services import user_token_create
 
 
@@ -15,11 +15,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="the user's name")
+        parser.add_argument("--called", default="", metavar="TEXT", help="a name for the token")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["name"]
         try:
-            token, expiry = user_token_create(username=name)
+            token, expiry = user_token_create(
+                username=name, name=options["called"][:MAX_TOKEN_NAME]
+            )
         except User.DoesNotExist as error:
             raise CommandError(
                 f"There is no active user {name!r}. The admin lists the users; "
