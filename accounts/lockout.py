@@ -7,6 +7,7 @@ from typing import Any
 from axes.handlers.database import AxesDatabaseHandler
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
@@ -26,12 +27,11 @@ class LoginLocked(APIException):
 def login_locked_response(
     request: HttpRequest, response: HttpResponse, credentials: dict | None
 ) -> HttpResponse:
-    """Return the API's own 429 unchanged; for the admin's login page, the same in plain text."""
+    """Return the API's own 429 unchanged; for the login pages, the same as a page."""
     if response.status_code == LoginLocked.status_code:
         return response
-    return HttpResponse(
-        LoginLocked.default_detail, status=LoginLocked.status_code, content_type="text/plain"
-    )
+    context = {"detail": LoginLocked.default_detail}
+    return render(request, "accounts/refused.html", context, status=LoginLocked.status_code)
 
 
 def client_address(request: HttpRequest) -> str | None:

@@ -24,6 +24,14 @@ MAX_TOKEN_NAME = 100
 class User(AbstractUser):
     """Someone who logs in: a user, or, with `is_staff`, an administrator."""
 
+    language = models.CharField(
+        max_length=10,
+        blank=True,
+        default="",
+        choices=settings.LANGUAGES,
+        help_text="Of pages and mails. Empty: as the browser asks; mails are in English.",
+    )
+
     _password: str | None  # Django's: the plain text between `set_password` and `save`
 
     @property

@@ -47,6 +47,11 @@ def logins_seed() -> list[str]:
     return [user.username for user in logins]
 
 
+def language_set(*, user: User, language: str) -> None:
+    """Store in which language the user reads pages and mails."""
+    User.objects.filter(pk=user.pk).update(language=language)
+
+
 def token_create(
     *, request: HttpRequest, username: str, password: str, name: str = ""
 ) -> tuple[str, datetime]:

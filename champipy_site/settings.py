@@ -72,6 +72,8 @@ INSTALLED_APPS = [
     "knox",
     "axes",
     "django_celery_beat",
+    "django_htmx",
+    "common",
     "accounts",
     "mlmodels",
     "predictions",
@@ -89,9 +91,12 @@ MIDDLEWARE = [
     "champipy_site.api_middleware.problem_details",
     "champipy_site.middleware.sound_requests",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.own_language",
+    "django_htmx.middleware.HtmxMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -126,7 +131,9 @@ TEMPLATES = [
 ]
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
-LANGUAGE_CODE = "en-us"
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("fr", "Français")]
+LOCALE_PATHS = [BASE_DIR / "champipy_site" / "locale"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SILENCED_SYSTEM_CHECKS = [
     "security.W005",  # the owner of the domain decides on HSTS for subdomains and preloading
@@ -182,7 +189,7 @@ AUTHENTICATION_BACKENDS = [
     # For sessions that began before 0.2.0. No password reaches it: PasswordBackend comes first.
     "django.contrib.auth.backends.ModelBackend",
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "login"
 AXES_FAILURE_LIMIT = env.int("CHAMPIPY_LOGIN_FAILURES", default=5)
 AXES_COOLOFF_TIME = timedelta(minutes=env.int("CHAMPIPY_LOCKOUT_MINUTES", default=15))
 # Lock the pair of user and address: somebody who guesses alice's password does not lock her out.

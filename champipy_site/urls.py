@@ -3,10 +3,9 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.decorators.http import conditional_page
-from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from accounts.admin_login import admin_login
+from accounts.pages.views import admin_log_in
 from champipy_site.errors import UnknownPathView
 from champipy_site.health import DbConnexView, StatusView
 from observations.user_script import user_script
@@ -29,8 +28,9 @@ api_v1 = [
 handler400 = "champipy_site.errors.bad_request"
 handler500 = "champipy_site.errors.server_error"
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="docs"), name="home"),
-    path("admin/login/", admin_login),  # instead of the one in admin.site.urls
+    path("", include("accounts.pages.urls")),
+    path("", include("observations.pages.urls")),
+    path("admin/login/", admin_log_in),  # instead of the one in admin.site.urls
     path("admin/", admin.site.urls),
     path("champipy.user.js", user_script, name="user-script"),
     path("api/v1/", include(api_v1)),

@@ -1,0 +1,42 @@
+"""What limits the pages that check a password, as it limits the API's logins."""
+
+import functools
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from rest_framework.exceptions import APIException, Throttled
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from accounts.api.throttling import LoginThrottle
+from accounts.backends import LoginBusy
+
+View = Callable[[HttpRequest], HttpResponseBase]
+
+
+def with_login_limits(view: View) -> View:
+    """Count the logins of a page in the same rate limit as the API's; tell refusals as a page."""
+
+    @functools.wraps(view)
+    def limited(request: HttpRequest) -> HttpResponseBase:
+        throttle = LoginThrottle()
+        if request.method == "POST" and not throttle.allow_request(Request(request), APIView()):
+            return login_refusal(request, Throttled(throttle.wait()))
+        try:
+            return view(request)
+        except LoginBusy as error:
+            return login_refusal(request, error)
+
+    return limited
+
+
+def login_refusal(request: HttpRequest, error: APIException) -> HttpResponse:
+    """Return an error of the API as a page, with its Retry-After if it has one."""
+    response = render(
+        request, "accounts/refused.html", {"detail": error.detail}, status=error.status_code
+    )
+    if (wait := getattr(error, "wait", None)) is not None:
+        response.headers["Retry-After"] = str(int(wait))
+    return response
