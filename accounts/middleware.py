@@ -17,10 +17,11 @@ def own_language(
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         # Only a request with a session can be somebody's; others need no query.
-        is_known = "sessionid" in request.COOKIES and request.user.is_authenticated
-        if is_known and (language := request.user.language):
-            translation.activate(language)
-            request.LANGUAGE_CODE = language
+        if "sessionid" in request.COOKIES:
+            language: str = getattr(request.user, "language", "")  # nobody has none
+            if language:
+                translation.activate(language)
+                request.LANGUAGE_CODE = language
         return get_response(request)
 
     return middleware
