@@ -16,12 +16,28 @@ MAX_BARS = 5
 MIN_PERCENT = 1.0
 
 
+@register.inclusion_tag("observations/answer_words.html")
+def answer_words(observation: Observation) -> dict[str, Any]:
+    """Show the answer of an observation in a few words, for lists."""
+    return _told(observation)
+
+
 @register.inclusion_tag("observations/answer.html")
 def answer(observation: Observation) -> dict[str, Any]:
     """Show the answer of an observation: in words, then the verdicts, then as bars.
 
     `observation` is one of `told_observations`.
     """
+    return _told(observation)
+
+
+@register.filter
+def reason(because: dict[str, Any] | None) -> str:
+    """Return the reason of a verdict as a sentence in the active language."""
+    return verdict_sentence(because) if because else ""
+
+
+def _told(observation: Observation) -> dict[str, Any]:
     photos = [each.prediction for each in observation.photos.all()]
     answered = [each for each in photos if each.status != Prediction.Status.PENDING]
     told = observation.answer or {"predictions": [], "scope": None}
@@ -39,9 +55,3 @@ def answer(observation: Observation) -> dict[str, Any]:
         "names": observation.names.all(),
         "remarks": [remark_sentence(each) for each in observation.remarks],
     }
-
-
-@register.filter
-def reason(because: dict[str, Any] | None) -> str:
-    """Return the reason of a verdict as a sentence in the active language."""
-    return verdict_sentence(because) if because else ""
