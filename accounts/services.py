@@ -91,6 +91,11 @@ def user_token_create(*, username: str, name: str = "") -> tuple[str, datetime]:
         return _token_make(user, name)
 
 
+def user_token_revoke(*, user: User, digest: str) -> bool:
+    """Revoke a token of the user; return whether there was one. `digest` is its primary key."""
+    return get_token_model().objects.filter(user=user, digest=digest).delete()[0] > 0
+
+
 def _token_make(user: User, name: str) -> tuple[str, datetime]:
     stored, token = get_token_model().objects.create(user=user)
     TokenDetails.objects.create(token=stored, name=name)
@@ -126,4 +131,5 @@ def terminal_token_create() -> str:
 
 def expired_tokens_delete() -> int:
     """Delete the expired tokens; return how many were deleted."""
-    return int(get_token_model().objects.filter(expiry__lt=timezone.now()).delete()[0])
+    _, counts = get_token_model().objects.filter(expiry__lt=timezone.now()).delete()
+    return counts.get(get_token_model()._meta.label, 0)  # their details went with them

@@ -26,6 +26,11 @@ def observations_visible_to(user: User) -> QuerySet[Observation]:
     return observations.filter(Q(user=user) | Q(pk__in=given))
 
 
+def observations_asked_by(user: User) -> QuerySet[Observation]:
+    """Return the observations that a user asked about, or decided in the queue, newest first."""
+    return told_observations().filter(user=user).order_by("-id")
+
+
 def told_observations() -> QuerySet[Observation]:
     """Return observations with all that an answer tells: `predictions` of photos, and names."""
     predictions = Prefetch("prediction", answered_predictions().order_by())

@@ -6,7 +6,7 @@ language.
 
 from typing import Any
 
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from mlmodels.ml.verdicts import VerdictRule, judge
 from mlmodels.names import parse_name
@@ -14,7 +14,14 @@ from mlmodels.selectors import verdict_rule
 from predictions.models import Inference
 
 NOT_COVERED = "not_covered"
-VERDICTS = ("supported", "contradicted", "undecided", NOT_COVERED)
+VERDICT_LABELS = {
+    "supported": gettext_lazy("supported"),
+    "contradicted": gettext_lazy("contradicted"),
+    "undecided": gettext_lazy("undecided"),
+    NOT_COVERED: gettext_lazy("cannot be judged"),
+}
+"""What people read."""
+VERDICTS = tuple(VERDICT_LABELS)
 
 REASONS = {
     "probable": gettext_noop(

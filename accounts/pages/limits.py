@@ -10,7 +10,7 @@ from rest_framework.exceptions import APIException, Throttled
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from accounts.api.throttling import LoginThrottle
+from accounts.api.throttling import FixedWindowThrottle, LoginThrottle
 from accounts.backends import LoginBusy
 
 View = Callable[[HttpRequest], HttpResponseBase]
@@ -21,15 +21,22 @@ def with_login_limits(view: View) -> View:
 
     @functools.wraps(view)
     def limited(request: HttpRequest) -> HttpResponseBase:
-        throttle = LoginThrottle()
-        if request.method == "POST" and not throttle.allow_request(Request(request), APIView()):
-            return login_refusal(request, Throttled(throttle.wait()))
         try:
+            if request.method == "POST":
+                count_request(request, LoginThrottle())
             return view(request)
-        except LoginBusy as error:
+        except (Throttled, LoginBusy) as error:
             return login_refusal(request, error)
 
     return limited
+
+
+def count_request(request: HttpRequest, throttle: FixedWindowThrottle) -> None:
+    """Count a request of a page in one of the API's rate limits; raise Throttled beyond it."""
+    counted = Request(request)
+    counted.user = request.user
+    if not throttle.allow_request(counted, APIView()):
+        raise Throttled(throttle.wait())
 
 
 def login_refusal(request: HttpRequest, error: APIException) -> HttpResponse:

@@ -14,6 +14,11 @@ pictures = [
         name="prediction-picture",
     ),
     re_path(
+        r"^pictures/predictions/(?P<id>[0-9]{1,18})/thumbnail\Z",
+        PredictionPhotoView.as_view(kind="thumbnail", **by_session),
+        name="prediction-thumbnail",
+    ),
+    re_path(
         r"^pictures/predictions/(?P<id>[0-9]{1,18})/explanation\Z",
         ExplanationView.as_view(**by_session),
         name="explanation-picture",
@@ -23,12 +28,24 @@ pictures = [
         PhotoView.as_view(**by_session),
         name="photo-picture",
     ),
+    re_path(
+        r"^pictures/photos/(?P<id>[0-9]{1,18})/thumbnail\Z",
+        PhotoView.as_view(kind="thumbnail", **by_session),
+        name="photo-thumbnail",
+    ),
 ]
 urlpatterns = [
     path("", ask.home, name="home"),
     path("queue", queue.queue, name="queue"),
     path("finds", history.finds, name="finds"),
+    path("finds.csv", history.finds_csv, name="finds-csv"),
+    path("finds/delete", history.finds_delete, name="finds-delete"),
     re_path(r"^finds/(?P<number>[0-9]{1,18})\Z", history.find, name="find"),
     path("account", account.account, name="account"),
+    path("account/password", account.password_change, name="account-password"),
+    path("account/tokens", account.token_add, name="account-token-add"),
+    path("account/tokens/<str:digest>/revoke", account.token_revoke, name="account-token-revoke"),
+    path("account/key", account.key_store, name="account-key"),
+    path("account/key/delete", account.key_delete, name="account-key-delete"),
     *pictures,
 ]

@@ -66,12 +66,14 @@ class PictureView(ErrorsAsJson):
     """Answers with the picture of a photo."""
 
     renderer_classes = [JpegRenderer, renderers.JSONRenderer]
+    kind = "picture"
+    """A key of `pictures.SIDES`."""
 
     def answer(self, request: Request, photo: Photo) -> HttpResponse:
         """Return the picture, for which the request waits as it prefers."""
         wait_s = wait_preferred(request.headers.get("Prefer", ""))
         with waiting_places.taken_by(cast(User, request.user).pk) as may_wait:
-            data = picture_wait(photo=photo, kind="picture", timeout_s=wait_s if may_wait else 0)
+            data = picture_wait(photo=photo, kind=self.kind, timeout_s=wait_s if may_wait else 0)
         if data is None:
             raise PictureNotReady
         return HttpResponse(data, content_type="image/jpeg")
