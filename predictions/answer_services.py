@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from predictions.errors import PredictionRefused
 from predictions.incoming import incoming_delete
+from predictions.inference_services import inference_ask
 from predictions.models import Inference, Prediction
 from predictions.selectors import answered_predictions
 from predictions.verdicts import verdict_on
@@ -44,7 +46,8 @@ def prediction_finish(
 ) -> bool:
     """Write the answer and wake the waiting request; return whether this answer was written.
 
-    It is not if another worker was faster, or if the prediction was deleted meanwhile.
+    It is not if another worker was faster, or if the prediction was deleted meanwhile. A person's
+    answer from an inference that was made in the background has its photo judged for training.
     """
     answer = {
         "status": Prediction.Status.FAILED if error else Prediction.Status.DONE,
@@ -62,15 +65,25 @@ def prediction_finish(
     logger.info("%s in %s ms", prediction, prediction.duration_ms)
     if prediction.pk is None:
         prediction.save()
+        _judge_photo(prediction, inference)
         return True
     pending = Prediction.objects.filter(pk=prediction.pk, status=Prediction.Status.PENDING)
     is_written = bool(pending.update(**answer))
     incoming_delete(prediction.pk)
     announce_answer(prediction.pk)
     if is_written:
+        _judge_photo(prediction, inference)
         for function in _when_answered:
             function(prediction.pk)
     return is_written
+
+
+def _judge_photo(prediction: Prediction, inference: Inference | None) -> None:
+    """Have the photo judged for training after commit, if nobody has asked for it before."""
+    if inference is None or not inference.is_background or prediction.is_background:
+        return
+    user = prediction.user
+    transaction.on_commit(lambda: inference_ask(inference=inference, user=user), robust=True)
 
 
 def _verdict(prediction: Prediction, inference: Inference | None) -> dict[str, Any] | None:

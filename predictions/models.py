@@ -255,6 +255,12 @@ class Inference(models.Model):
         help_text="Probability that each label is right where it is proposed, in percent.",
     )
     duration_ms = models.FloatField(help_text="Decoding and scoring.")
+    is_background = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Nobody has asked for it yet: the photo is not kept for training by this score "
+        "until somebody does.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

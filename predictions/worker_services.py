@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import time
-from dataclasses import asdict
 from datetime import datetime
 
 from django.conf import settings
@@ -23,13 +22,9 @@ from predictions.errors import PredictionRefused
 from predictions.fair_shares import place_take, share_of, waiting_send
 from predictions.fetching import FetchError, fetch_photo
 from predictions.incoming import incoming_delete, incoming_read, incoming_write
+from predictions.inference_services import inference_store, photo_keep_if_sure
 from predictions.models import Inference, Photo, PhotoSource, Prediction
-from predictions.photo_services import (
-    photo_announce,
-    photo_keep_for_training,
-    photo_read,
-    photo_store,
-)
+from predictions.photo_services import photo_announce, photo_read, photo_store
 from predictions.photo_turns import FetchLater, PhotoTurns
 from predictions.photo_urls import mushroom_observer_image_id
 from predictions.quotas import quota_take
@@ -213,19 +208,15 @@ def _infer(prediction: Prediction, data: bytes, version: ModelVersion) -> tuple[
         is_new = inference is None
         if inference is None:
             answer = score_image(version, image)
-            best = max(answer.scores)
-            species = version.labels[answer.scores.index(best)]
-            inference = Inference.objects.create(
+            inference = inference_store(
                 photo=photo,
-                model_version=version,
-                best_score=best,
-                best_species=species,
-                **asdict(answer),
-                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+                version=version,
+                answer=answer,
+                duration_ms=(time.perf_counter() - started) * 1000,
+                is_background=prediction.is_background,
             )
-            is_sure = best > settings.CHAMPIPY_KEEP_SCORE and answer.in_scope is not False
-            if is_sure and not prediction.is_background:
-                photo_keep_for_training(photo=photo, species_name=species, user=prediction.user)
+            if not prediction.is_background:
+                photo_keep_if_sure(photo=photo, inference=inference, user=prediction.user)
         _remember_source(prediction, photo)
     return inference, is_new
 
