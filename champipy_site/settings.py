@@ -280,6 +280,7 @@ CELERY_TASK_ROUTES = {
     "predictions.tasks.make_picture": {"queue": "inference"},
     "predictions.tasks.embed_photo": {"queue": "inference"},
     "predictions.tasks.embed_listed_photos": {"queue": "inference"},
+    "predictions.tasks.score_shadows": {"queue": "inference"},
     "supervision.trainings.tasks.work_next_run": {"queue": "training"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -326,6 +327,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "predictions.tasks.embed_listed_photos",
         "schedule": 30.0,
         "options": {"expire_seconds": 30},
+    },
+    "score-shadows": {
+        "task": "predictions.tasks.score_shadows",
+        "schedule": 10.0,
+        "options": {"expire_seconds": 10},
     },
     "read-observations": {
         "task": "observations.tasks.read_observations",
@@ -396,6 +402,7 @@ CHAMPIPY_NEW_PHOTOS = env.int("CHAMPIPY_NEW_PHOTOS", default=500)
 CHAMPIPY_RETRAIN = env.bool("CHAMPIPY_RETRAIN", default=False)
 CHAMPIPY_UNANSWERED_MINUTES = env.int("CHAMPIPY_UNANSWERED_MINUTES", default=10)
 CHAMPIPY_ALERT_URLS = env.str("CHAMPIPY_ALERT_URLS", default="").split()
+CHAMPIPY_SHADOW_PHOTOS = env.int("CHAMPIPY_SHADOW_PHOTOS", default=500)  # 0: no shadows
 CHAMPIPY_KEEP_SCORE = env.float("CHAMPIPY_KEEP_SCORE", default=70)
 # How long things are kept, in days (0: for ever), and the files of how many former versions.
 CHAMPIPY_KEEP_PREDICTIONS_DAYS = env.int("CHAMPIPY_KEEP_PREDICTIONS_DAYS", default=365)

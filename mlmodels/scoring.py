@@ -3,6 +3,8 @@
 import ctypes
 import os
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from django.conf import settings
@@ -38,7 +40,30 @@ def score_image(version: ModelVersion, image: Image.Image) -> PhotoAnswer:
     """
     with _lock:
         engine, calibration = _engine(version)
-        outputs = engine.score(to_input(image, version.input_size))
+        return _answer(version, image, engine, calibration)
+
+
+@contextmanager
+def guest_scorer(version: ModelVersion) -> Iterator[Callable[[Image.Image], PhotoAnswer]]:
+    """Load a version beside the one in use here, and yield what scores photos with it.
+
+    It takes the result of `decode_photo`, like `score_image`. The engine is freed at the end, so
+    that the process is as small as before, and the other version stays loaded. Raises ArtifactError
+    if the version's files or its calibration are damaged.
+    """
+    _return_large_blocks()
+    calibration = answer_calibration(version)
+    engine = version_artifact(version).load_engine(_threads())
+    yield lambda image: _answer(version, image, engine, calibration)
+
+
+def _answer(
+    version: ModelVersion,
+    image: Image.Image,
+    engine: LiteRTEngine,
+    calibration: AnswerCalibration | None,
+) -> PhotoAnswer:
+    outputs = engine.score(to_input(image, version.input_size))
     if calibration is None:
         logits = outputs.logits[: len(version.labels)]
         return PhotoAnswer(percentages(softmax(logits, version.temperature)))

@@ -22,6 +22,11 @@ def production_version() -> ModelVersion | None:
     )
 
 
+def serving_versions() -> QuerySet[ModelVersion]:
+    """Return the versions that answer people, or did: all but those in Staging."""
+    return ModelVersion.objects.exclude(stage=ModelVersion.Stage.STAGING).order_by()
+
+
 def verdict_rule(version: ModelVersion) -> VerdictRule | None:
     """Return the rule for verdicts that a version's card states, or None if it states none."""
     in_card = "card__calibration__verdict_rule"

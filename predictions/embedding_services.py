@@ -17,8 +17,9 @@ from common.broker import send_task
 from mlmodels.ml.embedder import embedder
 from mlmodels.ml.preprocessing import PhotoError, decode_photo
 from mlmodels.scoring import embed_image
-from predictions.models import Photo, PhotoEmbedding, Prediction
+from predictions.models import Photo, PhotoEmbedding
 from predictions.photo_services import photo_read
+from predictions.selectors import is_scoring_awaited
 from predictions.similar_selectors import is_listed
 from predictions.vector_services import has_vectors
 
@@ -82,7 +83,7 @@ def listed_photos_embed(*, seconds: float = BACKGROUND_S) -> bool:
     deadline = time.monotonic() + seconds
     while photo_ids := list(photos_to_embed().values_list("pk", flat=True)[:PORTION]):
         for photo_id in photo_ids:
-            if _is_worker_wanted():
+            if is_scoring_awaited():
                 return False
             if time.monotonic() > deadline:
                 return True
@@ -133,9 +134,3 @@ def _stored(photo: Photo) -> list[float] | None:
 
 def _held_since() -> datetime:
     return timezone.now() - timedelta(seconds=CLAIM_S)
-
-
-def _is_worker_wanted() -> bool:
-    """Return whether a prediction waits to be scored."""
-    pending = Prediction.objects.filter(status=Prediction.Status.PENDING)
-    return pending.exclude(sha256="").exists()

@@ -302,6 +302,37 @@ class Inference(models.Model):
         )
 
 
+class Shadow(models.Model):
+    """What a version in Staging has had trouble with, as it scores photos beside production.
+
+    What it scored is in its inferences. While a worker is at it, `claimed_at` says since when, and
+    `photo_id` which photo it scores: if both stay, the worker has died.
+    """
+
+    model_version = models.OneToOneField(ModelVersion, models.CASCADE, primary_key=True)
+    claimed_at = models.DateTimeField(null=True)
+    photo_id = models.BigIntegerField(null=True)
+    skipped = ArrayField(
+        models.BigIntegerField(),
+        default=list,
+        help_text="Ids of photos that are not scored again: unreadable, or a worker died on them.",
+    )
+    lost_workers = models.PositiveSmallIntegerField(
+        default=0, help_text="How many workers died while they scored for this version."
+    )
+    error = models.TextField(blank=True, help_text="Why the version cannot score.")
+
+    MAX_LOST_WORKERS = 3
+
+    def __str__(self) -> str:
+        return f"shadow of {self.model_version}"
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether so many workers died that it scores no more."""
+        return self.lost_workers >= self.MAX_LOST_WORKERS
+
+
 class Prediction(models.Model):
     """One user's request and its answer. The row is the truth; messages to workers are hints.
 

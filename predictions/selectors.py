@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from mlmodels.ml.preprocessing import NEAR_DUPLICATE_BITS
 from mlmodels.models import ModelVersion
+from mlmodels.selectors import serving_versions
 from predictions.labels import Label, OtherSpecies
 from predictions.models import Inference, Photo, PhotoSource, Prediction
 from predictions.photo_urls import canonical_photo_key
@@ -30,6 +31,17 @@ _shown_as_well: list[Callable[[User], Q]] = []
 def peoples_predictions() -> QuerySet[Prediction]:
     """Return the predictions that people asked for, not ChampiPy by itself."""
     return Prediction.objects.filter(is_background=False)
+
+
+def served_inferences() -> QuerySet[Inference]:
+    """Return what versions said that answer people, or did: not that of shadows in Staging."""
+    return Inference.objects.filter(model_version__in=serving_versions())
+
+
+def is_scoring_awaited() -> bool:
+    """Return whether a prediction waits to be scored."""
+    pending = Prediction.objects.filter(status=Prediction.Status.PENDING)
+    return pending.exclude(sha256="").exists()
 
 
 def predictions_visible_to(user: User) -> QuerySet[Prediction]:

@@ -12,6 +12,7 @@ from predictions.embedding_services import listed_photos_embed, listed_photos_se
 from predictions.explanation_services import explanation_make
 from predictions.pictures import picture_make, pictures_prune
 from predictions.recovery_services import incoming_sweep, predictions_resend
+from predictions.shadow_services import shadows_score
 from predictions.worker_services import prediction_fetch, prediction_infer, production_engine_load
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,15 @@ def embed_listed_photos() -> None:
     """Embed listed photos while nobody waits. Runs in worker inference; beat sends it, too."""
     if listed_photos_embed():
         listed_photos_send()
+
+
+@shared_task(time_limit=15)
+def score_shadows() -> None:
+    """Have versions in Staging score a few photos that people asked for lately, while nobody waits.
+
+    Runs in worker inference; beat sends this every few seconds.
+    """
+    shadows_score()
 
 
 @shared_task

@@ -20,6 +20,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce, Concat, JSONObject, Upper
 
+from mlmodels.selectors import serving_versions
 from predictions.labels import OTHER_TEXT
 from predictions.models import (
     ADDRESS_KEY,
@@ -30,6 +31,7 @@ from predictions.models import (
     Photo,
     Prediction,
 )
+from predictions.selectors import served_inferences
 
 SHOWN_USERS = 3
 SHOWN_FEEDBACK = 5
@@ -41,10 +43,11 @@ def photos_for_review() -> QuerySet[Photo]:
     """Return all photos that can be seen, with what a review card shows.
 
     This includes `believed` (the label's name, or as `OtherSpecies` shows it, else the newest
-    answer), `inferences` (newest first), `asked_by` (the names of at most SHOWN_USERS users) and
-    `feedback` (what waits, the newest SHOWN_FEEDBACK: `user`, `name`, `species`, `comment`).
+    answer of a version that serves or did), `inferences` (of all versions, newest first),
+    `asked_by` (the names of at most SHOWN_USERS users) and `feedback` (what waits, the newest
+    SHOWN_FEEDBACK: `user`, `name`, `species`, `comment`).
     """
-    newest = Inference.objects.filter(photo=OuterRef("pk")).order_by("-id")
+    newest = served_inferences().filter(photo=OuterRef("pk")).order_by("-id")
     users = Prediction.objects.filter(inference__photo=OuterRef("pk"), user__isnull=False)
     feedback = Feedback.objects.filter(
         prediction__inference__photo=OuterRef("pk"), reviewed_at=None
@@ -102,14 +105,15 @@ def filter_low_scores(photos: QuerySet[Photo], limit: float) -> QuerySet[Photo]:
 
     They can be ordered by `inference__best_score`, which is then the score of that answer.
     """
-    newer = Inference.objects.filter(photo=OuterRef("pk"), id__gt=OuterRef("inference__id"))
-    return photos.filter(Q(inference__best_score__lte=limit) & ~Exists(newer))
+    newer = served_inferences().filter(photo=OuterRef("pk"), id__gt=OuterRef("inference__id"))
+    is_low = Q(inference__best_score__lte=limit, inference__model_version__in=serving_versions())
+    return photos.filter(is_low & ~Exists(newer))
 
 
 def filter_believed(photos: QuerySet[Photo], species: str) -> QuerySet[Photo]:
     """Return those of `photos` with this label or, without a label, with this newest answer."""
-    newer = Inference.objects.filter(photo=OuterRef("photo"), id__gt=OuterRef("id"))
-    answered = Inference.objects.filter(
+    newer = served_inferences().filter(photo=OuterRef("photo"), id__gt=OuterRef("id"))
+    answered = served_inferences().filter(
         ~Exists(newer), best_species=species, photo__label=None, photo__is_other=False
     )
     return photos.filter(Q(label__name=species) | Q(pk__in=answered.order_by().values("photo")))

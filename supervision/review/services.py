@@ -14,8 +14,8 @@ from mlmodels.models import Species
 from predictions.feedback_services import feedback_reopen
 from predictions.import_services import genera_lock, is_genus_elsewhere
 from predictions.labels import LABEL_FIELDS, REVIEWED, Label, OtherSpecies, label_of, label_set
-from predictions.models import Inference, Photo
-from predictions.selectors import evaluation_photos_like
+from predictions.models import Photo
+from predictions.selectors import evaluation_photos_like, served_inferences
 from supervision.models import PhotoReview
 from supervision.review.history import STATE_FIELDS, former_values, photo_state
 
@@ -121,8 +121,8 @@ def _restore(photo: Photo, state: dict) -> bool:
 
 
 def _answered(photo: Photo) -> Species | None:
-    """Return the species of a model's newest answer, or None if no model has scored the photo."""
-    newest = Inference.objects.filter(photo=photo).order_by("-id")
+    """Return the species of the newest answer as the review shows it, or None if there is none."""
+    newest = served_inferences().filter(photo=photo).order_by("-id")
     name = newest.values_list("best_species", flat=True).first()
     return Species.objects.filter(name=name).first() if name else None
 

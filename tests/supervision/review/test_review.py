@@ -180,7 +180,7 @@ def test_reviewed_photos_are_chosen_before_more_recent_ones(users) -> None:
 
 
 def test_filters_choose_and_order(admin, version, django_assert_max_num_queries) -> None:
-    second = version_row(2, "Staging")
+    second = version_row(2, "Archived")
     sure = answered_photo(11, FLY_AGARIC, 95, version, origin="https://example.org/a.jpg")
     low = answered_photo(12, INK_CAP, 30, version)
     lower = answered_photo(13, INK_CAP, 20, version)
@@ -222,7 +222,7 @@ def test_filters_choose_and_order(admin, version, django_assert_max_num_queries)
 
 
 def test_filters_look_at_the_newest_answer_only(admin, version) -> None:
-    second = version_row(2, "Staging")
+    second = version_row(2, "Archived")
     rose, fell = (answered_photo(n, FLY_AGARIC, s, version) for n, s in ((17, 30), (18, 90)))
     for photo, score in ((rose, 90), (fell, 30)):
         Inference.objects.create(
@@ -301,12 +301,27 @@ def test_many_photos_are_reviewed_at_once(admin, users, version) -> None:
 
 def test_confirming_confirms_what_the_page_showed(admin, version) -> None:
     photo = answered_photo(70, FLY_AGARIC, 60, version)
-    newer = version_row(2, "Staging")
+    newer = version_row(2, "Archived")
     Inference.objects.create(
         photo=photo, model_version=newer, **inference_fields(newer, scores_for(INK_CAP, 60))
     )
     send(admin, one=f"confirm:{photo.pk}:{FLY_AGARIC}")
     assert state(photo) == (FLY_AGARIC, "corrected", "training", False)
+
+
+def test_what_a_shadow_says_is_shown_and_believed_nowhere(admin, version) -> None:
+    photo = answered_photo(72, FLY_AGARIC, 90, version)
+    shadow = version_row(2, "Staging")
+    Inference.objects.create(
+        photo=photo, model_version=shadow, **inference_fields(shadow, scores_for(INK_CAP, 30))
+    )
+    assert listed(admin, "species=Amanita+muscaria") == [photo.pk]
+    assert listed(admin, "species=Coprinus+comatus") == []
+    assert listed(admin, "doubt=score") == []
+    assert listed(admin, "doubt=versions") == [photo.pk], "worth a look"
+    assert "VGG16 2" in admin.get(LIST).content.decode()
+    send(admin, one=f"confirm:{photo.pk}:{FLY_AGARIC}")
+    assert state(photo) == (FLY_AGARIC, "confirmed", "training", False)
 
 
 def test_a_decision_by_key_returns_the_new_card_of_the_photo(admin, version) -> None:
