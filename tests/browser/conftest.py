@@ -1,15 +1,18 @@
-"""Fixtures: a stack with drawn photos, and a browser in which Bob is logged in."""
+"""Fixtures: a stack with drawn photos, and pages of a browser that fails tests on any fault."""
 
 import os
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from PIL import Image
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
-from tests.support.chromium import Chromium, find_chromium
+from accounts.services import PUBLISHED_PASSWORDS
+from tests.support.browser import NewPage, PageFaults, find_browser, log_in, wait_for
 from tests.support.drawings import (
     candidate_version,
     draw_evaluation_photos,
@@ -20,18 +23,29 @@ from tests.support.stack import Stack, stack_in_a_folder
 
 PREDICTED = range(500, 516)
 """Seeds of the drawings for which alice requested predictions."""
+WINDOW: ViewportSize = {"width": 1200, "height": 900}
+
+expect.set_options(timeout=30_000)
 
 
-@pytest.fixture(scope="session")
-def chromium_program() -> str:
-    program = find_chromium()
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Yield a headless Chromium; skip the test if there is none.
+
+    It ends with this package, not with the session: while Playwright runs, the thread has a running
+    event loop, and Django refuses to use the database there.
+    """
+    program = find_browser()
     if program is None:
         pytest.skip("no Chromium on PATH: install it or name it in CHAMPIPY_BROWSER")
-    return program
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="module")
-def stack(chromium_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Yield a stack with training and evaluation photos, predictions and a version in Staging."""
     folder = tmp_path_factory.mktemp("drawn")
     candidate = candidate_version(folder / "candidate")
@@ -58,8 +72,8 @@ def stack(chromium_program: str, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def predict(stack: Stack, photos: list[bytes]) -> None:
     """Request predictions of the photos as alice."""
-    base = f"http://127.0.0.1:{stack.port}/api/v1"
-    login = {"username": "alice", "password": "wonderland"}
+    base = f"{stack.url}/api/v1"
+    login = {"username": "alice", "password": PUBLISHED_PASSWORDS["alice"]}
     token = requests.post(f"{base}/token", json=login, timeout=30).json()["token"]
     headers = {"Authorization": f"Token {token}", "Prefer": "wait=30"}
     for photo in photos:
@@ -73,31 +87,57 @@ def predict(stack: Stack, photos: list[bytes]) -> None:
 
 
 @pytest.fixture
-def browser(stack: Stack, chromium_program: str, tmp_path: Path) -> Iterator[Chromium]:
-    """Yield a browser on the first page of the admin, where Bob has just logged in."""
-    browser = Chromium(chromium_program, f"http://127.0.0.1:{stack.port}", tmp_path)
-    try:
-        browser.open("/admin/")
-        browser.fill("#id_username", "bob")
-        browser.fill("#id_password", "builder")
-        browser.press("Enter")
-        browser.find("#dashboard")
-        yield browser
-        browser.check()
-    finally:
-        browser.close()
+def base_url(stack: Stack) -> str:
+    """Return the address of the site whose pages are opened. Requests to others are faults."""
+    return stack.url
 
 
 @pytest.fixture
-def take_screenshot(browser: Chromium) -> Callable[[str, int], None]:
-    """Return a function that saves the top of the page, `height` pixels, as NAME.webp.
+def new_page(browser: Browser, base_url: str) -> Iterator[NewPage]:
+    """Return a function that opens pages. A fault in any of them fails the test at its end."""
+    opened: list[tuple[Page, PageFaults]] = []
+
+    def open_page(user: str = "", **options: Any) -> Page:
+        defaults: dict[str, Any] = {"base_url": base_url, "locale": "en-GB", "viewport": WINDOW}
+        context = browser.new_context(**(defaults | options))
+        faults = PageFaults(context, base_url)
+        page = context.new_page()
+        opened.append((page, faults))
+        if user:
+            log_in(page, user)
+        return page
+
+    yield open_page
+    for page, _ in opened:
+        page.context.close()
+    assert [fault for _, faults in opened for fault in faults.take()] == []
+
+
+@pytest.fixture
+def bobs_page(new_page: NewPage) -> Page:
+    """Return a page on the admin's first page, where Bob is logged in."""
+    page = new_page("bob")
+    page.goto("/admin/")
+    return page
+
+
+@pytest.fixture
+def take_screenshot() -> Callable[[Page, str, int], None]:
+    """Return a function that saves the top of a page, `height` pixels, as NAME.webp.
 
     It saves to the folder CHAMPIPY_SCREENSHOTS, and does nothing if that is not set.
     """
 
-    def save(name: str, height: int) -> None:
-        if folder := os.environ.get("CHAMPIPY_SCREENSHOTS"):
-            image = Image.open(BytesIO(browser.screenshot(height)))
-            image.convert("RGB").save(Path(folder) / f"{name}.webp", quality=80, method=6)
+    def save(page: Page, name: str, height: int) -> None:
+        folder = os.environ.get("CHAMPIPY_SCREENSHOTS")
+        if not folder:
+            return
+        page.set_viewport_size({"width": WINDOW["width"], "height": height})
+        page.evaluate("scrollTo(0, 0)")
+        shown = f"[...document.images].filter(each => each.getBoundingClientRect().y < {height})"
+        wait_for(page, f"{shown}.every(each => each.complete && each.naturalWidth)")
+        image = Image.open(BytesIO(page.screenshot()))
+        image.convert("RGB").save(Path(folder) / f"{name}.webp", quality=80, method=6)
+        page.set_viewport_size(WINDOW)
 
     return save

@@ -8,8 +8,9 @@ import os
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, expect
 
-from tests.support.chromium import Chromium
+from tests.support.browser import visible, wait_for
 from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -31,90 +32,95 @@ def query(stack: Stack, expression: str) -> Any:
     return ast.literal_eval(done.stdout.strip())
 
 
-def test_first_page_shows_the_service_in_both_themes(browser: Chromium, take_screenshot) -> None:
-    assert "VGG16 1" in browser.find("#dashboard .card", "In production")["text"]
-    assert (
-        "16 answered and 0 failed" in browser.find("#dashboard .card", "Predictions a day")["text"]
+def test_first_page_shows_the_service_in_both_themes(bobs_page: Page) -> None:
+    expect(visible(bobs_page, "#dashboard .card", "In production")).to_contain_text("VGG16 1")
+    expect(visible(bobs_page, "#dashboard .card", "Predictions a day")).to_contain_text(
+        "16 answered and 0 failed"
     )
     colours = "(s => [s.color, s.backgroundColor])(getComputedStyle(document.body))"
-    light = browser.evaluate(colours)
-    browser.prefer("dark")
-    assert not set(browser.evaluate(colours)) & set(light)
+    light = bobs_page.evaluate(colours)
+    bobs_page.emulate_media(color_scheme="dark")
+    assert not set(bobs_page.evaluate(colours)) & set(light)
 
 
-def test_pages_are_no_wider_than_a_phone(browser: Chromium) -> None:
-    browser.resize(390, 800)
+def test_pages_are_no_wider_than_a_phone(bobs_page: Page) -> None:
+    bobs_page.set_viewport_size({"width": 390, "height": 800})
     paths = ["/admin/", VERSIONS, RUNS, f"{RUNS}start/train", f"{RUNS}start/finetune"]
     paths += [f"{VERSIONS}1/change/", ALERTS, PHOTOS]
     too_wide = []
     for path in paths:
-        browser.open(path)
-        if browser.evaluate("document.documentElement.scrollWidth") > 390:
+        bobs_page.goto(path)
+        if bobs_page.evaluate("document.documentElement.scrollWidth") > 390:
             too_wide.append(path)
     assert too_wide == []
 
 
-def test_promotion_and_rollback(browser: Chromium, stack: Stack, take_screenshot) -> None:
+def test_promotion_and_rollback(bobs_page: Page, stack: Stack, take_screenshot) -> None:
     in_production = "ModelVersion.objects.get(stage='Production').version"
-    browser.open(VERSIONS)
-    browser.click("a", "Promote…")
+    page = bobs_page
+    page.goto(VERSIONS)
+    visible(page, "a", "Promote…").click()
     # A worker measures both versions; the page updates by itself.
-    browser.find("h2", "What the gate says", seconds=180)
-    assert browser.evaluate("document.querySelectorAll('.gate .bad').length") == 0
-    browser.find(".disagreements img")
-    browser.wait("document.querySelector('.disagreements img').naturalWidth")
-    take_screenshot("promotion", 1560)
+    expect(visible(page, "h2", "What the gate says")).to_be_visible(timeout=180_000)
+    expect(page.locator(".gate .bad")).to_have_count(0)
+    picture = visible(page, ".disagreements img")
+    expect(picture).to_have_js_property("complete", True)
+    assert picture.evaluate("each => each.naturalWidth") > 0
+    take_screenshot(page, "promotion", 1560)
 
-    browser.click("form.run-form input[type=submit]")
+    page.click("form.run-form input[type=submit]")
     assert query(stack, in_production) == 1, "without a reason nothing may be switched"
-    browser.fill("#id_reason", "It is surer of Mycena haematopus.")
-    browser.click("form.run-form input[type=submit]")
-    browser.find(".messagelist .success", "VGG16 2 is in production.")
-    assert "in production" in browser.find("#result_list tr", "VGG16 2")["text"]
+    page.fill("#id_reason", "It is surer of Mycena haematopus.")
+    page.click("form.run-form input[type=submit]")
+    expect(visible(page, ".messagelist .success", "VGG16 2 is in production.")).to_be_visible()
+    expect(visible(page, "#result_list tr", "VGG16 2")).to_contain_text("in production")
     assert query(stack, in_production) == 2
-    take_screenshot("versions", 800)
+    take_screenshot(page, "versions", 800)
 
-    browser.click(".version-rollback input[type=submit]")
-    browser.find(".messagelist .success", "VGG16 1 is in production again.")
+    page.click(".version-rollback input[type=submit]")
+    again = visible(page, ".messagelist .success", "VGG16 1 is in production again.")
+    expect(again).to_be_visible()
     assert query(stack, in_production) == 1
     reasons = "[t.reason for t in StageTransition.objects.filter(model_version__version=2)]"
     assert "It is surer of Mycena haematopus." in query(stack, reasons)
 
 
 def test_photos_are_reviewed_with_the_keyboard_and_the_mouse(
-    browser: Chromium, stack: Stack, take_screenshot
+    bobs_page: Page, stack: Stack, take_screenshot
 ) -> None:
-    browser.open(f"{PHOTOS}?review=waiting")
-    browser.find(".photo-card img")
-    photos = browser.evaluate(
+    page = bobs_page
+    focused = "document.activeElement.dataset.photo"
+    page.goto(f"{PHOTOS}?review=waiting")
+    expect(visible(page, ".photo-card img")).to_be_visible()
+    photos = page.evaluate(
         "[...document.querySelectorAll('.photo-card')].map(c => c.dataset.photo)"
     )
     assert len(photos) == 16
     ids, predicted = zip(*(photo.split(":") for photo in photos), strict=True)
-    browser.click("#toggle-nav-sidebar")  # more room for photos; the keys still work
-    browser.press("j")
+    page.click("#toggle-nav-sidebar")  # more room for photos; the keys still work
+    page.keyboard.press("j")
     for key, number in (("c", 0), ("1", 1), ("x", 2)):
-        focused = browser.evaluate("document.activeElement.dataset.photo")
-        assert focused == photos[number]
-        browser.press(key)
-        browser.find("#review-said", f"Photo {ids[number]}: ")
-    browser.press("o")
-    browser.find("#review-said", f"Photo {ids[3]}: 1 photo marked as other species.")
-    browser.press("u")
-    browser.find("#review-said", "Undone: 1 photo as before.")
+        assert page.evaluate(focused) == photos[number]
+        page.keyboard.press(key)
+        expect(page.locator("#review-said")).to_contain_text(f"Photo {ids[number]}: ")
+    said = page.locator("#review-said")
+    page.keyboard.press("o")
+    expect(said).to_contain_text(f"Photo {ids[3]}: 1 photo marked as other species.")
+    page.keyboard.press("u")
+    expect(said).to_contain_text("Undone: 1 photo as before.")
     for _ in range(2):
-        browser.press("j")
-    assert browser.evaluate("document.activeElement.dataset.photo") == photos[6]
-    browser.press("n")
-    browser.fill("[name=other_name]", "Boletus edulis")
-    browser.press("Enter")
-    browser.find("#review-said", f"Photo {ids[6]}: 1 photo marked as other species.")
-    assert browser.evaluate("document.activeElement.dataset.photo") == photos[7]
-    take_screenshot("review", 1000)
+        page.keyboard.press("j")
+    assert page.evaluate(focused) == photos[6]
+    page.keyboard.press("n")
+    visible(page, "[name=other_name]").fill("Boletus edulis")
+    page.keyboard.press("Enter")
+    expect(said).to_contain_text(f"Photo {ids[6]}: 1 photo marked as other species.")
+    assert page.evaluate(focused) == photos[7]
+    take_screenshot(page, "review", 1000)
     for number in (4, 5):
-        browser.click(f".photo-card[data-photo='{photos[number]}'] input[type=checkbox]")
-    browser.click(".review-bar button[value=confirm]")
-    browser.find(".messagelist .success")
+        page.click(f".photo-card[data-photo='{photos[number]}'] input[type=checkbox]")
+    page.click(".review-bar button[value=confirm]")
+    expect(visible(page, ".messagelist .success")).to_be_visible()
 
     fields = "'label__name', 'label_source', 'split', 'excluded', 'reviewed_by__username'"
     chosen = [int(ids[number]) for number in range(7)]
@@ -131,49 +137,48 @@ def test_photos_are_reviewed_with_the_keyboard_and_the_mouse(
 
 
 def test_run_is_started_shows_progress_and_is_cancelled(
-    browser: Chromium, stack: Stack, take_screenshot
+    bobs_page: Page, stack: Stack, take_screenshot
 ) -> None:
-    browser.open(RUNS)
-    browser.click("a", "Start a training")
-    browser.fill("#id_variables", "1")
-    browser.fill("#id_epochs", "501")
-    browser.click("input[type=submit]")
-    browser.find(".errornote", "Nothing was started.")
+    page = bobs_page
+    page.goto(RUNS)
+    visible(page, "a", "Start a training").click()
+    page.fill("#id_variables", "1")
+    page.fill("#id_epochs", "501")
+    visible(page, "input[type=submit]").click()
+    expect(visible(page, ".errornote", "Nothing was started.")).to_be_visible()
     assert query(stack, "TrainingRun.objects.count()") == 0
-    browser.fill("#id_epochs", "500")
-    browser.click("input[type=submit]")
+    page.fill("#id_epochs", "500")
+    visible(page, "input[type=submit]").click()
 
-    browser.find(".status", "unning", seconds=60)
-    browser.evaluate("window.sameDocument = true")
+    expect(visible(page, ".status", "unning")).to_be_visible(timeout=60_000)
+    page.evaluate("window.sameDocument = true")
     percent = "document.querySelector('.run-now progress').value"
-    before = browser.evaluate(percent)
-    after = browser.wait(f"{percent} > {before} && {percent}", "progress", seconds=300)
+    before = page.evaluate(percent)
+    after = wait_for(page, f"{percent} > {before} && {percent}", seconds=300)
     if "CHAMPIPY_SCREENSHOTS" in os.environ:
-        browser.wait("document.querySelectorAll('.run-now tbody tr').length > 12", seconds=600)
-        take_screenshot("run", 1200)
+        wait_for(page, "document.querySelectorAll('.run-now tbody tr').length > 12", seconds=600)
+        take_screenshot(page, "run", 1200)
     assert 0 < after < 100
-    assert browser.evaluate("window.sameDocument"), "the page was reloaded"
+    assert page.evaluate("window.sameDocument"), "the page was reloaded"
 
-    browser.open("/admin/")
-    browser.find("#dashboard tr", "running")
-    take_screenshot("dashboard", 840)
-    browser.click("#dashboard td a", "1")
-    browser.click("a", "Cancel this run")
-    browser.click("input[type=submit]")
-    browser.find(".status", "ancelled")
+    page.goto("/admin/")
+    expect(visible(page, "#dashboard tr", "running")).to_be_visible()
+    take_screenshot(page, "dashboard", 840)
+    visible(page, "#dashboard td a", "1").click()
+    visible(page, "a", "Cancel this run").click()
+    visible(page, "input[type=submit]").click()
+    expect(visible(page, ".status", "ancelled")).to_be_visible()
     assert query(stack, "TrainingRun.objects.get().status") == "cancelled"
     assert query(stack, "ModelVersion.objects.count()") == 2, (
         "a cancelled run must not leave a version"
     )
 
 
-def test_the_apis_page_lists_the_calls_and_sends_one(browser: Chromium) -> None:
+def test_the_apis_page_lists_the_calls_and_sends_one(bobs_page: Page) -> None:
     """It loads under the Content-Security-Policy; Chromium's complaints would fail the test."""
-    browser.open("/api/v1/docs")
-    browser.click("#operations-service-getStatus .opblock-summary-control")
-    browser.click("#operations-service-getStatus .try-out__btn")
-    browser.click("#operations-service-getStatus .execute")
-    browser.wait(
-        "document.querySelector('#operations-service-getStatus .live-responses-table')"
-        '?.innerText.includes(\'"status": "ok"\')'
-    )
+    bobs_page.goto("/api/v1/docs")
+    bobs_page.click("#operations-service-getStatus .opblock-summary-control")
+    bobs_page.click("#operations-service-getStatus .try-out__btn")
+    bobs_page.click("#operations-service-getStatus .execute")
+    answer = bobs_page.locator("#operations-service-getStatus .live-responses-table")
+    expect(answer).to_contain_text('"status": "ok"')

@@ -1,15 +1,17 @@
 """Tests the user script in Chromium, in the replica's pages, with a complete stack."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from playwright.sync_api import Browser, Page, expect
 
+from accounts.services import PUBLISHED_PASSWORDS
+from tests.support.browser import NewPage, visible, wait_for
 from tests.support.mushroom_observer import MushroomObserver
 from tests.support.stack import Stack, stack_in_a_folder
-from tests.support.user_scripts import UserScriptBrowser
+from tests.support.user_scripts import UserScriptManager
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -21,7 +23,7 @@ JUDGED = "photos judged by VGG16"
 
 
 @pytest.fixture(scope="module")
-def site(chromium_program: str) -> Iterator[MushroomObserver]:
+def site(browser: Browser) -> Iterator[MushroomObserver]:
     with MushroomObserver(observations=12) as site:
         site.manners.refuses_scripts = False  # a headless browser is one for it
         yield site
@@ -40,57 +42,37 @@ def stack(site: MushroomObserver) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def champipy(stack: Stack) -> str:
-    return f"http://127.0.0.1:{stack.port}"
-
-
-@pytest.fixture(scope="module")
-def token(champipy: str) -> str:
-    login = {"username": "alice", "password": "wonderland"}
-    return requests.post(f"{champipy}/api/v1/token", json=login, timeout=30).json()["token"]
-
-
-@pytest.fixture(params=["GM", "GM_"])
-def with_promises(request: pytest.FixtureRequest) -> bool:
-    return request.param == "GM"
+def token(stack: Stack) -> str:
+    login = {"username": "alice", "password": PUBLISHED_PASSWORDS["alice"]}
+    return requests.post(f"{stack.url}/api/v1/token", json=login, timeout=30).json()["token"]
 
 
 @pytest.fixture
-def browser(
-    champipy: str, site: MushroomObserver, chromium_program: str, tmp_path: Path
-) -> Iterator[UserScriptBrowser]:
-    yield from _browser(champipy, site, chromium_program, tmp_path, with_promises=True)
+def base_url(site: MushroomObserver) -> str:
+    return site.url
 
 
 @pytest.fixture
-def any_browser(
-    champipy: str,
-    site: MushroomObserver,
-    chromium_program: str,
-    tmp_path: Path,
-    with_promises: bool,
-) -> Iterator[UserScriptBrowser]:
-    yield from _browser(champipy, site, chromium_program, tmp_path, with_promises=with_promises)
+def page(new_page: NewPage) -> Page:
+    return new_page()
 
 
-def _browser(
-    champipy: str, site: MushroomObserver, program: str, profile: Path, *, with_promises: bool
-) -> Iterator[UserScriptBrowser]:
-    script = requests.get(f"{champipy}/champipy.user.js", timeout=30).text
-    browser = UserScriptBrowser(
-        program, site.url, profile, script=script, with_promises=with_promises
-    )
-    try:
-        yield browser
-        browser.check()
-    finally:
-        browser.close()
+@pytest.fixture
+def with_promises() -> bool:
+    return True
 
 
-def told(champipy: str, token: str, number: int) -> list[list[str]]:
+@pytest.fixture
+def manager(page: Page, stack: Stack, with_promises: bool) -> UserScriptManager:
+    """Return a manager with our user script, which works in `page`."""
+    script = requests.get(f"{stack.url}/champipy.user.js", timeout=30).text
+    return UserScriptManager(page, script=script, with_promises=with_promises)
+
+
+def told(stack: Stack, token: str, number: int) -> list[list[str]]:
     """Return what badges should say of an observation: [name, words, reason] for each."""
     answer = requests.post(
-        f"{champipy}/api/v1/observations",
+        f"{stack.url}/api/v1/observations",
         json={"mushroom_observer": number},
         headers={"Authorization": f"Token {token}", "Prefer": "wait=30"},
         timeout=60,
@@ -112,36 +94,46 @@ def _words(verdict: dict[str, Any]) -> str:
     }[verdict["verdict"]]
 
 
+@pytest.mark.parametrize("with_promises", [True, False], ids=["GM", "GM_"])
 def test_badges_say_the_verdicts_once_the_token_is_right(
-    any_browser: UserScriptBrowser, champipy: str, site: MushroomObserver, token: str
+    page: Page, manager: UserScriptManager, stack: Stack, site: MushroomObserver, token: str
 ) -> None:
-    browser = any_browser
-    browser.open(f"/observations/{TWO_NAMES}")
-    browser.find(PANEL, "ChampiPy needs your token")
-    assert browser.sent == []
-    browser.answers = ["nonsense", token]
-    browser.click("button", "Enter token")
-    browser.find(PANEL, "ChampiPy does not know this token")
-    assert [words for _, words, _ in browser.evaluate(BADGES)] == ["not asked", "not asked"]
-    browser.click("button", "Enter token")
-    browser.find(PANEL, JUDGED, seconds=90)
-    expected = told(champipy, token, TWO_NAMES)
+    page.goto(f"/observations/{TWO_NAMES}")
+    expect(visible(page, PANEL, "ChampiPy needs your token")).to_be_visible()
+    assert manager.sent == []
+    manager.answers = ["nonsense", token]
+    visible(page, "button", "Enter token").click()
+    expect(visible(page, PANEL, "ChampiPy does not know this token")).to_be_visible()
+    assert [words for _, words, _ in page.evaluate(BADGES)] == ["not asked", "not asked"]
+    visible(page, "button", "Enter token").click()
+    expect(visible(page, PANEL, JUDGED)).to_be_visible(timeout=90_000)
+    expected = told(stack, token, TWO_NAMES)
     assert len(expected) == 2
-    assert sorted(browser.evaluate(BADGES)) == sorted(expected)
-    assert {url for _, url in browser.sent if not url.startswith(f"{champipy}/api/v1/obs")} == set()
-    assert browser.stored == {"token": token}
+    assert sorted(page.evaluate(BADGES)) == sorted(expected)
+    observations = f"{stack.url}/api/v1/obs"
+    assert {url for _, url in manager.sent if not url.startswith(observations)} == set()
+    assert manager.stored == {"token": token}
 
-    browser.click("button", "Forget token")
-    browser.find(PANEL, "token is forgotten")
-    assert browser.stored == {}
-    assert [words for _, words, _ in browser.evaluate(BADGES)] == ["not asked", "not asked"]
+    visible(page, "button", "Forget token").click()
+    expect(visible(page, PANEL, "token is forgotten")).to_be_visible()
+    assert manager.stored == {}
+    assert [words for _, words, _ in page.evaluate(BADGES)] == ["not asked", "not asked"]
 
 
 def test_page_learns_nothing_of_the_token(
-    browser: UserScriptBrowser, site: MushroomObserver, token: str
+    page: Page, manager: UserScriptManager, site: MushroomObserver, token: str
 ) -> None:
-    browser.open(f"/observations/{ONE_NAME}")
-    browser.evaluate(
+    page.goto(f"/observations/{ONE_NAME}")
+    # Playwright's `evaluate` would call what is replaced here; DevTools' does not.
+    devtools = page.context.new_cdp_session(page)
+
+    def evaluate(expression: str) -> Any:
+        options = {"expression": expression, "returnByValue": True}
+        answer = devtools.send("Runtime.evaluate", options)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    evaluate(
         """(() => {
             window.heard = [];
             const hear = (...all) => { heard.push(...all.map(String)); };
@@ -154,57 +146,57 @@ def test_page_learns_nothing_of_the_token(
         })()"""
     )
     # A click by the page's own script is none of a person.
-    browser.evaluate("[...document.querySelectorAll('button')].forEach((each) => each.click())")
-    browser.answers = [token]
-    browser.click("button", "Enter token")
-    browser.find(PANEL, JUDGED, seconds=90)
-    assert browser.stored == {"token": token}
-    assert browser.evaluate("heard") == []
-    assert browser.evaluate("typeof GM + typeof GM_getValue + typeof manager") == "undefined" * 3
+    evaluate("[...document.querySelectorAll('button')].forEach((each) => each.click())")
+    manager.answers = [token]
+    visible(page, "button", "Enter token").click()
+    expect(visible(page, PANEL, JUDGED)).to_be_visible(timeout=90_000)
+    assert manager.stored == {"token": token}
+    assert evaluate("heard") == []
+    assert evaluate("typeof GM + typeof GM_getValue + typeof manager") == "undefined" * 3
     seen = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, "
-    assert token not in browser.evaluate(f"{seen} document.documentElement.outerHTML])")
+    assert token not in evaluate(f"{seen} document.documentElement.outerHTML])")
     assert not any(token in str(vars(request)) for request in site.requests)
 
 
 def test_badges_follow_pages_that_turbo_changes(
-    browser: UserScriptBrowser, champipy: str, token: str
+    page: Page, manager: UserScriptManager, stack: Stack, token: str
 ) -> None:
-    browser.stored["token"] = token
-    browser.open("/observations")
-    browser.evaluate("window.sameDocument = true")
+    manager.stored["token"] = token
+    page.goto("/observations")
+    page.evaluate("window.sameDocument = true")
     for number in (ONE_NAME, THIRD):
-        browser.click("a", f"({number})")
-        browser.find(PANEL, JUDGED, seconds=90)
-        assert browser.evaluate(BADGES) == told(champipy, token, number)
-        browser.click("nav a")
-        browser.find("h1", "Observations")
-    asked = len(browser.sent)
-    browser.evaluate("history.back()")
-    browser.find(PANEL, JUDGED)
-    assert browser.evaluate(BADGES) == told(champipy, token, THIRD)
-    assert len(browser.sent) == asked, "what is known is not asked again"
+        visible(page, "a", f"({number})").click()
+        expect(visible(page, PANEL, JUDGED)).to_be_visible(timeout=90_000)
+        assert page.evaluate(BADGES) == told(stack, token, number)
+        visible(page, "nav a").click()
+        expect(visible(page, "h1", "Observations")).to_be_visible()
+    asked = len(manager.sent)
+    page.evaluate("history.back()")
+    expect(visible(page, PANEL, JUDGED)).to_be_visible()
+    assert page.evaluate(BADGES) == told(stack, token, THIRD)
+    assert len(manager.sent) == asked, "what is known is not asked again"
 
     # Turbo puts a copy of the page in place, and parts of it anew.
-    browser.evaluate("document.body.replaceWith(document.body.cloneNode(true))")
-    browser.wait(f"document.querySelectorAll('{PANEL}').length == 1", "one panel")
-    browser.find(PANEL, JUDGED)
-    browser.wait(f"{BADGES}.length == 1", "one badge")
-    assert browser.evaluate(BADGES) == told(champipy, token, THIRD)
-    browser.evaluate("document.querySelectorAll('td span').forEach((each) => each.remove())")
-    browser.wait(f"{BADGES}.length == 1", "the badge again")
-    assert browser.evaluate("sameDocument"), "all of this was one document"
+    page.evaluate("document.body.replaceWith(document.body.cloneNode(true))")
+    wait_for(page, f"document.querySelectorAll('{PANEL}').length == 1")
+    expect(visible(page, PANEL, JUDGED)).to_be_visible()
+    wait_for(page, f"{BADGES}.length == 1")
+    assert page.evaluate(BADGES) == told(stack, token, THIRD)
+    page.evaluate("document.querySelectorAll('td span').forEach((each) => each.remove())")
+    wait_for(page, f"{BADGES}.length == 1")
+    assert page.evaluate("sameDocument"), "all of this was one document"
 
 
 @pytest.mark.parametrize(("paper", "ink"), [("#ffffff", "#222222"), ("#111111", "#dddddd")])
 def test_badges_can_be_read_on_light_and_dark_pages(
-    browser: UserScriptBrowser, token: str, paper: str, ink: str
+    page: Page, manager: UserScriptManager, token: str, paper: str, ink: str
 ) -> None:
-    browser.stored["token"] = token
-    browser.open("/observations")
-    browser.evaluate(f"document.documentElement.style = 'background: {paper}; color: {ink}'")
-    browser.click("a", f"({TWO_NAMES})")
-    browser.find(PANEL, JUDGED, seconds=90)
-    contrasts = browser.evaluate(
+    manager.stored["token"] = token
+    page.goto("/observations")
+    page.evaluate(f"document.documentElement.style = 'background: {paper}; color: {ink}'")
+    visible(page, "a", f"({TWO_NAMES})").click()
+    expect(visible(page, PANEL, JUDGED)).to_be_visible(timeout=90_000)
+    contrasts = page.evaluate(
         """[...document.querySelectorAll("span[data-champipy]")].map((each) => {
             const light = (colour) => {
                 const [r, g, b] = colour.match(/[\\d.]+/g).map((part) => {
@@ -223,24 +215,24 @@ def test_badges_can_be_read_on_light_and_dark_pages(
 
 
 def test_panel_says_what_to_do_while_mushroom_observer_is_away(
-    browser: UserScriptBrowser, site: MushroomObserver, token: str
+    page: Page, manager: UserScriptManager, site: MushroomObserver, token: str
 ) -> None:
-    browser.stored["token"] = token
+    manager.stored["token"] = token
     site.manners.retry_after = "1"
-    browser.open("/observations")
+    page.goto("/observations")
     site.manners.in_maintenance = True
     try:
         # The page itself would be away, too: show one that was loaded before.
-        browser.evaluate(
+        page.evaluate(
             """(() => {
                 history.pushState({}, "", "/observations/500063");
                 document.body.innerHTML = '<h1 id="box_title_500063">Observation</h1>';
             })()"""
         )
-        browser.find(PANEL, "Ask again in")
-        asked = len(browser.sent)
-        browser.click("button", "Ask again")
-        browser.find(PANEL, "ChampiPy asked for a pause.")
-        assert len(browser.sent) == asked
+        expect(visible(page, PANEL, "Ask again in")).to_be_visible()
+        asked = len(manager.sent)
+        visible(page, "button", "Ask again").click()
+        expect(visible(page, PANEL, "ChampiPy asked for a pause.")).to_be_visible()
+        assert len(manager.sent) == asked
     finally:
         site.manners.in_maintenance = False

@@ -44,6 +44,11 @@ class Stack:
             timeout=300,
         )
 
+    @property
+    def url(self) -> str:
+        """The address of the web process, without a slash at its end."""
+        return f"http://127.0.0.1:{self.port}"
+
     def up(self) -> subprocess.CompletedProcess[str]:
         """Start the stack in the background."""
         return self("up", "--detach", "--port", str(self.port))
@@ -66,7 +71,7 @@ class Stack:
 
     def status_code(self) -> int:
         """Return the status code of `/api/v1/status`."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/status") as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v1/status") as answer:
             return answer.status
 
 

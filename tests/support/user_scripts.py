@@ -5,12 +5,10 @@ the page, its storage and its requests are outside of the browser.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 import requests
-
-from tests.support.chromium import Chromium
+from playwright.sync_api import Page
 
 WORLD = "user script"
 BINDING = "manager"
@@ -41,43 +39,36 @@ globalThis.GM_xmlhttpRequest = (details) => { managed.xmlHttpRequest(details); }
 """
 
 
-class UserScriptBrowser(Chromium):
-    """A Chromium with one user script.
+class UserScriptManager:
+    """Runs one user script in a page.
 
     `stored` is what the script keeps; `answers` are what the person types when the script asks, in
     turn; `sent` are the requests of the script: (method, URL). `with_promises` says whether it gets
     the functions of `GM` (Greasemonkey 4), or the older ones called GM_*.
     """
 
-    def __init__(
-        self, program: str, site: str, profile: Path, *, script: str, with_promises: bool = True
-    ) -> None:
-        super().__init__(program, site, profile)
+    def __init__(self, page: Page, *, script: str, with_promises: bool = True) -> None:
         self.stored: dict[str, str] = {}
         self.answers: list[str] = []
         self.sent: list[tuple[str, str]] = []
         api = PROMISES if with_promises else FUNCTIONS.replace("STORED", json.dumps(self.stored))
         # Managers wait for the document; here the world is made before there is one.
         whole = f"{SHIM}{api}addEventListener('DOMContentLoaded', () => {{\n{script}\n}});"
-        self._call("Runtime.addBinding", name=BINDING, executionContextName=WORLD)
-        self._call(
+        # Playwright's own functions know no worlds beside the page's; DevTools' do.
+        self._devtools = page.context.new_cdp_session(page)
+        self._devtools.on("Runtime.bindingCalled", self._serve)
+        self._devtools.send("Runtime.enable")
+        self._devtools.send("Page.enable")
+        self._devtools.send("Runtime.addBinding", {"name": BINDING, "executionContextName": WORLD})
+        self._devtools.send(
             "Page.addScriptToEvaluateOnNewDocument",
-            source=f"(() => {{{whole}}})()",
-            worldName=WORLD,
+            {"source": f"(() => {{{whole}}})()", "worldName": WORLD},
         )
+        page.on("dialog", lambda dialog: dialog.accept(self.answers.pop(0)))
 
-    def _take_event(self, event: str, details: dict[str, Any]) -> None:
-        match event:
-            case "Runtime.bindingCalled":
-                self._serve(json.loads(details["payload"]), details["executionContextId"])
-            case "Page.javascriptDialogOpening":
-                text = self.answers.pop(0)
-                self._send("Page.handleJavaScriptDialog", accept=True, promptText=text)
-            case _:
-                super()._take_event(event, details)
-
-    def _serve(self, call: dict[str, Any], context: int) -> None:
+    def _serve(self, event: dict[str, Any]) -> None:
         """Do what the script wants of its manager, and tell it the result."""
+        call = json.loads(event["payload"])
         details = call["details"]
         value: Any = None
         match call["kind"]:
@@ -90,7 +81,10 @@ class UserScriptBrowser(Chromium):
             case "request":
                 value = self._request(details)
         answered = f"answered({call['number']}, {json.dumps(value)})"
-        self._send("Runtime.evaluate", expression=answered, contextId=context)
+        self._devtools.send(
+            "Runtime.evaluate",
+            {"expression": answered, "contextId": event["executionContextId"]},
+        )
 
     def _request(self, details: dict[str, Any]) -> dict[str, Any] | None:
         self.sent.append((details["method"], details["url"]))
