@@ -9,6 +9,7 @@ from predictions.models import Photo
 from supervision.review.services import photo_label
 from tests.support.mushroom_observer import MushroomObserver
 from tests.support.mushroom_observer.content import LICENCES, UNKNOWN_LICENCE
+from tests.support.paths import PROJECT
 from tests.support.site_observations import FIRST, read
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("production")]
@@ -74,6 +75,7 @@ def test_a_photo_that_is_reserved_later_leaves_the_training(
 ) -> None:
     [image] = site.world.observations[FIRST].images
     image.licence = LICENCES[0]
+    image.source = str(PROJECT / "docs" / "sample.jpg")  # in scope, as a drawing need not be
     read(alice)
     photo = Photo.objects.get()
     assert photo.split == "training"
