@@ -14,12 +14,13 @@ from predictions.models import Prediction
 from predictions.selectors import answered_predictions
 
 
-def observations_visible_to(user: User) -> QuerySet[Observation]:
+def observations_visible_to(user: User, *, with_pictures: bool = False) -> QuerySet[Observation]:
     """Return the user's own observations, or everybody's for an administrator, newest first.
 
-    Of the queue's, those that were given to the user are among them.
+    Of the queue's, those that were given to the user are among them. `with_pictures`: as
+    `told_observations` has it.
     """
-    observations = told_observations().order_by("-id")
+    observations = told_observations(with_pictures=with_pictures).order_by("-id")
     if user.is_admin:
         return observations
     given = list(given_to(user).values_list("pk", flat=True))  # as a list, an index finds them
@@ -31,9 +32,15 @@ def observations_asked_by(user: User) -> QuerySet[Observation]:
     return told_observations().filter(user=user).order_by("-id")
 
 
-def told_observations() -> QuerySet[Observation]:
-    """Return observations with all that an answer tells: `predictions` of photos, and names."""
-    predictions = Prefetch("prediction", answered_predictions().order_by())
+def told_observations(*, with_pictures: bool = False) -> QuerySet[Observation]:
+    """Return observations with all that an answer tells: `predictions` of photos, and names.
+
+    `with_pictures` loads the stored photos as well, as pages need them that show pictures.
+    """
+    answered = answered_predictions().order_by()
+    if with_pictures:
+        answered = answered.select_related("inference__photo")
+    predictions = Prefetch("prediction", answered)
     photos = ObservationPhoto.objects.order_by("id").prefetch_related(predictions)
     return Observation.objects.prefetch_related(Prefetch("photos", photos), "names")
 

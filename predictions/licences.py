@@ -50,3 +50,13 @@ def licence_url(text: str) -> str:
     elif (match := _SHORT.fullmatch(text)) is not None:
         path = f"licenses/{match['kind'].lower()}/{match['version']}/"
     return f"https://creativecommons.org/{path}" if path else ""
+
+
+def licence_name(url: str) -> str:
+    """Return the short name of a licence that `licence_url` returned: "CC BY-SA 3.0"."""
+    match = _CREATIVE_COMMONS.fullmatch(url)
+    if match is None:
+        return url
+    if match["kind"] is None:
+        return "CC0 1.0" if "/zero/" in url else "Public Domain"
+    return f"CC {match['kind'].upper()} {match['version']}"

@@ -7,7 +7,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
 from django.http import (
-    Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseRedirect,
@@ -24,7 +23,7 @@ from common.paging import MAX_ID
 from observations.api.filters import filtered
 from observations.api.spreadsheets import csv_response
 from observations.models import Observation
-from observations.selectors import observations_asked_by, observations_visible_to
+from observations.selectors import observations_asked_by
 from observations.services import observation_delete
 from predictions.verdicts import VERDICT_LABELS
 
@@ -88,15 +87,6 @@ def finds_delete(request: HttpRequest) -> HttpResponse:
         told = ngettext("%(count)d find was deleted.", "%(count)d finds were deleted.", count)
         messages.success(request, told % {"count": count})
     return HttpResponseRedirect(reverse("finds"))
-
-
-@login_required
-def find(request: HttpRequest, number: str) -> HttpResponse:
-    """Show one find with its answer."""
-    observation = observations_visible_to(cast(User, request.user)).filter(pk=number).first()
-    if observation is None:
-        raise Http404
-    return render(request, "observations/find.html", {"observation": observation})
 
 
 def _chosen(request: HttpRequest) -> tuple[QuerySet[Observation], dict[str, Any]]:

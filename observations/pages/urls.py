@@ -1,7 +1,7 @@
 from django.urls import path, re_path
 from rest_framework.authentication import SessionAuthentication
 
-from observations.pages import account, ask, history, queue
+from observations.pages import account, ask, finds, history, queue, why
 from predictions.api.explanations import ExplanationView
 from predictions.api.photos import PhotoView, PredictionPhotoView
 
@@ -40,7 +40,13 @@ urlpatterns = [
     path("finds", history.finds, name="finds"),
     path("finds.csv", history.finds_csv, name="finds-csv"),
     path("finds/delete", history.finds_delete, name="finds-delete"),
-    re_path(r"^finds/(?P<number>[0-9]{1,18})\Z", history.find, name="find"),
+    re_path(r"^finds/(?P<number>[0-9]{1,18})\Z", finds.find, name="find"),
+    re_path(r"^finds/(?P<number>[0-9]{1,18})/why\Z", why.why, name="find-why"),
+    re_path(
+        r"^finds/(?P<number>[0-9]{1,18})/photos/(?P<prediction>[0-9]{1,18})/similar\Z",
+        why.similar,
+        name="find-similar",
+    ),
     path("account", account.account, name="account"),
     path("account/password", account.password_change, name="account-password"),
     path("account/tokens", account.token_add, name="account-token-add"),

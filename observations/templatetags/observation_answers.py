@@ -1,11 +1,18 @@
-"""Template tags that tell what the photos of an observation show."""
+"""Template tags that tell what the photos of an observation show.
+
+Pages that use them load `observations/answers.js` as well: it makes pictures that are not ready yet
+appear, and lays explanations over photos.
+"""
 
 from typing import Any
 
 from django import template
 
-from observations.models import Observation
+from observations.models import Observation, ObservationPhoto
+from observations.mushroom_observer.answers import attribution_text
+from observations.mushroom_observer.references import image_page_url
 from observations.remarks import remark_sentence
+from predictions.licences import licence_name, licence_url
 from predictions.models import Prediction
 from predictions.verdicts import verdict_sentence
 
@@ -24,11 +31,68 @@ def answer_words(observation: Observation) -> dict[str, Any]:
 
 @register.inclusion_tag("observations/answer.html")
 def answer(observation: Observation) -> dict[str, Any]:
-    """Show the answer of an observation: in words, then the verdicts, then as bars.
+    """Show the answer of an observation: in words, with the verdicts, then as bars.
 
     `observation` is one of `told_observations`.
     """
     return _told(observation)
+
+
+def _told(observation: Observation) -> dict[str, Any]:
+    photos = [each.prediction for each in observation.photos.all()]
+    answered = [each for each in photos if each.status != Prediction.Status.PENDING]
+    told = observation.answer or {"predictions": [], "scope": None, "plausible": None}
+    scope = told["scope"]
+    bars = [each for each in told["predictions"] if each["score"] >= MIN_PERCENT][:MAX_BARS]
+    best = bars[0] if bars else None
+    plausible = told["plausible"] or []
+    return {
+        "observation": observation,
+        "answered": len(answered),
+        "photos": len(photos),
+        "best": best,
+        "others": [each for each in plausible if best is not None and each != best["species"]],
+        "bars": bars,
+        "is_none_of_them": scope is not None and not scope["in_scope"],
+        "scope": scope,
+        "known_species": len(told["predictions"]),
+        "names": observation.names.all(),
+        "remarks": [remark_sentence(each) for each in observation.remarks],
+    }
+
+
+@register.inclusion_tag("observations/photo.html")
+def find_photo(photo: ObservationPhoto, number: int, size: str = "thumbnail") -> dict[str, Any]:
+    """Show a photo of an observation with what must stand beside it.
+
+    `number` is its place among the photos; `size` is "thumbnail" or "picture". One that may not be
+    shown has a link to its page instead. `told_observations(with_pictures=True)` saves queries.
+    """
+    prediction = photo.prediction
+    inference = prediction.inference
+    stored = inference.photo if inference is not None else None
+    is_reserved = not photo.is_usable or (stored is not None and stored.is_reserved)
+    is_none = inference is not None and inference.in_scope is False
+    best = None if inference is None or is_none else inference.best(1)[0]
+    credit = None
+    if photo.image_id is not None:
+        credit = {
+            "text": attribution_text(photo.year, photo.holder),
+            "page": image_page_url(photo.image_id),
+            "licence": photo.licence,
+            "licence_url": licence_url(photo.licence),
+        }
+    return {
+        "number": number,
+        "prediction": prediction,
+        "picture": "prediction-thumbnail" if size == "thumbnail" else "prediction-picture",
+        "is_shown": stored is not None and bool(stored.file) and not is_reserved,
+        "is_reserved": is_reserved,
+        "is_none_of_them": is_none,
+        "best": best,
+        "stored": stored,
+        "credit": credit,
+    }
 
 
 @register.filter
@@ -37,21 +101,7 @@ def reason(because: dict[str, Any] | None) -> str:
     return verdict_sentence(because) if because else ""
 
 
-def _told(observation: Observation) -> dict[str, Any]:
-    photos = [each.prediction for each in observation.photos.all()]
-    answered = [each for each in photos if each.status != Prediction.Status.PENDING]
-    told = observation.answer or {"predictions": [], "scope": None}
-    scope = told["scope"]
-    bars = [each for each in told["predictions"] if each["score"] >= MIN_PERCENT][:MAX_BARS]
-    return {
-        "observation": observation,
-        "answered": len(answered),
-        "photos": len(photos),
-        "best": bars[0] if bars else None,
-        "bars": bars,
-        "is_none_of_them": scope is not None and not scope["in_scope"],
-        "scope": scope,
-        "known_species": len(told["predictions"]),
-        "names": observation.names.all(),
-        "remarks": [remark_sentence(each) for each in observation.remarks],
-    }
+@register.filter
+def licence(url: str) -> str:
+    """Return the short name of a licence, of which `url` is the address."""
+    return licence_name(url)

@@ -63,8 +63,9 @@ class ErrorsAsJson(APIView):
 
 
 class PictureView(ErrorsAsJson):
-    """Answers with the picture of a photo."""
+    """Answers with the picture of a photo. `kind` is one of `predictions.pictures.SIDES`."""
 
+    kind = "picture"
     renderer_classes = [JpegRenderer, renderers.JSONRenderer]
     kind = "picture"
     """A key of `pictures.SIDES`."""
