@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class ObservationsConfig(AppConfig):
@@ -6,8 +7,9 @@ class ObservationsConfig(AppConfig):
 
     def ready(self) -> None:
         """Have observations finished, pruned and shown where predictions are."""
+        from accounts.people import seen_when, show_of_people
         from observations.queue.selectors import is_shown_to, old_entries
-        from observations.selectors import old_observations
+        from observations.selectors import decided_last, decisions_of, old_observations
         from observations.services import (
             observation_of_prediction_finish,
             photo_of_prediction_credit,
@@ -22,3 +24,5 @@ class ObservationsConfig(AppConfig):
         prune_as_well("observations", old_observations)
         prune_as_well("finds in the queue", old_entries)
         show_as_well(is_shown_to)
+        show_of_people("decisions", _("decisions"), decisions_of)
+        seen_when(decided_last)

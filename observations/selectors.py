@@ -1,9 +1,10 @@
 """Reads on observations."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, Max, OuterRef, Prefetch, Q, QuerySet
 
 from accounts.models import User
 from mlmodels.names import parse_name
@@ -80,6 +81,22 @@ def species_and_key(name: str) -> tuple[str, str]:
     if species is not None:
         return species.name, species.name.lower()
     return "", parsed.species or parsed.text.lower()
+
+
+def decisions_of(users: Sequence[User]) -> dict[int, int]:
+    """Return how many observations each of these users has decided, by the users' ids."""
+    counts = _decided_by(users).annotate(count=Count("pk")).values_list("user", "count")
+    return dict.fromkeys((user.pk for user in users), 0) | dict(counts)
+
+
+def decided_last(users: Sequence[User]) -> dict[int, datetime]:
+    """Return when each of these users last decided, by the users' ids."""
+    return dict(_decided_by(users).annotate(last=Max("decided_at")).values_list("user", "last"))
+
+
+def _decided_by(users: Sequence[User]) -> QuerySet:
+    decided = Observation.objects.filter(user__in=users, decided_at__isnull=False)
+    return decided.order_by().values("user")
 
 
 def old_observations(now: datetime) -> QuerySet[Observation]:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -106,6 +107,30 @@ def usage_of(*, user: User) -> Usage | None:
         byte_limit=byte_limit,
         resets_at=datetime.combine(tomorrow, datetime.min.time(), UTC),
     )
+
+
+def predictions_today(users: Sequence[User]) -> dict[int, int]:
+    """Return how many predictions each of these users asked for today, by the users' ids.
+
+    It is empty if Valkey is unavailable.
+    """
+    return _counted(users, _predictions_key)
+
+
+def predictions_this_month(users: Sequence[User]) -> dict[int, int]:
+    """Return how many predictions each of these users asked for this month, as above."""
+    return _counted(users, _month_key)
+
+
+def _counted(users: Sequence[User], key_of: Callable[[User], str]) -> dict[int, int]:
+    if not users:
+        return {}
+    try:
+        counts = valkey_client().mget([key_of(user) for user in users])
+    except redis.RedisError as error:
+        logger.warning("The quotas of %d users were not read: %s", len(users), error)
+        return {}
+    return {user.pk: int(count or 0) for user, count in zip(users, counts, strict=True)}
 
 
 def _limits(user: User) -> tuple[int, int]:

@@ -1,11 +1,11 @@
 """Reads on photos and predictions."""
 
 import hashlib
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
@@ -42,6 +42,15 @@ def is_scoring_awaited() -> bool:
     """Return whether a prediction waits to be scored."""
     pending = Prediction.objects.filter(status=Prediction.Status.PENDING)
     return pending.exclude(sha256="").exists()
+
+
+def asked_last(users: Sequence[User]) -> dict[int, datetime]:
+    """Return when these users last asked for a prediction, by the users' ids."""
+    newest = Prediction.objects.filter(user=OuterRef("pk"), is_background=False).order_by("-id")
+    times = User.objects.filter(pk__in=[user.pk for user in users]).values_list(
+        "pk", Subquery(newest.values("created_at")[:1])
+    )
+    return {pk: at for pk, at in times if at is not None}
 
 
 def predictions_visible_to(user: User) -> QuerySet[Prediction]:

@@ -1,11 +1,12 @@
 """Reads on the decisions that administrators made about photos."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, Max, OuterRef, QuerySet
 
 from accounts.models import User
 from predictions.labels import OtherSpecies
@@ -88,6 +89,19 @@ def last_decision(by: User) -> Decision | None:
         PhotoReview.Kind.EXCLUDE: "excluded",
     }[PhotoReview.Kind(last.kind)]
     return Decision(last.decision, f"{photo_count(count)} {done}")
+
+
+def reviews_of(users: Sequence[User]) -> dict[int, int]:
+    """Return how many photos each of these users has reviewed, by the users' ids."""
+    standing = PhotoReview.objects.filter(by__in=users, undone_at=None).order_by().values("by")
+    counts = standing.annotate(count=Count("photo", distinct=True)).values_list("by", "count")
+    return dict.fromkeys((user.pk for user in users), 0) | dict(counts)
+
+
+def reviewed_last(users: Sequence[User]) -> dict[int, datetime]:
+    """Return when each of these users last reviewed a photo, by the users' ids."""
+    reviews = PhotoReview.objects.filter(by__in=users).order_by().values("by")
+    return dict(reviews.annotate(last=Max("created_at")).values_list("by", "last"))
 
 
 def photo_count(photos: int) -> str:
