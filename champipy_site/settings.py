@@ -57,7 +57,7 @@ SECURE_HSTS_SECONDS = 3600 if USE_HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if USE_HTTPS else None
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "champipy_site.admin_app.ChampiPyAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -134,6 +134,7 @@ TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("fr", "Français")]
 LOCALE_PATHS = [BASE_DIR / "champipy_site" / "locale"]
+FORMAT_MODULE_PATH = "champipy_site.formats"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SILENCED_SYSTEM_CHECKS = [
     "security.W005",  # the owner of the domain decides on HSTS for subdomains and preloading

@@ -10,8 +10,6 @@ from champipy_site.errors import UnknownPathView
 from champipy_site.health import DbConnexView, StatusView
 from observations.user_script import user_script
 
-admin.site.site_header = admin.site.site_title = "ChampiPy"
-
 api_v1 = [
     path("status", StatusView.as_view(), name="status"),
     path("dbconnex", DbConnexView.as_view(), name="dbconnex"),

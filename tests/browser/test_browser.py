@@ -97,7 +97,6 @@ def test_photos_are_reviewed_with_the_keyboard_and_the_mouse(
     )
     assert len(photos) == 16
     ids, predicted = zip(*(photo.split(":") for photo in photos), strict=True)
-    page.click("#toggle-nav-sidebar")  # more room for photos; the keys still work
     page.keyboard.press("j")
     for key, number in (("c", 0), ("1", 1), ("x", 2)):
         assert page.evaluate(focused) == photos[number]

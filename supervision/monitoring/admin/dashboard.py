@@ -4,7 +4,6 @@ import shutil
 from typing import Any
 
 from django.conf import settings
-from django.contrib import admin
 from django.utils import timezone
 
 from common.wording import format_bytes
@@ -30,9 +29,6 @@ DAYS = 30
 REDRAW_MINUTES = 10
 MAX_USERS = 10
 """Users whose bytes are shown, those with the most."""
-
-# Not named admin/index.html: the index pages of single apps extend the template of that name.
-admin.site.index_template = "admin/supervision/dashboard.html"
 
 
 def dashboard_context() -> dict[str, Any]:

@@ -1,0 +1,5 @@
+"""How dates are written in English: "29 Nov 2026, 15:13"."""
+
+DATE_FORMAT = SHORT_DATE_FORMAT = "j M Y"
+TIME_FORMAT = "H:i"
+DATETIME_FORMAT = SHORT_DATETIME_FORMAT = "j M Y, H:i"
