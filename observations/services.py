@@ -177,12 +177,18 @@ def observation_wait(*, observation: Observation, timeout_s: float) -> None:
 
 
 def observation_decide(
-    *, observation: Observation, decision: str, decision_name: str, by: User
+    *,
+    observation: Observation,
+    decision: str,
+    decision_name: str,
+    by: User,
+    note: str | None = None,
 ) -> Observation:
     """Store what the verifier decided, and when; return the observation.
 
     `decision_name` is one of the proposed names, or "". An empty `decision` withdraws an earlier
-    one. One of the queue then belongs to who decided.
+    one. One of the queue then belongs to who decided. `note` is stored with it; None leaves the
+    former one.
     Raises Observation.DoesNotExist if it was deleted meanwhile, or given to somebody else.
     """
     decided: dict[str, Any] = {
@@ -190,6 +196,8 @@ def observation_decide(
         "decision_name": decision_name if decision else "",
         "decided_at": timezone.now() if decision else None,
     }
+    if note is not None:
+        decided["note"] = note
     with transaction.atomic():
         if observation.source == Observation.Source.QUEUE:
             decided["user"] = queue_decide(observation=observation, decision=decision, by=by)

@@ -233,8 +233,9 @@ class ObservationViewSet(
                     decision=said["decision"] or "",
                     decision_name=said["decision_name"] or "",
                     by=cast(User, request.user),
+                    note=said.get("note"),
                 )
-            if "note" in said:
+            elif "note" in said:
                 observation_note(observation=observation, note=said["note"])
         except Observation.DoesNotExist as deleted:
             raise ObservationNotFound from deleted

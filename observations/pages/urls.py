@@ -1,7 +1,7 @@
 from django.urls import path, re_path
 from rest_framework.authentication import SessionAuthentication
 
-from observations.pages import account, ask, finds, history, queue, why
+from observations.pages import account, ask, finds, history, queue, queue_writes, why
 from predictions.api.explanations import ExplanationView
 from predictions.api.photos import PhotoView, PredictionPhotoView
 
@@ -37,6 +37,15 @@ pictures = [
 urlpatterns = [
     path("", ask.home, name="home"),
     path("queue", queue.queue, name="queue"),
+    path("queue/undo", queue.undo, name="queue-undo"),
+    path("queue/more", queue.more, name="queue-more"),
+    path("queue/poll", queue.switch_on, name="queue-switch-on"),
+    re_path(r"^queue/(?P<number>[0-9]{1,18})\Z", queue.decide, name="queue-decide"),
+    re_path(
+        r"^queue/(?P<number>[0-9]{1,18})/mushroom-observer/(?P<kind>vote|naming|comment)\Z",
+        queue_writes.write,
+        name="queue-write",
+    ),
     path("finds", history.finds, name="finds"),
     path("finds.csv", history.finds_csv, name="finds-csv"),
     path("finds/delete", history.finds_delete, name="finds-delete"),

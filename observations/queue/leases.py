@@ -7,7 +7,14 @@ from django.utils import timezone
 
 from accounts.models import User
 from observations.models import Observation, QueueEntry
-from observations.queue.selectors import held_entries, waiting_entries
+from observations.queue.selectors import (
+    IS_UNDECIDED,
+    entries_in_hand,
+    held_entries,
+    is_free,
+    ranked,
+    waiting_entries,
+)
 
 LEASE = timedelta(minutes=15)
 MAX_HELD = 4
@@ -35,6 +42,42 @@ def queue_next(*, user: User) -> Observation | None:
             entry = held.select_for_update(of=("self",)).first()
         if entry is None:
             return None
+        _lease(entry, user, now)
+        return entry.observation
+
+
+def queue_hold(*, user: User, count: int) -> list[Observation]:
+    """Lease finds of the queue to the user until the user holds `count`; return all of them.
+
+    Those that the user holds already come with a new lease. The most urgent is the first. So who
+    calls it again, on whatever machine, gets the same ones, as long as they are undecided.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        list(User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk"))
+        entries = list(entries_in_hand(user, now).select_for_update(of=("self",)))
+        if (missing := count - len(entries)) > 0:
+            free = waiting_entries(now).exclude(skipped_by=user)
+            entries += free.select_for_update(skip_locked=True, of=("self",))[:missing]
+        held = QueueEntry.objects.filter(pk__in=[entry.pk for entry in entries])
+        held.update(leased_to=user, leased_until=now + LEASE)
+        found = ranked(held).select_related("observation")
+        return [entry.observation for entry in found if entry.observation is not None]
+
+
+def queue_take_back(*, number: int, user: User) -> Observation | None:
+    """Lease a find to the user who released it, as if it had never been; return it.
+
+    `number` is the observation's id. Return None if somebody else has it, or nobody can decide
+    about it any more.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        mine = QueueEntry.objects.filter(observation=number, skipped_by=user)
+        entry = mine.filter(IS_UNDECIDED, is_free(now)).select_for_update(of=("self",)).first()
+        if entry is None:
+            return None
+        entry.skipped_by.remove(user)
         _lease(entry, user, now)
         return entry.observation
 

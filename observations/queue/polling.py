@@ -12,6 +12,7 @@ from datetime import datetime
 
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 
 from common.broker import send_task
 from mlmodels.selectors import production_version
@@ -32,6 +33,20 @@ _LOCK = 0x706F6C6C  # "poll" in ASCII; any number that no other advisory lock ha
 def poll_request() -> bool:
     """Send a poll to a worker; return False if the broker does not answer."""
     return send_task(POLL_TASK, expires_s=EXPIRES_S)
+
+
+def poll_switch_on() -> bool:
+    """Have the site polled from now on, as the schedule says; return False if there is none.
+
+    The first poll is sent to a worker at once. Beat adds the schedule when it starts.
+    """
+    schedules = list(PeriodicTask.objects.filter(task=POLL_TASK))
+    for schedule in schedules:
+        schedule.enabled = True
+        schedule.save()  # not `update`: beat notices what is saved
+    if schedules:
+        poll_request()
+    return bool(schedules)
 
 
 def queue_poll() -> bool:

@@ -1,9 +1,10 @@
 """Reads on the queue: what waits, in which order, and who holds what."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
 
 from accounts.models import User
 from observations.models import Observation, ProposedName, QueueEntry
@@ -68,6 +69,64 @@ def held_entries(user: User, now: datetime) -> QuerySet[QueueEntry]:
     """Return the entries that the user holds and has not decided, longest held first."""
     held = QueueEntry.objects.filter(IS_UNDECIDED, leased_to=user, leased_until__gt=now)
     return held.order_by("leased_until", "pk")
+
+
+def entries_in_hand(user: User, now: datetime) -> QuerySet[QueueEntry]:
+    """Return the entries that the user holds and may look at, the most urgent first.
+
+    Besides `held_entries` they are those that have changed at the site, or are read there again,
+    while the user looks at them: what was told of them before stays in view until the lease ends.
+    """
+    held = QueueEntry.objects.filter(
+        leased_to=user,
+        leased_until__gt=now,
+        observation__decision=Observation.Decision.NONE,
+        observation__answer__isnull=False,
+    )
+    return ranked(held)
+
+
+def waiting_for(user: User, now: datetime) -> dict[str, int]:
+    """Return how many finds of each rank wait for this user, the most urgent rank first.
+
+    Those that the user holds are among them; those that the user skipped are not.
+    """
+    free = IS_UNDECIDED & is_free(now) & ~Q(pk__in=_skipped_by(user))
+    waiting = QueueEntry.objects.filter(free | Q(pk__in=entries_in_hand(user, now).values("pk")))
+    by_rank = ranked(waiting).order_by("rank").values_list("rank")  # type: ignore[misc]
+    counts = dict(by_rank.annotate(count=Count("pk")))
+    return {name: counts.get(rank, 0) for rank, name in enumerate(RANKS)}
+
+
+def finds_shown_to(user: User) -> QuerySet[Observation]:
+    """Return the finds of the queue that the user was the last to get, or has decided.
+
+    For an administrator, too: what another verifier holds is not to be decided by mistake.
+    """
+    decided = Q(source=Observation.Source.QUEUE, user=user) & ~Q(decision="")
+    return Observation.objects.filter(decided | Q(pk__in=given_to(user).values("pk")))
+
+
+def last_decided(user: User) -> Observation | None:
+    """Return the find of the queue that the user decided last; None if there is none.
+
+    One that has changed at the site since is left out: another observation has its place.
+    """
+    decided = Observation.objects.filter(
+        source=Observation.Source.QUEUE, user=user, queue_entry__isnull=False
+    ).exclude(decision=Observation.Decision.NONE)
+    return decided.order_by("-decided_at", "-pk").first()
+
+
+def decided_since(user: User, since: datetime) -> int:
+    """Return how many finds of the queue the user has decided since then."""
+    mine = Observation.objects.filter(source=Observation.Source.QUEUE, user=user)
+    return mine.filter(decided_at__gte=since).count()
+
+
+def _skipped_by(user: User) -> QuerySet[Any]:
+    skipped = QueueEntry.skipped_by.through.objects.filter(user=user)
+    return skipped.values("queueentry")
 
 
 def given_to(user: User) -> QuerySet[Observation]:

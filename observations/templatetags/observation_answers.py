@@ -30,12 +30,13 @@ def answer_words(observation: Observation) -> dict[str, Any]:
 
 
 @register.inclusion_tag("observations/answer.html")
-def answer(observation: Observation) -> dict[str, Any]:
+def answer(observation: Observation, with_names: bool = True) -> dict[str, Any]:
     """Show the answer of an observation: in words, with the verdicts, then as bars.
 
-    `observation` is one of `told_observations`.
+    `observation` is one of `told_observations`. Without names, the page shows the verdicts itself.
     """
-    return _told(observation)
+    told = _told(observation)
+    return told if with_names else {**told, "names": ()}
 
 
 def _told(observation: Observation) -> dict[str, Any]:

@@ -1,0 +1,225 @@
+/* The queue: the next find at once, keys, and tools for photos. Without it, forms and links do. */
+"use strict";
+
+const queue = document.getElementById("queue");
+const finds = document.getElementById("queue-finds");
+const keys = document.getElementById("queue-keys");
+const keysOn = document.getElementById("queue-keys-on");
+const RENEW_MS = 240000;
+const BRIGHTER = "175";
+const sentAway = new Set(); // ids of finds about which something was sent
+let isUsed = true; // since the leases were renewed
+let sending = Promise.resolve(); // one request after the other, in the order of the clicks
+
+const all = () => [...finds.querySelectorAll(":scope > .find")];
+const current = () => finds.querySelector(":scope > .find:not([hidden])");
+
+/** Show one find, and tell screen readers by the focus. */
+function show(find, withFocus = true) {
+  for (const each of all()) {
+    each.hidden = each !== find;
+  }
+  if (find && withFocus) {
+    find.querySelector("h2").focus({ preventScroll: true });
+    window.scrollTo(0, 0);
+  }
+}
+
+function tell(text) {
+  const message = document.createElement("p");
+  message.className = "message error";
+  message.textContent = text;
+  document.getElementById("queue-told").replaceChildren(message);
+}
+
+/** Send a form after those before it, and take in what comes back. `find` returns if it fails. */
+function send(url, body, find = null, failure = queue.dataset.unstored) {
+  sending = sending.then(async () => {
+    body.set("have", all().map((each) => each.dataset.find).join(" "));
+    let response, update;
+    try {
+      const headers = { "HX-Request": "true" };
+      response = await fetch(url, { method: "POST", body, headers, keepalive: true });
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      update = page.getElementById("queue-update");
+    } catch {
+      update = null;
+    }
+    if (response?.redirected) {
+      window.location.reload(); // logged out meanwhile
+      return;
+    }
+    if (find && !(response?.ok && update) && response?.status !== 404) {
+      sentAway.delete(find.dataset.find);
+      finds.prepend(find);
+      show(find);
+    }
+    if (update) {
+      takeIn(update);
+    } else {
+      tell(failure);
+    }
+  });
+}
+
+/** Put what the server tells into the page: progress, messages, and the finds that it lacked. */
+function takeIn(update) {
+  const held = new Set(update.dataset.held.split(" "));
+  const first = update.dataset.first;
+  sentAway.delete(first); // it was taken back
+  document.querySelector(".messages")?.remove();
+  document.getElementById("queue-progress").replaceChildren(...update.querySelector(".progress").childNodes);
+  document.getElementById("queue-told").replaceChildren(...update.querySelector(".told").childNodes);
+  for (const find of update.querySelectorAll(":scope > .find")) {
+    const id = find.dataset.find;
+    if (!sentAway.has(id) && !document.getElementById(find.id)) {
+      find.hidden = true;
+      finds.append(document.adoptNode(find));
+      prepare(find);
+      htmx.process(find);
+    }
+  }
+  all().filter((each) => !held.has(each.dataset.find)).forEach((each) => each.remove());
+  const wanted = first && document.getElementById(`find-${first}`);
+  if (wanted) {
+    finds.prepend(wanted);
+    show(wanted);
+  } else if (!current()) {
+    show(all()[0]);
+  }
+  const empty = current() ? [] : update.querySelector(".empty-queue").childNodes;
+  document.getElementById("queue-empty").replaceChildren(...empty);
+}
+
+function loadMore() {
+  isUsed = false;
+  send(queue.dataset.more, new FormData(document.getElementById("queue-undo")), null, queue.dataset.unloaded);
+}
+
+/** Show the tools that need a script, and load the photos before they are in view. */
+function prepare(find) {
+  find.querySelectorAll(".with-script").forEach((each) => (each.hidden = false));
+  find.querySelectorAll(".strip img").forEach((each) => (each.loading = "eager"));
+  find.querySelector(".strip").addEventListener("scroll", () => mark(find));
+}
+
+function photoInView(find) {
+  const strip = find.querySelector(".strip");
+  return Math.round(strip.scrollLeft / Math.max(strip.clientWidth, 1));
+}
+
+function mark(find) {
+  find.querySelectorAll("[data-photo]").forEach((each, index) => {
+    if (index === photoInView(find)) {
+      each.setAttribute("aria-current", "true");
+    } else {
+      each.removeAttribute("aria-current");
+    }
+  });
+}
+
+function goTo(find, number) {
+  const strip = find.querySelector(".strip");
+  const count = strip.children.length;
+  strip.scrollTo({ left: ((number + count) % count) * strip.clientWidth, behavior: "instant" });
+}
+
+function zoom(find, x = 0.5, y = 0.5) {
+  const isLarge = find.classList.toggle("zoomed");
+  find.querySelector("[data-zoom]").setAttribute("aria-pressed", String(isLarge));
+  for (const view of find.querySelectorAll(".strip .photo > a")) {
+    view.scrollTo((view.scrollWidth - view.clientWidth) * x, (view.scrollHeight - view.clientHeight) * y);
+  }
+}
+
+function brighten(find, percent) {
+  find.querySelector("[data-brightness]").value = percent;
+  find.querySelectorAll(".strip img").forEach((each) => (each.style.filter = percent === "100" ? "" : `brightness(${percent}%)`));
+}
+
+queue.addEventListener("submit", (event) => {
+  const form = event.target, find = form.closest(".find");
+  if (form.matches(".decide")) {
+    event.preventDefault();
+    sentAway.add(find.dataset.find);
+    find.remove();
+    show(all()[0]);
+    send(form.action, new FormData(form, event.submitter), find);
+  } else if (form.id === "queue-undo") {
+    event.preventDefault();
+    send(form.action, new FormData(form));
+  }
+});
+
+queue.addEventListener("click", (event) => {
+  const find = event.target.closest(".find"), part = (selector) => event.target.closest(selector);
+  if (part("#queue-keys-open")) {
+    keys.showModal();
+  } else if (part("[data-go]")) {
+    goTo(find, photoInView(find) + Number(part("[data-go]").dataset.go));
+  } else if (part("[data-photo]")) {
+    event.preventDefault();
+    goTo(find, Number(part("[data-photo]").dataset.photo));
+  } else if (part("[data-zoom]")) {
+    zoom(find);
+  } else if (part("[data-brighter]")) {
+    brighten(find, find.querySelector("[data-brightness]").value === "100" ? BRIGHTER : "100");
+  } else if (part(".strip .photo > a")) {
+    event.preventDefault(); // without a script it opens the picture alone
+    const box = event.target.getBoundingClientRect();
+    zoom(find, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+  }
+});
+
+queue.addEventListener("input", (event) => {
+  if (event.target.matches("[data-brightness]")) {
+    brighten(event.target.closest(".find"), event.target.value);
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  const at = event.target, isText = at.matches("textarea, select, input:not([type=radio], [type=checkbox], [type=range])");
+  if (isText && event.key === "Escape") {
+    at.blur();
+  }
+  const isArrow = event.key.startsWith("Arrow");
+  const hasArrows = isArrow && at.matches("input, .zoomed .photo > a"); // these have a use for arrows of their own
+  if (!keysOn.checked || keys.open || isText || hasArrows || event.ctrlKey || event.altKey || event.metaKey || (event.repeat && !isArrow)) {
+    return;
+  }
+  // Digits by their place: on French keyboards they need the shift key.
+  const digit = event.key === "?" ? null : /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
+  const key = digit ? digit[1] : event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const selector = `[data-key="${CSS.escape(key)}"]`;
+  const target = current()?.querySelector(selector) ?? queue.querySelector(`:scope > .queue-head ${selector}`);
+  if (target) {
+    event.preventDefault();
+    const note = target.closest(".note");
+    if (note) { // at once: the next key is a letter of the note, and no decision
+      note.open = true;
+      note.querySelector("textarea").focus();
+    } else {
+      target.click();
+    }
+  }
+});
+
+for (const kind of ["keydown", "pointerdown", "scroll"]) {
+  document.addEventListener(kind, () => (isUsed = true), { passive: true, capture: true });
+}
+setInterval(() => isUsed && all().length && loadMore(), RENEW_MS);
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && all().length && loadMore());
+
+try {
+  keysOn.checked = localStorage.getItem("champipy.keys") !== "off";
+} catch {} // a browser that stores nothing
+keysOn.addEventListener("change", () => {
+  try {
+    localStorage.setItem("champipy.keys", keysOn.checked ? "on" : "off");
+  } catch {}
+});
+document.getElementById("queue-keys-open").hidden = false;
+all().forEach(prepare);
+if (all().length) {
+  loadMore();
+}

@@ -1,0 +1,230 @@
+"""Tests the queue's page in Chromium: keys, photos, what is loaded ahead, touch, no script."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.support.browser import NO_SCRIPT, PHONE, NewPage, wait_for
+from tests.support.mushroom_observer import MushroomObserver
+from tests.support.stack import Stack, stack_in_a_folder
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+QUEUED = 10
+FIND = ".find:not([hidden])"
+AHEAD = ".find[hidden]"
+DECIDED = """Number(document.querySelector("#queue-progress p").textContent.trim().split(" ")[0])"""
+AHEAD_IS_LOADED = """[...document.querySelectorAll(".find[hidden] img")].every(
+    (each) => each.complete && each.naturalWidth > 0)"""
+
+
+@pytest.fixture(scope="module")
+def stack(browser: Browser) -> Iterator[Stack]:
+    """Yield a stack whose queue an administrator has switched on, and that has filled."""
+    with MushroomObserver(observations=60) as site:
+        settings = {
+            "CHAMPIPY_MUSHROOM_OBSERVER_URL": site.url,
+            "CHAMPIPY_FETCH_ALLOW": site.address,
+        }
+        with stack_in_a_folder(**settings) as stack:
+            done = stack.up()
+            assert done.returncode == 0, done.stdout + done.stderr
+            fill(browser, stack)
+            yield stack
+
+
+def fill(browser: Browser, stack: Stack) -> None:
+    context = browser.new_context(base_url=stack.url, locale="en-GB", java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/login?next=/queue")
+    page.fill("[name=username]", "bob")
+    page.fill("[name=password]", "builder")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Switch it on").click()
+    expect(page.get_by_text("Polling is switched on.")).to_be_visible()
+    for _ in range(120):
+        words = page.inner_text("#queue-progress").partition(" · ")[2]
+        if int(words.split()[0]) >= QUEUED:
+            break
+        page.wait_for_timeout(2000)
+        page.goto("/queue")
+    else:
+        raise AssertionError(f"the queue does not fill: {page.inner_text('main')}")
+    context.close()
+
+
+@pytest.fixture
+def page(new_page: NewPage) -> Page:
+    """Return alice's page of the queue, with the next three finds loaded ahead."""
+    page = new_page("alice")
+    page.goto("/queue")
+    expect(page.locator(AHEAD)).to_have_count(3)
+    return page
+
+
+def title(page: Page) -> str:
+    return page.locator(f"{FIND} h2").inner_text()
+
+
+def titles_ahead(page: Page) -> list[str]:
+    return page.locator(f"{AHEAD} h2").all_text_contents()
+
+
+def test_a_decision_shows_the_next_find_at_once_and_it_is_there_with_its_photos(
+    page: Page,
+) -> None:
+    wait_for(page, AHEAD_IS_LOADED)
+    before, ahead = page.evaluate(DECIDED), titles_ahead(page)
+    held: list[Route] = []
+    page.route("**/queue/*", held.append)
+    page.keyboard.press("u")
+    assert title(page) == ahead[0], "before the server has answered"
+    expect(page.locator(f"{FIND} h2")).to_be_focused()
+    wait_for_route(page, held)
+    page.unroute("**/queue/*")
+    held[0].continue_()
+    wait_for(page, f"{DECIDED} === {before + 1}")
+    expect(page.locator(AHEAD)).to_have_count(3)
+    assert title(page) == ahead[0]
+    page.reload()
+    assert title(page) == ahead[0]
+
+
+def wait_for_route(page: Page, held: list[Route]) -> None:
+    for _ in range(100):
+        if held:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("nothing was sent")
+
+
+def test_what_could_not_be_sent_comes_back(page: Page, new_page: NewPage) -> None:
+    first, before = title(page), page.evaluate(DECIDED)
+    page.route("**/queue/*", lambda route: route.abort("aborted"))
+    page.keyboard.press("a")
+    expect(page.locator("#queue-told")).to_contain_text("Not stored")
+    assert title(page) == first
+    page.unroute("**/queue/*")
+    page.reload()
+    assert (title(page), page.evaluate(DECIDED)) == (first, before)
+
+
+def test_undo_works_by_key_and_after_a_reload(page: Page) -> None:
+    first = title(page)
+    before = page.evaluate(DECIDED)
+    page.keyboard.press("d")
+    wait_for(page, f"{DECIDED} === {before + 1}")
+    page.reload()
+    assert title(page) != first
+    expect(page.locator(AHEAD)).to_have_count(3)
+    page.keyboard.press("z")
+    expect(page.locator(f"{FIND} h2")).to_have_text(first)
+    expect(page.locator("#queue-told")).to_contain_text("Undone")
+    assert page.evaluate(DECIDED) == before
+
+
+def test_letters_of_a_note_are_no_keys(page: Page) -> None:
+    before = page.evaluate(DECIDED)
+    page.keyboard.type("nadusz?")
+    expect(page.locator(f"{FIND} textarea[name=note]")).to_have_value("adusz?")
+    page.keyboard.press("Escape")
+    page.keyboard.press("u")
+    wait_for(page, f"{DECIDED} === {before + 1}")
+    page.keyboard.press("z")
+    expect(page.locator("#queue-told")).to_contain_text("Undone")
+    expect(page.locator(f"{FIND} textarea[name=note]")).to_have_value("adusz?")
+    page.locator(f"{FIND} textarea[name=note]").fill("")
+
+
+def test_photos_by_keys_and_by_mouse(page: Page) -> None:
+    several = f"{FIND} [data-photo='1']"
+    for _ in range(QUEUED):  # until one has several photos
+        if page.locator(several).count():
+            break
+        page.keyboard.press("s")
+        page.wait_for_timeout(500)
+    current = page.locator(f"{FIND} [data-photo][aria-current]")
+    expect(current).to_have_text("1")
+    page.keyboard.press("ArrowRight")
+    expect(current).to_have_text("2")
+    page.keyboard.press("ArrowLeft")
+    expect(current).to_have_text("1")
+    page.keyboard.press("ArrowLeft")
+    count = page.locator(f"{FIND} [data-photo]").count()
+    expect(current).to_have_text(str(count))
+    page.locator(several).click()
+    expect(current).to_have_text("2")
+    width = "document.querySelector('.find:not([hidden]) .strip img').getBoundingClientRect().width"
+    normal = page.evaluate(width)
+    page.keyboard.press("l")
+    assert page.evaluate(width) == pytest.approx(3 * normal, rel=0.05)
+    expect(page.locator(f"{FIND} [data-zoom]")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("l")
+    assert page.evaluate(width) == pytest.approx(normal, rel=0.05)
+    image = page.locator(f"{FIND} .strip img").first
+    page.keyboard.press("b")
+    expect(image).to_have_css("filter", "brightness(1.75)")
+    page.locator(f"{FIND} [data-brightness]").fill("50")
+    expect(image).to_have_css("filter", "brightness(0.5)")
+
+
+def test_digits_choose_a_name_wherever_the_keyboard_has_them(page: Page) -> None:
+    first = page.locator(f"{FIND} [name=decision_name]").first
+    first.evaluate("each => { each.checked = false; }")
+    french = {"key": "&", "code": "Digit1", "bubbles": True}  # without shift
+    page.evaluate(
+        "event => document.body.dispatchEvent(new KeyboardEvent('keydown', event))", french
+    )
+    expect(first).to_be_checked()
+
+
+def test_keys_are_shown_and_can_be_switched_off(page: Page) -> None:
+    first = title(page)
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("a")
+    dialog.get_by_label("Use these keys in this browser").uncheck()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    for key in "adusz":
+        page.keyboard.press(key)
+    page.reload()
+    expect(page.locator(AHEAD)).to_have_count(3)
+    page.keyboard.press("u")
+    assert title(page) == first
+    page.get_by_role("button", name="Keys").click()
+    dialog.get_by_label("Use these keys in this browser").check()
+    dialog.get_by_role("button", name="Close").click()
+    page.keyboard.press("s")
+    assert title(page) != first
+
+
+def test_on_a_phone_the_buttons_are_at_the_thumb(new_page: NewPage) -> None:
+    page = new_page("alice", **PHONE)
+    page.goto("/queue")
+    expect(page.locator(AHEAD)).to_have_count(3)
+    first = title(page)
+    for name in ("Agree", "Disagree", "Unsure", "Skip"):
+        box = page.locator(FIND).get_by_role("button", name=name, exact=True).bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+        assert box["y"] > 740 * 0.8, "in the last fifth of the screen"
+    page.locator(FIND).get_by_role("button", name="Unsure").tap()
+    expect(page.locator(f"{FIND} h2")).not_to_have_text(first)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_without_script_forms_and_links_do_it(new_page: NewPage) -> None:
+    page = new_page("clementine", **NO_SCRIPT)
+    page.goto("/queue")
+    first = title(page)
+    expect(page.locator(".find")).to_have_count(1)
+    expect(page.get_by_role("button", name="Larger")).to_be_hidden()
+    page.get_by_role("button", name="Unsure").click()
+    assert title(page) != first
+    page.get_by_role("button", name="Undo").click()
+    assert title(page) == first
+    page.get_by_role("button", name="Skip").click()
+    assert title(page) != first
