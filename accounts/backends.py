@@ -12,6 +12,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import APIException
 
 from accounts.hashers import MAX_CHECKS
@@ -27,7 +28,7 @@ class LoginBusy(APIException):
 
     status_code = 503
     default_code = "login_busy"
-    default_detail = "Too many people are logging in at this moment. Try again in a few seconds."
+    default_detail = _("Too many people are logging in at this moment. Try again in a few seconds.")
     wait = 3  # seconds, for the header Retry-After
 
 

@@ -8,6 +8,7 @@ from axes.handlers.database import AxesDatabaseHandler
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
@@ -18,7 +19,7 @@ class LoginLocked(APIException):
 
     status_code = 429
     default_code = "login_locked"
-    default_detail = (
+    default_detail = _(
         "Too many wrong passwords for this name from this address. Try again later, "
         "or ask an administrator to remove the lock (Access attempts in the admin)."
     )

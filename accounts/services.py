@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken, get_token_model
 from rest_framework.exceptions import AuthenticationFailed
 
@@ -25,7 +26,7 @@ ADMINISTRATORS = {"bob", "admin"}
 TERMINAL = "terminal"
 SEEN_AGAIN_S = 300
 """How long a process does not record again that a token was used."""
-WRONG_LOGIN = "Wrong name or password."
+WRONG_LOGIN = _("Wrong name or password.")
 
 
 def logins_seed() -> list[str]:

@@ -8,6 +8,8 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 from drf_standardized_errors.handler import ExceptionHandler as StandardizedHandler
 from psycopg2.errors import QueryCanceled
@@ -17,6 +19,7 @@ from rest_framework.response import Response
 
 from champipy_site.health import PublicView
 from common.errors import error_body
+from common.messages import Message
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +31,7 @@ class DatabaseUnavailable(APIException):
 
     status_code = 503
     default_code = "database_unavailable"
-    default_detail = "The database does not answer. Try again in a moment."
+    default_detail = _("The database does not answer. Try again in a moment.")
 
 
 class QueryTimeout(APIException):
@@ -36,7 +39,7 @@ class QueryTimeout(APIException):
 
     status_code = 503
     default_code = "query_timeout"
-    default_detail = (
+    default_detail = _(
         "The database needed too long for this request, so it was ended. Ask for less at a time, "
         "or try again later."
     )
@@ -47,14 +50,16 @@ class RequestTooLarge(APIException):
 
     status_code = 413
     default_code = "request_too_large"
-    default_detail = "The request is too large. JSON and form fields may have 1 MB, a photo 10 MB."
+    default_detail = _(
+        "The request is too large. JSON and form fields may have 1 MB, a photo 10 MB."
+    )
 
 
 def refusal_of(error: Exception) -> APIException:
     """Return what the API answers to a request that Django refuses to read."""
     if isinstance(error, RequestDataTooBig):
         return RequestTooLarge()
-    return ParseError(f"The request is malformed: {error}")
+    return ParseError(Message("The request is malformed: %(reason)s", reason=error))
 
 
 class ExceptionHandler(StandardizedHandler):
@@ -83,7 +88,7 @@ class UnknownPathView(PublicView):
     schema = None
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        raise Http404("There is no such path. /api/v1/docs lists all paths.")
+        raise Http404(gettext("There is no such path. /api/v1/docs lists all paths."))
 
 
 def api_error(status: int, code: str, detail: str) -> HttpResponse:
@@ -115,7 +120,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     is_api = request.path_info.startswith(API_PREFIX)
     failure = database_failure(sys.exception())
     if failure is None:
-        server_error = "Server Error (500)"
+        server_error = gettext("Server Error (500)")
         return api_error(500, "error", server_error) if is_api else defaults.server_error(request)
     if is_api:
         response = api_error(503, failure.default_code, str(failure.detail))

@@ -7,9 +7,11 @@ from urllib.parse import unquote_to_bytes
 
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext
 from drf_spectacular.generators import SchemaGenerator
 
 from champipy_site.errors import API_PREFIX, api_error
+from common.messages import Message
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -77,7 +79,7 @@ def sound_requests(get_response: GetResponse) -> GetResponse:
             if query and (unknown := unknown_parameters(request)):
                 return api_error(400, "parse_error", unknown)
         elif b"\0" in unquote_to_bytes(query) or "\0" in request.path_info:
-            raise Http404("The address contains a NUL character.")
+            raise Http404(gettext("The address contains a NUL character."))
         return get_response(request)
 
     return middleware
@@ -109,8 +111,20 @@ def unknown_parameters(request: HttpRequest) -> str:
     for path, parameters in query_parameters():
         if path.fullmatch(request.path_info) and method in parameters:
             if unknown := sorted(set(request.GET) - parameters[method]):
-                known = ", ".join(sorted(parameters[method])) or "none"
                 names = ", ".join(repr(name[:50]) for name in unknown[:5])
-                return f"Unknown query parameters: {names}. Known here: {known}."
+                if not parameters[method]:
+                    return str(
+                        Message(
+                            "Unknown query parameters: %(names)s. Known here: none.", names=names
+                        )
+                    )
+                known = ", ".join(sorted(parameters[method]))
+                return str(
+                    Message(
+                        "Unknown query parameters: %(names)s. Known here: %(known)s.",
+                        names=names,
+                        known=known,
+                    )
+                )
             return ""
     return ""

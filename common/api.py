@@ -7,6 +7,7 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
+from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiResponse, extend_schema_serializer
 from rest_framework import negotiation, parsers, serializers
 from rest_framework.exceptions import ParseError
@@ -84,4 +85,4 @@ class JSONParser(parsers.JSONParser):
         try:
             return super().parse(io.BytesIO(body), media_type, parser_context)
         except RecursionError as error:
-            raise ParseError("JSON parse error - it is nested too deeply") from error
+            raise ParseError(gettext("JSON parse error - it is nested too deeply")) from error

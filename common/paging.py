@@ -6,10 +6,13 @@ from typing import Any, cast
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
+from django.utils.translation import gettext
 from rest_framework import pagination, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
+
+from common.messages import Message
 
 MAX_COUNTED = 10_000
 PAGE_SIZE = 50
@@ -30,7 +33,7 @@ class Pages(pagination.PageNumberPagination):
     def get_page_number(self, request: Request, paginator: Any) -> str:
         number = request.query_params.get(self.page_query_param, "1")
         if not re.fullmatch(r"[0-9]{1,9}", number):
-            message = "A valid integer is required."
+            message = gettext("A valid integer is required.")
             raise serializers.ValidationError({self.page_query_param: message}, code="invalid")
         return str(number)
 
@@ -84,7 +87,11 @@ class CappedPagination(Pages):
                 self._has_rows_beyond = queryset.filter(pk__lt=rows[-1].pk).exists()
         else:
             if self.page_query_param in request.query_params:
-                message = f"Send either {self.page_query_param} or {CURSOR}, not both."
+                message = Message(
+                    "Send either %(page)s or %(cursor)s, not both.",
+                    page=self.page_query_param,
+                    cursor=CURSOR,
+                )
                 raise serializers.ValidationError({CURSOR: message}, "invalid")
             self.request, size = request, self.get_page_size(request)
             self._count = CappedPaginator(queryset, size).count
@@ -166,7 +173,11 @@ def page_size(request: Request) -> int:
     """Return how many rows a page has; raise ValidationError if `?page_size=` is malformed."""
     text = request.query_params.get("page_size", str(PAGE_SIZE))
     if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_PAGE_SIZE:
-        message = f"Give a whole number from 1 to {MAX_PAGE_SIZE}."
+        message = Message(
+            "Give a whole number from %(minimum)d to %(maximum)d.",
+            minimum=1,
+            maximum=MAX_PAGE_SIZE,
+        )
         raise serializers.ValidationError({"page_size": message}, "invalid")
     return int(text)
 
@@ -176,7 +187,7 @@ def _cursor(request: Request) -> int | None:
     if text is None:
         return None
     if not re.fullmatch("[0-9]{1,19}", text) or int(text) > MAX_ID:
-        message = "This is no cursor. Take the address in `next` as it is."
+        message = gettext("This is no cursor. Take the address in `next` as it is.")
         raise serializers.ValidationError({CURSOR: message}, "invalid")
     return int(text)
 

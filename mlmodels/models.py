@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
+from common.messages import MessageField
 from mlmodels.names import InvalidName, parse_name
 
 
@@ -140,7 +141,7 @@ class TrainingRun(models.Model):
     progress = models.JSONField(default=dict, help_text="percent, stage, epoch, epochs, eta_s.")
     history = models.JSONField(default=list, help_text="One entry an epoch.")
     trials = models.JSONField(default=list, help_text="One entry a trial of a search.")
-    error = models.TextField(blank=True)
+    error = MessageField(blank=True)
     attempt = models.PositiveSmallIntegerField(
         default=0, help_text="How many workers have started it."
     )

@@ -5,6 +5,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
+from common.messages import Message
+
 MAX_NAME_LENGTH = 250
 """Characters. Mushroom Observer allows 221 for a name with its author."""
 
@@ -75,18 +77,25 @@ def _clean(text: str) -> str:
     """Return the text with single spaces, in Unicode's form C; raise InvalidName if it is odd."""
     if len(text) > MAX_NAME_LENGTH:
         raise InvalidName(
-            f"The name has {len(text)} characters; at most {MAX_NAME_LENGTH} are allowed."
+            Message(
+                "The name has %(count)d characters; at most %(limit)d are allowed.",
+                count=len(text),
+                limit=MAX_NAME_LENGTH,
+            )
         )
     # Mushroom Observer sends names with marks for bold and italic: **__Amanita muscaria__** (L.)
     cleaned = unicodedata.normalize("NFC", " ".join(re.sub(r"[_*\s]", " ", text).split()))
     for character in cleaned:
         if not _is_allowed(character):
             raise InvalidName(
-                f"The name has the character U+{ord(character):04X}, which no scientific name has. "
-                'Send a name like "Amanita muscaria".'
+                Message(
+                    "The name has the character %(code)s, which no scientific name has. Send a "
+                    'name like "Amanita muscaria".',
+                    code=f"U+{ord(character):04X}",
+                )
             )
     if not any(character.isalpha() for character in cleaned):
-        raise InvalidName('The name has no letters. Send a name like "Amanita muscaria".')
+        raise InvalidName(Message('The name has no letters. Send a name like "Amanita muscaria".'))
     return cleaned
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.utils import translation
+
 from mlmodels.models import ModelVersion
 from mlmodels.species_selectors import accepted_names
 from observations.models import Observation
@@ -23,7 +25,8 @@ class Draft:
 def comment_draft(observation: Observation) -> Draft:
     """Return the draft of a comment on an answered observation, with its photos and names loaded.
 
-    The mark names the version that scored the photos, and the score of the best species.
+    The mark names the version that scored the photos, and the score of the best species. All of it
+    is in English, as most comments there are.
     """
     assert observation.answer is not None, "only what is answered can be told"
     best, scope = observation.answer["predictions"][0], observation.answer["scope"]
@@ -40,11 +43,12 @@ def comment_draft(observation: Observation) -> Draft:
         summary = f"ChampiPy: {species}, {best['score']:.2f} %"
     count = len(observation.photos.all())
     lines = [f"ChampiPy looked at {count} photo{'s' if count != 1 else ''}: {score}."]
-    lines += [
-        f"* {name.name}: {name.verdict}. {verdict_sentence(name.because)}"
-        for name in observation.names.all()
-        if name.because and name.verdict != NOT_COVERED
-    ]
+    with translation.override("en"):
+        lines += [
+            f"* {name.name}: {name.verdict}. {verdict_sentence(name.because)}"
+            for name in observation.names.all()
+            if name.because and name.verdict != NOT_COVERED
+        ]
     return Draft(summary[:100], "\n".join(lines), f"{MARK}{scored_by}: {score}.")
 
 

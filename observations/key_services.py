@@ -2,12 +2,14 @@
 
 import logging
 import time
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
 from common.broker import send_task
+from common.messages import Message, Text
 from observations.key_encryption import UnreadableKey, key_decrypt, key_encrypt, key_renew
 from observations.models import MushroomObserverKey
 from observations.mushroom_observer.client import key_owner
@@ -21,7 +23,7 @@ EXPIRES_S = 60.0
 POLL_S = 0.5
 MIN_LENGTH_TO_SHOW = 16
 """Of keys that are shorter the last characters are not kept."""
-UNREADABLE = (
+UNREADABLE = Message(
     "Your API key cannot be read any more: SECRET_KEY or CHAMPIPY_MUSHROOM_OBSERVER_URL has "
     "changed. Enter it again."
 )
@@ -75,17 +77,17 @@ def mushroom_observer_key_check(*, key_id: int) -> None:
         key_checked(stored, Status.UNCHECKED, detail=error.detail)
     else:
         if owner is None:
-            detail = "Mushroom Observer did not say whose key it is."
+            detail = Message("Mushroom Observer did not say whose key it is.")
             key_checked(stored, Status.UNCHECKED, detail=detail)
         else:
             key_checked(stored, Status.VALID, owner=owner)
 
 
 def key_checked(
-    stored: MushroomObserverKey, status: str, *, detail: str = "", owner: int | None = None
+    stored: MushroomObserverKey, status: str, *, detail: Text = "", owner: int | None = None
 ) -> None:
     """Store what is known of a key, unless another one took its place meanwhile."""
-    fields = {"status": status, "detail": detail, "checked_at": timezone.now()}
+    fields: dict[str, Any] = {"status": status, "detail": detail, "checked_at": timezone.now()}
     if owner is not None:
         fields["site_user_id"] = owner
     if status == Status.REFUSED:

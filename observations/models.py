@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from common.messages import MessageField
 from mlmodels.models import Species
 from mlmodels.names import MAX_NAME_LENGTH
 from predictions.models import MAX_ATTRIBUTION, MAX_OTHER_NAME, Prediction
@@ -47,7 +48,7 @@ class Observation(models.Model):
     )
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     error_code = models.CharField(max_length=30, blank=True)
-    error_detail = models.TextField(blank=True)
+    error_detail = MessageField(blank=True)
     source = models.CharField(max_length=20, choices=Source, default=Source.OWN)
     mushroom_observer_id = models.BigIntegerField(
         null=True, blank=True, db_index=True, help_text="Of the observation there."
@@ -334,8 +335,8 @@ class QueuePoll(models.Model):
     finished_at = models.DateTimeField(
         null=True, blank=True, help_text="None: the poll is under way, or its process died."
     )
-    result = models.TextField(blank=True)
-    error = models.TextField(blank=True, help_text="Why the last poll ended early.")
+    result = MessageField(blank=True)
+    error = MessageField(blank=True, help_text="Why the last poll ended early.")
 
     class Meta:
         constraints = [models.CheckConstraint(name="one_queue_poll", condition=Q(pk=1))]
@@ -357,7 +358,7 @@ class MushroomObserverKey(models.Model):
     ciphertext = models.TextField(blank=True, help_text="Empty if the site refused the key.")
     ends_with = models.CharField(max_length=4, blank=True, help_text="Empty for short keys.")
     status = models.CharField(max_length=10, choices=Status, default=Status.CHECKING)
-    detail = models.TextField(blank=True, help_text="Why it was refused, or not checked.")
+    detail = MessageField(blank=True, help_text="Why it was refused, or not checked.")
     site_user_id = models.BigIntegerField(
         null=True, blank=True, help_text="Of its owner at Mushroom Observer, once known."
     )
@@ -415,7 +416,7 @@ class MushroomObserverWrite(models.Model):
     digest = models.CharField(max_length=64, help_text="Of kind, content and what was seen.")
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     error_code = models.CharField(max_length=40, blank=True)
-    error_detail = models.TextField(blank=True)
+    error_detail = MessageField(blank=True)
     answer = models.JSONField(
         null=True, blank=True, help_text="`ids` of what was made or changed; whether it was found."
     )

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from common.broker import send_task
+from common.messages import Message, Text
 from mlmodels.names import InvalidName, parse_name
 from mlmodels.selectors import production_version
 from observations.errors import FAILURES
@@ -119,7 +120,9 @@ def _claimed() -> list[Observation]:
         observation_give_up(
             observation=observation,
             code="mushroom_observer_unavailable",
-            detail="The observation could not be read, even after several attempts. Try again.",
+            detail=Message(
+                "The observation could not be read, even after several attempts. Try again."
+            ),
         )
     return [each for each in claimed if each not in hopeless]
 
@@ -150,7 +153,7 @@ def _read(observations: Sequence[Observation], *, is_fresh: bool) -> None:
             logger.exception("%s could not be taken in", observation)
 
 
-def observation_give_up(*, observation: Observation, code: str, detail: str) -> None:
+def observation_give_up(*, observation: Observation, code: str, detail: Text) -> None:
     """Let a pending observation fail; what was told of it before stays."""
     Observation.objects.filter(pk=observation.pk, status=Observation.Status.PENDING).update(
         status=Observation.Status.FAILED,

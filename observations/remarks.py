@@ -7,6 +7,8 @@ from typing import Any
 
 from django.utils.translation import gettext, gettext_noop
 
+from common.messages import fill
+
 REMARKS = {
     "more_photos": gettext_noop(
         "It has %(count)d photos at Mushroom Observer; the first %(used)d are used."
@@ -27,4 +29,4 @@ def remark(code: str, **parameters: Any) -> dict[str, Any]:
 
 def remark_sentence(stored: dict[str, Any]) -> str:
     """Return a remark as a sentence in the active language."""
-    return gettext(REMARKS[stored["code"]]) % stored["parameters"]
+    return fill(gettext(REMARKS[stored["code"]]), stored["parameters"])

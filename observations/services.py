@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
+from common.messages import Message, Text
 from mlmodels.models import ModelVersion
 from observations.answers import as_told, inference_together
 from observations.models import Observation, ObservationPhoto, ProposedName
@@ -227,8 +228,12 @@ def _update(observation: Observation, fields: dict[str, Any]) -> Observation:
     return observation
 
 
-def _why_all_failed(predictions: Sequence[Prediction]) -> str:
+def _why_all_failed(predictions: Sequence[Prediction]) -> Text:
     first = predictions[0].error_detail
     if len(predictions) == 1:
         return first
-    return f"None of the {len(predictions)} photos could be used. The first: {first}"
+    return Message(
+        "None of the %(count)d photos could be used. The first: %(reason)s",
+        count=len(predictions),
+        reason=first,
+    )

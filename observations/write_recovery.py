@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from common.messages import Message
 from observations.models import MushroomObserverWrite
 from observations.mushroom_observer import answers
 from observations.mushroom_observer.client import key_owner, observation_read
@@ -20,7 +21,7 @@ MAX_LOOKS = 15
 LOOK_PAUSE = timedelta(minutes=3)
 """After a look began; it doubles each time. A look takes less."""
 MAX_LOOK_PAUSE = timedelta(hours=2)
-NOT_FOUND_OUT = (
+NOT_FOUND_OUT = Message(
     "Mushroom Observer gave no clear answer, and whether it was done could not be found out. Look "
     "at the observation there; if you click again, it is looked for again before it is sent."
 )

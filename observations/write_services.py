@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
+from common.messages import Message, Text
 from observations.key_encryption import UnreadableKey, key_decrypt
 from observations.key_services import UNREADABLE, click_announce, is_about_the_key, key_checked
 from observations.models import MushroomObserverKey, MushroomObserverWrite, Observation
@@ -135,7 +136,9 @@ def write_send(*, write_id: int) -> None:
 def key_for(write: MushroomObserverWrite) -> ApiKey:
     """Return the key of the write's user. Raises NotWritten if there is none any more."""
     if write.user is None or not write.user.is_active:
-        raise NotWritten("mushroom_observer_key_missing", "The user is deleted or deactivated.")
+        raise NotWritten(
+            "mushroom_observer_key_missing", Message("The user is deleted or deactivated.")
+        )
     stored = MushroomObserverKey.objects.filter(user=write.user).exclude(ciphertext="").first()
     if stored is None:
         raise NotWritten("mushroom_observer_key_missing")
@@ -221,7 +224,7 @@ def write_done(
     _end(write, State.SENT, **fields, error_code="", error_detail="")
 
 
-def write_fail(write: MushroomObserverWrite, code: str, detail: str) -> None:
+def write_fail(write: MushroomObserverWrite, code: str, detail: Text) -> None:
     """Store that nothing was done there, and why (`code` is a key of WRITE_FAILURES)."""
     _end(write, State.FAILED, error_code=code, error_detail=detail)
 

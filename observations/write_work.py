@@ -10,6 +10,7 @@ from functools import partial
 
 from django.utils import timezone
 
+from common.messages import Message
 from observations.key_services import mushroom_observer_key_check
 from observations.models import MushroomObserverKey, MushroomObserverWrite
 from observations.write_recovery import write_look
@@ -48,10 +49,10 @@ def _give_up_old_ones() -> None:
     due.filter(state=State.SENDING).update(
         state=State.UNKNOWN,
         error_code="mushroom_observer_outcome_unknown",
-        error_detail="The worker died before the answer came: it may have been done.",
+        error_detail=Message("The worker died before the answer came: it may have been done."),
     )
     for write in due.filter(state=State.PENDING, created_at__lt=now - MAX_PENDING)[:100]:
-        detail = "No worker could send it within ten minutes, so nothing was written."
+        detail = Message("No worker could send it within ten minutes, so nothing was written.")
         write_fail(write, "mushroom_observer_unavailable", detail)
 
 

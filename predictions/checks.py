@@ -16,14 +16,14 @@ def mushroom_observer_url(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
     try:
         site = mushroom_observer_site()
     except FetchError as error:
-        return [_mushroom_observer_error(error.detail, hint)]
+        return [_mushroom_observer_error(str(error.detail), hint)]
     if site.path != "/" or "#" in settings.CHAMPIPY_MUSHROOM_OBSERVER_URL:
         return [_mushroom_observer_error("It has a path, a query or a fragment.", hint)]
     try:
         check_target(site, settings.CHAMPIPY_FETCH_ALLOW)
     except FetchError as error:
         hint = f"If you run that site yourself, add {site.address} to CHAMPIPY_FETCH_ALLOW."
-        return [_mushroom_observer_error(error.detail, hint)]
+        return [_mushroom_observer_error(str(error.detail), hint)]
     return []
 
 

@@ -23,7 +23,7 @@ def vector_extension(
         return [Warning(f"The database could not be asked: {error}", id="champipy.W005")]
     return [
         Warning(
-            NO_VECTORS,
+            str(NO_VECTORS),
             hint="Install pgvector on the server, let a superuser run CREATE EXTENSION vector in "
             "ChampiPy's database, and run ./champipy prepare_similar.",
             id="champipy.W006",

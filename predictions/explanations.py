@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from common.broker import send_task
+from common.messages import Message
 from mlmodels.ml.explanation import METHOD
 from predictions.models import Inference
 from predictions.pictures import EXPIRES_S, cached_path, cached_wait
@@ -51,8 +52,11 @@ def explanation_wait(*, explanation: Explanation, suffix: str, timeout_s: float)
     version = explanation.inference.model_version
     if not explanation.path(suffix).exists() and not version.folder.is_dir():
         raise VersionNotStored(
-            f"The files of {version}, which gave this answer, are no longer stored. Send the photo "
-            "again: the answer of the version in production can be explained."
+            Message(
+                "The files of %(version)s, which gave this answer, are no longer stored. Send the "
+                "photo again: the answer of the version in production can be explained.",
+                version=version,
+            )
         )
     asked = (explanation.inference.pk, explanation.species, explanation.against)
     return cached_wait(

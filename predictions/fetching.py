@@ -2,6 +2,7 @@
 
 from urllib.parse import urljoin
 
+from common.messages import Message
 from predictions.http_client import Deadline, Requests, http_request, unreachable
 from predictions.photo_urls import (
     FetchError,
@@ -51,12 +52,19 @@ def fetch_photo(
             break
         url = _redirected(target.url, answer.location)
     else:
-        raise unreachable(f"The URL redirects more than {MAX_REDIRECTS} times.")
+        raise unreachable(
+            Message("The URL redirects more than %(count)d times.", count=MAX_REDIRECTS)
+        )
     if answer.status in {404, 410}:
-        detail = f"The photo's host found nothing there (status {answer.status}). Check the URL."
+        detail = Message(
+            "The photo's host found nothing there (status %(status)d). Check the URL.",
+            status=answer.status,
+        )
         raise FetchError("image_not_found", detail)
     if answer.status != 200:
-        raise unreachable(f"The photo's host answered with status {answer.status}.")
+        raise unreachable(
+            Message("The photo's host answered with status %(status)d.", status=answer.status)
+        )
     return answer.body
 
 
@@ -64,4 +72,4 @@ def _redirected(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError as error:
-        raise unreachable("The photo's host redirects to what is no URL.") from error
+        raise unreachable(Message("The photo's host redirects to what is no URL.")) from error

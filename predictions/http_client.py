@@ -34,6 +34,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 from urllib3.response import BaseHTTPResponse
 
+from common.messages import Message
 from predictions.photo_urls import (
     FetchError,
     PhotoURL,
@@ -130,23 +131,26 @@ def _fetch_errors() -> Iterator[None]:
         raise _timeout() from exc
     except (OSError, HTTPError, http.client.HTTPException, ValueError, RuntimeError) as exc:
         raise unreachable(
-            "The photo's host could not be reached, or closed the connection early."
+            Message("The photo's host could not be reached, or closed the connection early.")
         ) from exc
 
 
 def _timeout() -> FetchError:
-    detail = "The photo did not arrive in time. Try again later, or upload it."
+    detail = Message("The photo did not arrive in time. Try again later, or upload it.")
     return FetchError("image_timeout", detail)
 
 
 def _too_large(limit: int) -> FetchError:
-    detail = f"The photo is larger than {limit / 1e6:g} MB. Send a smaller version of it."
+    detail = Message(
+        "The photo is larger than %(limit)g MB. Send a smaller version of it.", limit=limit / 1e6
+    )
     return FetchError("image_too_large", detail)
 
 
-def unreachable(reason: str) -> FetchError:
+def unreachable(reason: Message) -> FetchError:
     """Return the error for a host that gives no photo. `reason` is a sentence."""
-    return FetchError("image_unreachable", f"{reason} Try again later, or upload the photo.")
+    detail = Message("%(reason)s Try again later, or upload the photo.", reason=reason)
+    return FetchError("image_unreachable", detail)
 
 
 class Deadline:
@@ -175,7 +179,7 @@ def host_addresses(target: PhotoURL, allow: frozenset[str], deadline: Deadline) 
         for _, address in addresses:
             literal = literal_address(str(address[0]))
             if literal is None or not is_public(literal):
-                raise forbidden("its host is not public.")
+                raise forbidden(Message("its host is not public."))
     return addresses[:MAX_ADDRESSES]
 
 
@@ -206,8 +210,10 @@ def _look_up(host: str, port: int, deadline: Deadline) -> list[Any]:
         return answer.result(timeout=deadline.remaining())
     except socket.gaierror as exc:
         if exc.errno == socket.EAI_AGAIN:
-            raise unreachable("The name of the photo's host could not be looked up.") from exc
-        detail = "There is no host with this name. Check the URL."
+            raise unreachable(
+                Message("The name of the photo's host could not be looked up.")
+            ) from exc
+        detail = Message("There is no host with this name. Check the URL.")
         raise FetchError("image_not_found", detail) from exc
 
 
@@ -321,7 +327,7 @@ def _answer(response: BaseHTTPResponse, max_bytes: int) -> HTTPAnswer:
     if response.status != 200:
         return HTTPAnswer(response.status, response.headers)
     if response.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
-        raise unreachable("The photo's host used a compression that was not requested.")
+        raise unreachable(Message("The photo's host used a compression that was not requested."))
     length = response.headers.get("Content-Length", "")
     if length.isdecimal() and len(length) < 20 and int(length) > max_bytes:
         raise _too_large(max_bytes)

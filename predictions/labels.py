@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from common.messages import Message
 from mlmodels.models import Species
 from mlmodels.names import parse_name
 from mlmodels.species_selectors import species_called
@@ -46,13 +47,25 @@ def other_species(name: str) -> OtherSpecies:
     parsed = parse_name(name)
     known = species_called(name)
     if known is not None:
-        raise ValueError(f"{parsed.text} is {known}, a species that models know.")
+        raise ValueError(
+            Message(
+                "%(name)s is %(species)s, a species that models know.",
+                name=parsed.text,
+                species=known,
+            )
+        )
     genus, _, rest = parsed.text.partition(" ")
     if parsed.species is not None and genus.casefold() != parsed.species.partition(" ")[0]:
         genus, _, rest = parsed.species.partition(" ")  # as of "cf. Boletus edulis"
     tidy = f"{genus.capitalize()} {rest}".strip()
     if len(tidy) > MAX_OTHER_NAME:
-        raise ValueError(f"A name has at most {MAX_OTHER_NAME} characters, not {len(tidy)}.")
+        raise ValueError(
+            Message(
+                "A name has at most %(limit)d characters, not %(count)d.",
+                limit=MAX_OTHER_NAME,
+                count=len(tidy),
+            )
+        )
     return OtherSpecies(tidy)
 
 

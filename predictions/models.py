@@ -11,6 +11,7 @@ from django.db.models import Func, Q, Value
 from django.db.models.functions import Left, Upper
 from django.utils import timezone
 
+from common.messages import Message, MessageField
 from common.request_id import MAX_LENGTH as MAX_REQUEST_ID
 from mlmodels.ml.conformal import plausible
 from mlmodels.models import ModelVersion, Species
@@ -296,9 +297,12 @@ class Inference(models.Model):
         """What people read first if the photo shows none of the species; empty otherwise."""
         if self.in_scope is not False:
             return ""
-        return (
-            f"None of the {len(self.model_version.labels)} species that I know: "
-            f"{self.scope_score:.2f} % that it is one of them."
+        return str(
+            Message(
+                "None of the %(count)d species that I know: %(score).2f %% that it is one of them.",
+                count=len(self.model_version.labels),
+                score=self.scope_score,
+            )
         )
 
 
@@ -373,7 +377,7 @@ class Prediction(models.Model):
     )
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     error_code = models.CharField(max_length=30, blank=True)
-    error_detail = models.TextField(blank=True)
+    error_detail = MessageField(blank=True)
     inference = models.ForeignKey(Inference, models.PROTECT, null=True, blank=True)
     reused = models.BooleanField(default=False, help_text="Answered from a stored inference.")
     attempts = models.PositiveSmallIntegerField(default=0)

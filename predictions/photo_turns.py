@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.utils import timezone
 
+from common.messages import Message
 from predictions.errors import PredictionRefused
 from predictions.http_client import HTTPAnswer, Requests
 from predictions.models import Prediction
@@ -123,7 +124,10 @@ class PhotoTurns(Requests):
         if at > self._prediction.created_at + MAX_WAIT:
             raise PredictionRefused(
                 "image_unreachable",
-                "Mushroom Observer cannot be asked for this photo now: it is asked for one photo a "
-                "second, and not while it asks for a pause. Try again later, or upload the photo.",
+                Message(
+                    "Mushroom Observer cannot be asked for this photo now: it is asked for one "
+                    "photo a second, and not while it asks for a pause. Try again later, or upload "
+                    "the photo."
+                ),
             )
         raise FetchLater(at)

@@ -14,6 +14,8 @@ from urllib.parse import quote, unquote
 import idna
 from django.conf import settings
 
+from common.messages import Message, Text
+
 MAX_URL_LENGTH = 2048
 
 _PORTS = {"http": 80, "https": 443}
@@ -60,15 +62,17 @@ class FetchError(Exception):
     `detail` is a message for the user; it never contains an address that was looked up.
     """
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: Text) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
 
 
-def forbidden(reason: str) -> FetchError:
+def forbidden(reason: Message) -> FetchError:
     """Return the error for a refused URL. `reason` is a clause with a full stop."""
-    detail = f"This URL can't be used: {reason} Give another one, or upload the photo."
+    detail = Message(
+        "This URL can't be used: %(reason)s Give another one, or upload the photo.", reason=reason
+    )
     return FetchError("url_forbidden", detail)
 
 
@@ -135,12 +139,14 @@ def parse_url(url: str) -> PhotoURL:
     Raises FetchError("url_forbidden") if it can't be parsed.
     """
     if len(url) > MAX_URL_LENGTH:
-        raise forbidden(f"it is longer than {MAX_URL_LENGTH} characters.")
+        raise forbidden(Message("it is longer than %(limit)d characters.", limit=MAX_URL_LENGTH))
     if _NOT_IN_A_URL.search(url):
-        raise forbidden("it contains spaces, backslashes or control characters.")
+        raise forbidden(Message("it contains spaces, backslashes or control characters."))
     match = _URL.fullmatch(url)
     if match is None:
-        raise forbidden("it does not look like https://host/photo.jpg, or contains a user name.")
+        raise forbidden(
+            Message("it does not look like https://host/photo.jpg, or contains a user name.")
+        )
     scheme = match["scheme"].lower()
     port = int(match["port"] or _PORTS[scheme])
     path = quote(match["path"] or "/", safe="%/?:@!$&'()*+,;=~[]|", errors="replace")
@@ -157,9 +163,9 @@ def _host(raw: str) -> str:
         if _NUMBER.fullmatch(host.rpartition(".")[2]):
             return str(ipaddress.IPv4Address(host))
     except ValueError as exc:  # idna's errors are ValueErrors too
-        raise forbidden("its host is neither a name nor a plain address.") from exc
+        raise forbidden(Message("its host is neither a name nor a plain address.")) from exc
     if not _NAME.fullmatch(host):
-        raise forbidden("its host is not a valid name.")
+        raise forbidden(Message("its host is not a valid name."))
     return host
 
 
@@ -168,14 +174,14 @@ def check_target(target: PhotoURL, allow: frozenset[str]) -> None:
     if target.address in allow:
         return
     if target.port not in _PORTS.values():
-        raise forbidden("only ports 80 and 443 are allowed.")
+        raise forbidden(Message("only ports 80 and 443 are allowed."))
     address = literal_address(target.host)
     if address is None:
         is_local = "." not in target.host or target.host.endswith(_LOCAL_NAMES)
     else:
         is_local = not is_public(address)
     if is_local:
-        raise forbidden("its host is not public.")
+        raise forbidden(Message("its host is not public."))
 
 
 def literal_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -10,6 +10,7 @@ import redis
 from django.conf import settings
 
 from accounts.models import User
+from common.messages import Message
 from common.valkey import valkey_client
 from predictions.errors import NotAccepted
 
@@ -63,12 +64,18 @@ def quota_take(*, user: User | None, predictions: int = 0, new_bytes: int = 0) -
     if exceeded and keys[exceeded - 1] == _predictions_key(user):
         raise NotAccepted(
             "quota_exceeded",
-            f"You have made today's {prediction_limit:,} predictions. Go on tomorrow.",
+            Message(
+                "You have made today's %(count)s predictions. Go on tomorrow.",
+                count=prediction_limit,
+            ),
         )
     if exceeded:
         raise NotAccepted(
             "quota_exceeded",
-            f"You have sent today's {byte_limit // 1_000_000:,} MB of new photos. Go on tomorrow.",
+            Message(
+                "You have sent today's %(megabytes)s MB of new photos. Go on tomorrow.",
+                megabytes=byte_limit // 1_000_000,
+            ),
         )
 
 

@@ -9,6 +9,7 @@ import re
 
 from django.db import DatabaseError, connection, transaction
 
+from common.messages import Message
 from mlmodels.ml.embedder import SIZE, embedder
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ INDEX_PREFIX = "embeddings_"
 """Begins the name of the index; the first digits of the embedder's id follow."""
 
 
-NO_VECTORS = (
+NO_VECTORS = Message(
     "ChampiPy's database lacks PostgreSQL's extension vector (0.8 or later): "
     "similar photos are off, everything else works."
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
+from common.messages import fill
 from mlmodels.ml.verdicts import VerdictRule, judge
 from mlmodels.names import parse_name
 from mlmodels.selectors import verdict_rule
@@ -88,7 +89,7 @@ def verdict_on(*, proposed: str, species: str, inference: Inference) -> dict[str
 
 def verdict_sentence(because: dict[str, Any]) -> str:
     """Return the reason of a verdict as a sentence in the active language."""
-    return gettext(REASONS[because["code"]]) % because["parameters"]
+    return fill(gettext(REASONS[because["code"]]), because["parameters"])
 
 
 def _reason(

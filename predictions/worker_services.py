@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from common.messages import Message
 from mlmodels.ml.picture_end import picture_length
 from mlmodels.ml.preprocessing import PhotoError, decode_photo
 from mlmodels.models import ModelVersion
@@ -138,8 +139,12 @@ def _score(prediction: Prediction, send: Send, *, may_start: bool) -> None:
             return
         with refuse_when_full():
             inference, is_new = _infer(prediction, data, _version_in_production())
-    except (PredictionRefused, PhotoError) as error:
-        prediction_finish(prediction, error=PredictionRefused(error.code, error.detail))
+    except PhotoError as error:
+        detail = Message(error.text, **error.parameters)
+        prediction_finish(prediction, error=PredictionRefused(error.code, detail))
+        return
+    except PredictionRefused as refused:
+        prediction_finish(prediction, error=refused)
         return
     is_written = prediction_finish(prediction, inference=inference, reused=not is_new)
     if not is_written and not Prediction.objects.filter(pk=prediction.pk).exists():
@@ -171,7 +176,7 @@ def _bytes_to_score(prediction: Prediction) -> bytes | None:
         data = photo_read(sha256=prediction.sha256)
     if data is None and prediction.is_upload:
         raise PredictionRefused(
-            "prediction_failed", "The photo's file is no longer stored. Send it again."
+            "prediction_failed", Message("The photo's file is no longer stored. Send it again.")
         )
     return data
 

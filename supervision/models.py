@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from common.messages import MessageField
 from mlmodels.models import ModelVersion, Species, TrainingRun
 from predictions.models import Photo
 
@@ -160,8 +161,8 @@ class Check(models.Model):
     attempts = models.PositiveSmallIntegerField(
         default=0, help_text="How many times it was started without finishing."
     )
-    result = models.TextField(blank=True, help_text="What it found.")
-    error = models.TextField(blank=True, help_text="Why it could not be carried out.")
+    result = MessageField(blank=True, help_text="What it found.")
+    error = MessageField(blank=True, help_text="Why it could not be carried out.")
 
     def __str__(self) -> str:
         return f"check of {self.get_kind_display()}: {self.error or self.result or 'under way'}"
@@ -195,7 +196,7 @@ class Alert(models.Model):
     status = models.CharField(max_length=20, choices=Status, default=Status.OPEN)
     value = models.FloatField(help_text="As last measured: percent, photos, failures, minutes, MB.")
     threshold = models.FloatField(help_text="In the value's unit.")
-    detail = models.TextField(blank=True, help_text="The error of a failed check or retraining.")
+    detail = MessageField(blank=True, help_text="The error of a failed check or retraining.")
     run = models.ForeignKey(
         TrainingRun, models.SET_NULL, null=True, blank=True, help_text="The retraining it started."
     )
@@ -240,7 +241,7 @@ class AlertMessage(models.Model):
         null=True, default=timezone.now, help_text="None: there is nothing more to do."
     )
     sent_at = models.DateTimeField(null=True, blank=True)
-    error = models.TextField(blank=True, help_text="Of the last attempt.")
+    error = MessageField(blank=True, help_text="Of the last attempt.")
 
     class Meta:
         ordering = ["id"]

@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox import auth
 from knox.models import AbstractAuthToken
@@ -22,14 +23,14 @@ class TokenAuthentication(auth.TokenAuthentication):
         if scheme.lower() != b"bearer":
             return super().authenticate(request)
         if len(token) != 1:
-            raise AuthenticationFailed("Invalid token.")
+            raise AuthenticationFailed(gettext("Invalid token."))
         return self.authenticate_credentials(token[0])
 
     def authenticate_credentials(self, token: bytes) -> tuple:
         try:
             user, stored = super().authenticate_credentials(token)
         except UnicodeDecodeError as error:
-            raise AuthenticationFailed("Invalid token.") from error
+            raise AuthenticationFailed(gettext("Invalid token.")) from error
         token_seen(token=stored)
         return user, stored
 

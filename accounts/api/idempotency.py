@@ -15,11 +15,14 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import APIException, NotFound, ParseError
 from rest_framework.request import Request
 
 from accounts.models import KEY_COUNTS, IdempotencyKey
+from common.messages import Message
 
 HEADER = "Idempotency-Key"
 PATTERN = r"^[\x21-\x7e]{1,255}$"
@@ -43,7 +46,7 @@ class KeyReused(APIException):
 
     status_code = 422
     default_code = "idempotency_key_reused"
-    default_detail = (
+    default_detail = _(
         "This Idempotency-Key was sent with another body within the last day. Nothing was "
         "created. Choose a new key for a new request."
     )
@@ -63,7 +66,10 @@ def create_once(request: Request, *, create: Callable[[], list[T]], rows: QueryS
         return create()
     if not re.fullmatch(PATTERN, key):
         raise ParseError(
-            f"The {HEADER} is malformed: send 1 to 255 ASCII characters without spaces."
+            Message(
+                "The %(header)s is malformed: send 1 to 255 ASCII characters without spaces.",
+                header=HEADER,
+            )
         )
     place = {"user": request.user, "path": request.path, "key": key}
     body = body_sha256(request.data)
@@ -83,7 +89,9 @@ def create_once(request: Request, *, create: Callable[[], list[T]], rows: QueryS
         raise KeyReused
     found = rows.in_bulk(stored.created_ids)
     if not found:
-        raise NotFound(f"What was created with this {HEADER} has been deleted.")
+        raise NotFound(
+            Message("What was created with this %(header)s has been deleted.", header=HEADER)
+        )
     return [found[pk] for pk in stored.created_ids if pk in found]
 
 
@@ -94,7 +102,7 @@ def body_sha256(data: Any) -> str:
     try:
         text = json.dumps(data, sort_keys=True)
     except RecursionError as error:
-        raise ParseError("JSON parse error - it is nested too deeply") from error
+        raise ParseError(gettext("JSON parse error - it is nested too deeply")) from error
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -65,22 +65,25 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 class PhotoError(ValueError):
     """The bytes are not a usable photo.
 
-    `code` is not_an_image, image_too_large or image_truncated; `detail` is the message for the
-    user.
+    `code` is not_an_image, image_too_large or image_truncated. `text` and `parameters` are the
+    message for the user, which this layer does not translate.
     """
 
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, code: str, text: str, **parameters: object) -> None:
+        super().__init__(text % parameters)
         self.code = code
-        self.detail = detail
+        self.text = text
+        self.parameters = parameters
 
 
 def _too_large() -> PhotoError:
-    detail = (
-        f"The photo has more than {MAX_BYTES / 1e6:g} MB or {MAX_PIXELS / 1e6:g} megapixels, or "
-        "needs too much memory to decode. Send a smaller version of it."
+    return PhotoError(
+        "image_too_large",
+        "The photo has more than %(megabytes)g MB or %(megapixels)g megapixels, or needs too much "
+        "memory to decode. Send a smaller version of it.",
+        megabytes=MAX_BYTES / 1e6,
+        megapixels=MAX_PIXELS / 1e6,
     )
-    return PhotoError("image_too_large", detail)
 
 
 def decode_photo(data: bytes) -> Image.Image:
@@ -147,10 +150,13 @@ def _photo_error(exc: Exception, *, is_recognised: bool) -> PhotoError:
     if isinstance(exc, Image.DecompressionBombError | Image.DecompressionBombWarning | MemoryError):
         return _too_large()
     if is_recognised:
-        detail = "The photo's file is incomplete or damaged. Send it again, or another one."
-        return PhotoError("image_truncated", detail)
-    detail = "This is not a photo. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file."
-    return PhotoError("not_an_image", detail)
+        return PhotoError(
+            "image_truncated",
+            "The photo's file is incomplete or damaged. Send it again, or another one.",
+        )
+    return PhotoError(
+        "not_an_image", "This is not a photo. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file."
+    )
 
 
 def _without_extras(jpeg: bytes) -> bytes:
@@ -176,11 +182,14 @@ def _check_size(image: Image.Image) -> None:
     if max(width * height, tile_pixels) > MAX_PIXELS:
         raise _too_large()
     if min(width, height) < MIN_SIDE:
-        detail = (
-            f"A photo of {width} x {height} pixels is too small. Send one with at least {MIN_SIDE} "
-            "pixels on each side."
+        raise PhotoError(
+            "not_an_image",
+            "A photo of %(width)d x %(height)d pixels is too small. Send one with at least "
+            "%(minimum)d pixels on each side.",
+            width=width,
+            height=height,
+            minimum=MIN_SIDE,
         )
-        raise PhotoError("not_an_image", detail)
 
 
 def _orientation(image: Image.Image) -> int:

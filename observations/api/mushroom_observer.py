@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from django.db.models import QuerySet
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins, status, viewsets
 from rest_framework.exceptions import APIException
@@ -15,6 +16,7 @@ from accounts.api.idempotency import IDEMPOTENCY_KEY, create_once
 from accounts.api.throttling import MushroomObserverThrottle
 from accounts.models import User
 from common.api import error_response
+from common.messages import Text
 from common.paging import CursorPages
 from common.prefer import PREFER, wait_preferred
 from observations.api.mushroom_observer_forms import (
@@ -49,7 +51,7 @@ State = MushroomObserverWrite.State
 class WriteFailed(APIException):
     """Nothing was written at Mushroom Observer."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: Text) -> None:
         self.status_code = WRITE_FAILURES[code].status
         super().__init__(detail, code)
 
@@ -66,7 +68,7 @@ class NothingToSay(APIException):
 
     status_code = 409
     default_code = "observation_not_done"
-    default_detail = "The observation has no answer, so there is nothing to comment with."
+    default_detail = _("The observation has no answer, so there is nothing to comment with.")
 
 
 def _write_errors() -> dict[int, Any]:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from common.messages import Message
 from mlmodels.names import MAX_NAME_LENGTH
 from observations.api.serializers import ProposedNameField
 from observations.comment_drafts import MAX_CONTENT
@@ -74,7 +76,9 @@ class WriteRequest(serializers.Serializer):
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, dict) and (unknown := sorted(data.keys() - self.fields.keys())):
-            message = f"This field is unknown. Known are {', '.join(self.fields)}."
+            message = Message(
+                "This field is unknown. Known are %(names)s.", names=", ".join(self.fields)
+            )
             raise serializers.ValidationError(dict.fromkeys(unknown, message), "invalid")
         return dict(super().to_internal_value(data))
 
@@ -90,7 +94,7 @@ class VoteRequest(WriteRequest):
     def validate_naming(self, naming: int) -> int:
         if not self.context["observation"].names.filter(naming_id=naming).exists():
             raise serializers.ValidationError(
-                "This is none of the names proposed for the observation.", "invalid"
+                gettext("This is none of the names proposed for the observation."), "invalid"
             )
         return naming
 
@@ -149,7 +153,7 @@ class WriteSerializer(serializers.ModelSerializer):
     def get_error(self, write: MushroomObserverWrite) -> dict[str, str] | None:
         if not write.error_code:
             return None
-        return {"code": write.error_code, "detail": write.error_detail}
+        return {"code": write.error_code, "detail": str(write.error_detail)}
 
     @extend_schema_field(serializers.ListField(child=serializers.IntegerField()))
     def get_ids(self, write: MushroomObserverWrite) -> list[int]:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from common.messages import Message
 from mlmodels.names import MAX_NAME_LENGTH
 from mlmodels.species_selectors import accepted_names
 from observations.api.site_forms import NamingSerializer, ObservationPhotoSerializer
@@ -232,7 +234,7 @@ class ObservationSerializer(serializers.ModelSerializer):
     def get_error(self, observation: Observation) -> dict[str, str] | None:
         if not observation.error_code:
             return None
-        return {"code": observation.error_code, "detail": observation.error_detail}
+        return {"code": observation.error_code, "detail": str(observation.error_detail)}
 
     @extend_schema_field(SourceSerializer(allow_null=True))
     def get_source(self, observation: Observation) -> dict[str, Any] | None:
@@ -307,7 +309,9 @@ class DecisionRequest(serializers.Serializer):
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, dict) and (unknown := sorted(data.keys() - self.fields.keys())):
-            message = f"This field is unknown. Known are {', '.join(self.fields)}."
+            message = Message(
+                "This field is unknown. Known are %(names)s.", names=", ".join(self.fields)
+            )
             raise serializers.ValidationError(dict.fromkeys(unknown, message), "invalid")
         return dict(super().to_internal_value(data))
 
@@ -316,21 +320,29 @@ class DecisionRequest(serializers.Serializer):
         if "decision" not in attributes:
             if "decision_name" in attributes:
                 raise serializers.ValidationError(
-                    {"decision_name": "Send the decision about this name with it."}, "invalid"
+                    {"decision_name": gettext("Send the decision about this name with it.")},
+                    "invalid",
                 )
             return attributes
         decision, name = attributes["decision"], attributes.get("decision_name")
         proposed = [each.name for each in observation.names.all()]
         if name is not None and name not in proposed:
             raise serializers.ValidationError(
-                {"decision_name": f"It must be one of the proposed names: {', '.join(proposed)}."},
+                {
+                    "decision_name": Message(
+                        "It must be one of the proposed names: %(names)s.",
+                        names=", ".join(proposed),
+                    )
+                },
                 "invalid",
             )
         if name is None and decision not in (None, Observation.Decision.UNSURE):
             if len(set(proposed)) != 1:
-                message = "Say which of the proposed names the decision is about."
+                message = gettext("Say which of the proposed names the decision is about.")
                 if not proposed:
-                    message = "No name was proposed, so there is none to agree or disagree with."
+                    message = gettext(
+                        "No name was proposed, so there is none to agree or disagree with."
+                    )
                 raise serializers.ValidationError({"decision_name": message}, "required")
             name = proposed[0]
         return attributes | {"decision_name": name}

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -19,7 +20,7 @@ class MushroomObserverField(serializers.Field):
     """The number of an observation at Mushroom Observer, or its address there."""
 
     default_error_messages = {
-        "invalid": "Give the number of an observation at Mushroom Observer, or its address."
+        "invalid": _("Give the number of an observation at Mushroom Observer, or its address.")
     }
 
     def to_internal_value(self, data: Any) -> int:

@@ -6,6 +6,7 @@ from typing import Any, cast
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiParameter,
@@ -25,6 +26,7 @@ from accounts.api.idempotency import IDEMPOTENCY_KEY, create_once
 from accounts.api.throttling import PredictionThrottle
 from accounts.models import User
 from common.api import JSONParser, error_response
+from common.messages import Message, Text
 from common.paging import CursorPages, after_cursor
 from common.prefer import PREFER, wait_preferred
 from common.uploads import MAX_OBSERVATION_BYTES
@@ -65,13 +67,13 @@ class ObservationNotFound(NotFound):
     """There is no such observation, or none that this user may see."""
 
     default_code = "observation_not_found"
-    default_detail = "There is no such observation among yours."
+    default_detail = _("There is no such observation among yours.")
 
 
 class ObservationFailed(APIException):
     """Reports an observation that failed at Mushroom Observer as an error of the API."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: Text) -> None:
         self.status_code = FAILURES[code].status
         if self.status_code == status.HTTP_503_SERVICE_UNAVAILABLE:
             self.wait = 60  # becomes the header Retry-After
@@ -83,7 +85,7 @@ class ObservationTooLarge(APIException):
 
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "request_too_large"
-    default_detail = "The photos of an observation may have 10 MB each and 60 MB together."
+    default_detail = _("The photos of an observation may have 10 MB each and 60 MB together.")
 
 
 def _error_responses() -> dict[int, Any]:
@@ -276,7 +278,10 @@ class ObservationViewSet(
             queue_release(observation=self.get_object(), user=cast(User, request.user))
         except Observation.DoesNotExist as not_held:
             raise ObservationNotFound(
-                f"Observation {pk} is none that the queue gave to you, or it is decided."
+                Message(
+                    "Observation %(id)s is none that the queue gave to you, or it is decided.",
+                    id=pk,
+                )
             ) from not_held
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -297,7 +302,7 @@ class ObservationViewSet(
     def _answer(self, observation: Observation) -> Response:
         told = told_observations().filter(pk=observation.pk).first()
         if told is None:
-            raise ObservationNotFound(f"Observation {observation.pk} was deleted.")
+            raise ObservationNotFound(Message("Observation %(id)d was deleted.", id=observation.pk))
         if told.status == Observation.Status.FAILED and told.error_code in FAILURES:
             raise ObservationFailed(told.error_code, told.error_detail)
         if told.status == Observation.Status.FAILED:

@@ -105,7 +105,7 @@ def _download(image: MushroomObserverImage, species: Species) -> str:
     except FetchError as error:
         if error.code not in _FOR_GOOD:
             raise
-        return _refuse(image, error.detail)
+        return _refuse(image, str(error.detail))
     try:
         with transaction.atomic():
             result = photo_import(

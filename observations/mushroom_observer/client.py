@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
+from common.messages import Message
 from observations.mushroom_observer.answers import (
     Name,
     Naming,
@@ -60,8 +61,11 @@ def observation_read(
 def not_found(observation_id: int) -> NotFoundError:
     """Return the error that says that the site has no such observation."""
     return NotFoundError(
-        f"There is no observation {observation_id} at Mushroom Observer. Check the number: "
-        f"{observation_url(observation_id)}"
+        Message(
+            "There is no observation %(id)d at Mushroom Observer. Check the number: %(url)s",
+            id=observation_id,
+            url=observation_url(observation_id),
+        )
     )
 
 
@@ -204,7 +208,9 @@ def _objects(kind: str, ids: list[int], *, is_background: bool) -> dict[str, Any
     by_id = {as_integer(as_object(each).get("id")): each for each in results}
     found = {str(number): by_id[number] for number in ids if number in by_id}
     if results and not found:
-        raise NonsenseError("Mushroom Observer answered with other things than were asked for.")
+        raise NonsenseError(
+            Message("Mushroom Observer answered with other things than were asked for.")
+        )
     return found
 
 

@@ -1,5 +1,7 @@
 """Why Mushroom Observer gave no answer. Each error has a sentence for people."""
 
+from common.messages import Text
+
 
 class MushroomObserverError(Exception):
     """Mushroom Observer was not asked, or did not answer as it should.
@@ -10,7 +12,7 @@ class MushroomObserverError(Exception):
 
     code = "mushroom_observer_unavailable"
 
-    def __init__(self, detail: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(self, detail: Text, *, retry_after_s: float | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.retry_after_s = retry_after_s
@@ -47,7 +49,7 @@ class RefusedError(MushroomObserverError):
 
     code = "mushroom_observer_refused"
 
-    def __init__(self, detail: str, *, site_code: str, reason: str) -> None:
+    def __init__(self, detail: Text, *, site_code: str, reason: str) -> None:
         super().__init__(detail)
         self.site_code = site_code
         self.reason = reason

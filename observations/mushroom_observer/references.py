@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote, quote_plus
 
+from common.messages import Message
 from observations.mushroom_observer.errors import BadReferenceError
 from predictions.photo_urls import FetchError, mushroom_observer_site, parse_url
 
@@ -26,8 +27,11 @@ def observation_id(text: str | int) -> int:
     number = int(match[1]) if match else 0
     if not 0 < number < MAX_ID:
         raise BadReferenceError(
-            "This is no observation of Mushroom Observer. Give its number, or its address: "
-            f"{observation_url(123456)}"
+            Message(
+                "This is no observation of Mushroom Observer. Give its number, or its address: "
+                "%(url)s",
+                url=observation_url(123456),
+            )
         )
     return number
 

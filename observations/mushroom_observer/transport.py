@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode, urljoin
 
 from django.conf import settings
 
+from common.messages import Message
 from observations.mushroom_observer.errors import (
     MaintenanceError,
     MissingEndpointError,
@@ -48,15 +49,15 @@ PATIENCE_S = {False: 20.0, True: 120.0}
 """How long a call waits for its turn: where a person waits, and in the background."""
 _MAX_SLEEP_S = 1.0
 
-_BUSY = (
+_BUSY = Message(
     "ChampiPy may not ask Mushroom Observer now: others ask it through ChampiPy, or the site has "
     "asked for a pause. Try again later."
 )
-_UNCOORDINATED = (
+_UNCOORDINATED = Message(
     "ChampiPy's Valkey does not answer, so Mushroom Observer was not asked. Try again later, or "
     "tell an administrator."
 )
-_UNKNOWN = (
+_UNKNOWN = Message(
     "Mushroom Observer gave no clear answer. Look at the observation there before you try again: "
     "it may have been done."
 )
@@ -107,7 +108,7 @@ def api_get(
             if answer.location is None or key is not None:
                 return _envelope(answer, call, key)
             target = _redirected(target, answer.location)
-    raise UnreachableError("Mushroom Observer redirects too often. Tell an administrator.")
+    raise UnreachableError(Message("Mushroom Observer redirects too often. Tell an administrator."))
 
 
 def api_write(
@@ -214,7 +215,7 @@ def _redirected(target: PhotoURL, location: str) -> PhotoURL:
     try:
         return parse_url(urljoin(target.url, location))
     except ValueError as error:
-        raise UnreachableError("Mushroom Observer redirects to what is no URL.") from error
+        raise UnreachableError(Message("Mushroom Observer redirects to what is no URL.")) from error
     except FetchError as error:
         raise _unreachable(error) from error
 
@@ -222,16 +223,23 @@ def _redirected(target: PhotoURL, location: str) -> PhotoURL:
 def _unreachable(error: FetchError) -> UnreachableError | NonsenseError:
     """Return what a failure of HTTP means here; the client's own words are about photos."""
     if error.code == "image_timeout":
-        return UnreachableError("Mushroom Observer did not answer in time. Try again later.")
+        return UnreachableError(
+            Message("Mushroom Observer did not answer in time. Try again later.")
+        )
     if error.code == "image_too_large":
-        return NonsenseError("Mushroom Observer's answer is too long. Try again later.")
+        return NonsenseError(Message("Mushroom Observer's answer is too long. Try again later."))
     if error.code == "url_forbidden":
         return UnreachableError(
-            "Mushroom Observer, or where it redirects to, may not be asked from here. Tell an "
-            "administrator: CHAMPIPY_MUSHROOM_OBSERVER_URL."
+            Message(
+                "Mushroom Observer, or where it redirects to, may not be asked from here. Tell an "
+                "administrator: CHAMPIPY_MUSHROOM_OBSERVER_URL."
+            )
         )
     return UnreachableError(
-        "Mushroom Observer could not be reached, or closed the connection early. Try again later."
+        Message(
+            "Mushroom Observer could not be reached, or closed the connection early. Try again "
+            "later."
+        )
     )
 
 
@@ -242,7 +250,7 @@ def _envelope(answer: HTTPAnswer, call: _Call, key: ApiKey | None) -> Envelope:
         envelope = json.loads(answer.body)
     except (ValueError, RecursionError) as error:
         raise NonsenseError(
-            "Mushroom Observer answered with what cannot be understood. Try again later."
+            Message("Mushroom Observer answered with what cannot be understood. Try again later.")
         ) from error
     envelope = as_object(envelope)
     run_time_s = as_decimal(envelope.get("run_time"))
@@ -253,7 +261,7 @@ def _envelope(answer: HTTPAnswer, call: _Call, key: ApiKey | None) -> Envelope:
             raise _refused(fault, key)
     results = envelope.get("results")
     if not isinstance(results, list):
-        raise NonsenseError("Mushroom Observer's answer has no results. Try again later.")
+        raise NonsenseError(Message("Mushroom Observer's answer has no results. Try again later."))
     return Envelope(
         results=results,
         number_of_pages=as_integer(envelope.get("number_of_pages")) or 1,
@@ -265,17 +273,21 @@ def _check_status(answer: HTTPAnswer) -> None:
     pause_s = pause_from(answer)
     if answer.status == 503:
         raise MaintenanceError(
-            "Mushroom Observer is in maintenance. Try again later.", retry_after_s=pause_s
+            Message("Mushroom Observer is in maintenance. Try again later."), retry_after_s=pause_s
         )
     if answer.status == 429:
         raise RateLimitError(
-            "Mushroom Observer asks ChampiPy to ask less. Try again later.", retry_after_s=pause_s
+            Message("Mushroom Observer asks ChampiPy to ask less. Try again later."),
+            retry_after_s=pause_s,
         )
     if answer.status == 404:
-        raise MissingEndpointError("Mushroom Observer does not know this call of its API.")
+        raise MissingEndpointError(Message("Mushroom Observer does not know this call of its API."))
     if answer.status != 200:
         raise UnreachableError(
-            f"Mushroom Observer answered with status {answer.status}. Try again later."
+            Message(
+                "Mushroom Observer answered with status %(status)d. Try again later.",
+                status=answer.status,
+            )
         )
 
 
@@ -283,8 +295,9 @@ def _refused(fault: dict[str, Any], key: ApiKey | None) -> RefusedError:
     reason, site_code = as_text(fault.get("details"), 500), as_text(fault.get("code"), 100)
     if key is not None and key.reveal():  # the site's own text may name it
         reason = reason.replace(key.reveal(), "…")
+    said = reason or site_code or Message("it did not say why")
     return RefusedError(
-        f"Mushroom Observer refused this: {reason or site_code or 'it did not say why'}",
+        Message("Mushroom Observer refused this: %(reason)s", reason=said),
         site_code=site_code,
         reason=reason,
     )

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from common.messages import Message
 from observations.models import QueueEntry, QueuePoll
 from observations.mushroom_observer.answers import Naming
 from observations.mushroom_observer.client import (
@@ -76,7 +77,9 @@ def _collect_by_namings(poll: QueuePoll, name_ids: Sequence[int]) -> int:
 def _note_namings(poll: QueuePoll, namings: Sequence[Naming], until: datetime) -> int:
     """Note the finds of these names and how far the poll got, in one transaction."""
     if namings and all(naming.observation_id is None for naming in namings):
-        raise NonsenseError("Mushroom Observer does not say of which observations its names are.")
+        raise NonsenseError(
+            Message("Mushroom Observer does not say of which observations its names are.")
+        )
     changes: dict[int, datetime] = {}
     unsettled = set()
     for naming in namings:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from common.broker import send_task
+from common.messages import Message, Text
 from mlmodels.selectors import production_version
 from observations.models import QueuePoll
 from observations.mushroom_observer.errors import MushroomObserverError
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 POLL_TASK = "observations.tasks.poll_mushroom_observer"
 EXPIRES_S = 600.0
-NO_MODEL = "No model is in production, so Mushroom Observer was not asked."
+NO_MODEL = Message("No model is in production, so Mushroom Observer was not asked.")
 _LOCK = 0x706F6C6C  # "poll" in ASCII; any number that no other advisory lock has
 
 
@@ -63,18 +64,20 @@ def queue_poll() -> bool:
 def _poll() -> None:
     poll, _ = QueuePoll.objects.get_or_create(pk=1)
     _note(poll, begun_at=timezone.now(), finished_at=None)
+    result: Text = ""
+    error: Text = ""
     try:
-        result, error = _collect_and_read(poll), ""
+        result = _collect_and_read(poll)
     except MushroomObserverError as refused:
         logger.warning("The poll of Mushroom Observer ended early: %s", refused.detail)
-        result, error = "", refused.detail
+        error = refused.detail
     except Exception as fault:
         logger.exception("The poll of Mushroom Observer failed")
-        result, error = "", f"{type(fault).__name__}: {fault}"
+        error = f"{type(fault).__name__}: {fault}"
     _note(poll, finished_at=timezone.now(), result=result, error=error)
 
 
-def _collect_and_read(poll: QueuePoll) -> str:
+def _collect_and_read(poll: QueuePoll) -> Message:
     version = production_version()
     if version is None:
         return NO_MODEL
@@ -82,10 +85,14 @@ def _collect_and_read(poll: QueuePoll) -> str:
     ids = name_ids(poll, version.labels)
     collected = finds_collect(poll, ids)
     read = finds_read(labels=version.labels)
-    return f"Heard of {collected} new or changed finds; {read} read at the site."
+    return Message(
+        "Heard of %(collected)d new or changed finds; %(read)d read at the site.",
+        collected=collected,
+        read=read,
+    )
 
 
-def _note(poll: QueuePoll, **fields: datetime | str | None) -> None:
+def _note(poll: QueuePoll, **fields: datetime | Text | None) -> None:
     for name, value in fields.items():
         setattr(poll, name, value)
     poll.save(update_fields=list(fields))

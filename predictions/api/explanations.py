@@ -4,6 +4,7 @@ import time
 from typing import Any, cast
 
 from django.http import HttpResponse
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import renderers, serializers
@@ -13,6 +14,7 @@ from rest_framework.request import Request
 from accounts.api.throttling import ExplanationThrottle
 from accounts.models import User
 from common.api import error_response
+from common.messages import Message
 from common.prefer import PREFER, wait_preferred
 from mlmodels.names import MAX_NAME_LENGTH
 from predictions.answer_services import PredictionDeleted, prediction_wait
@@ -38,7 +40,7 @@ class ExplanationNotReady(APIException):
 
     status_code = 503
     default_code = "explanation_not_ready"
-    default_detail = "The explanation is still being made. Ask again in a few seconds."
+    default_detail = _("The explanation is still being made. Ask again in a few seconds.")
     wait = 5  # becomes the header Retry-After
 
 
@@ -154,16 +156,19 @@ def _answer(prediction: Prediction, deadline: float) -> Inference:
             prediction=prediction, timeout_s=max(deadline - time.monotonic(), 0)
         )
     except PredictionDeleted as deleted:
-        raise NotFound(f"Prediction {number} was deleted.") from deleted
+        raise NotFound(Message("Prediction %(id)d was deleted.", id=number)) from deleted
     if prediction.status == Prediction.Status.FAILED:
         raise NotFound(
-            f"Prediction {number} has failed, so there is no answer to explain: "
-            f"{prediction.error_detail}"
+            Message(
+                "Prediction %(id)d has failed, so there is no answer to explain: %(reason)s",
+                id=number,
+                reason=prediction.error_detail,
+            )
         )
     if prediction.inference is None:
         raise ExplanationNotReady
     if not prediction.inference.photo.file:
-        raise NotFound(f"The photo of prediction {number} is no longer stored.")
+        raise NotFound(Message("The photo of prediction %(id)d is no longer stored.", id=number))
     return prediction.inference
 
 
@@ -175,9 +180,15 @@ def _explanation(
     version = inference.model_version
     for parameter, name in (("species", species), ("against", against)):
         if name is not None and name not in version.labels:
-            detail = f"{version}, which gave this answer, does not know {name}."
+            detail = Message(
+                "%(version)s, which gave this answer, does not know %(species)s.",
+                version=version,
+                species=name,
+            )
             raise serializers.ValidationError({parameter: detail})
     if species == against:
-        detail = f"{species} can't be compared with itself: name another species."
+        detail = Message(
+            "%(species)s can't be compared with itself: name another species.", species=species
+        )
         raise serializers.ValidationError({"against": detail})
     return Explanation(inference, species, against)

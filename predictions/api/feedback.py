@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound
@@ -24,7 +25,7 @@ class PredictionNotDone(APIException):
 
     status_code = 409
     default_code = "prediction_not_done"
-    default_detail = "The prediction is pending or has failed: there is no answer to judge."
+    default_detail = _("The prediction is pending or has failed: there is no answer to judge.")
 
 
 class FeedbackRequest(serializers.Serializer):

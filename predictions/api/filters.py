@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework import serializers
 
+from common.messages import Message
 from mlmodels.names import MAX_NAME_LENGTH
 from mlmodels.species_selectors import species_called
 from predictions.models import Prediction
@@ -18,7 +19,9 @@ def stored_name(name: str) -> str:
     """
     species = species_called(name)
     if species is None:
-        raise serializers.ValidationError(f"No model knows a species named {name!r}.")
+        raise serializers.ValidationError(
+            Message("No model knows a species named %(name)s.", name=repr(name))
+        )
     return species.name
 
 

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from django.http import HttpResponse
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import renderers
@@ -13,6 +14,7 @@ from rest_framework.views import APIView
 
 from accounts.models import User
 from common.api import error_response
+from common.messages import Message
 from common.prefer import PREFER, wait_preferred
 from predictions.api.waiting import waiting_places
 from predictions.models import Photo
@@ -26,7 +28,7 @@ class PictureNotReady(APIException):
 
     status_code = 503
     default_code = "picture_not_ready"
-    default_detail = "The picture is still being made. Ask again in a few seconds."
+    default_detail = _("The picture is still being made. Ask again in a few seconds.")
     wait = 5  # becomes the header Retry-After
 
 
@@ -46,7 +48,7 @@ RESPONSES = {
 class PhotoReserved(NotFound):
     """The owner of the photo allows nobody to show it."""
 
-    default_detail = (
+    default_detail = _(
         "This photo may not be shown: its owner at Mushroom Observer does not allow it, or its "
         "licence is not known. Look at it there."
     )
@@ -93,7 +95,7 @@ class PredictionPhotoView(PictureView):
             raise NotFound
         photo = prediction.inference.photo if prediction.inference else None
         if photo is None or not photo.file:
-            raise NotFound(f"No photo of prediction {id} is stored.")
+            raise NotFound(Message("No photo of prediction %(id)s is stored.", id=id))
         if photo.is_reserved:
             raise PhotoReserved
         return self.answer(request, photo)
@@ -113,5 +115,5 @@ class PhotoView(PictureView):
         if photo is None:
             raise NotFound
         if not photo.file:
-            raise NotFound(f"The bytes of photo {id} are no longer stored.")
+            raise NotFound(Message("The bytes of photo %(id)s are no longer stored.", id=id))
         return self.answer(request, photo)

@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -10,6 +11,7 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 
 from common.api import WholeNumberField
+from common.messages import Message
 from mlmodels.names import MAX_NAME_LENGTH, InvalidName, parse_name
 from predictions.models import Prediction
 from predictions.verdicts import VERDICTS, verdict_sentence
@@ -52,8 +54,8 @@ class UrlOrUploadField(serializers.Field):
     """A photo's URL (text), or the photo itself (an uploaded file)."""
 
     default_error_messages = {
-        "invalid": "Send a photo's URL, or upload the photo as multipart/form-data.",
-        "blank": "The URL is empty.",
+        "invalid": _("Send a photo's URL, or upload the photo as multipart/form-data."),
+        "blank": _("The URL is empty."),
     }
 
     def to_internal_value(self, data: Any) -> str | UploadedFile:
@@ -74,7 +76,7 @@ class UrlOrUploadField(serializers.Field):
 class UrlField(UrlOrUploadField):
     """A photo's URL in JSON, where there are no uploads. Whether it is sound is said later."""
 
-    default_error_messages = {"invalid": "Send a photo's URL as text."}
+    default_error_messages = {"invalid": _("Send a photo's URL as text.")}
 
 
 class NbPredsSerializer(serializers.Serializer):
@@ -86,7 +88,8 @@ class NbPredsSerializer(serializers.Serializer):
         maximum = self.context["species_count"]
         if value > maximum:
             raise serializers.ValidationError(
-                f"Ensure this value is less than or equal to {maximum}.", code="max_value"
+                Message("Ensure this value is less than or equal to %(limit)d.", limit=maximum),
+                code="max_value",
             )
         return value
 
@@ -260,4 +263,4 @@ class PredictionSerializer(serializers.ModelSerializer):
     def get_error(self, prediction: Prediction) -> dict[str, str] | None:
         if not prediction.error_code:
             return None
-        return {"code": prediction.error_code, "detail": prediction.error_detail}
+        return {"code": prediction.error_code, "detail": str(prediction.error_detail)}

@@ -2,6 +2,7 @@
 
 from typing import cast
 
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound
@@ -11,6 +12,7 @@ from rest_framework.views import APIView
 
 from accounts.models import User
 from common.api import error_response
+from common.messages import Message
 from common.prefer import PREFER, wait_preferred
 from mlmodels.names import MAX_NAME_LENGTH, parse_name
 from mlmodels.species_selectors import species_called
@@ -30,7 +32,7 @@ class SimilarUnavailable(APIException):
 
     status_code = 503
     default_code = "similar_unavailable"
-    default_detail = f"{NO_VECTORS} An administrator has to install it."
+    default_detail = Message("%(reason)s An administrator has to install it.", reason=NO_VECTORS)
 
 
 class SimilarNotReady(APIException):
@@ -38,7 +40,7 @@ class SimilarNotReady(APIException):
 
     status_code = 503
     default_code = "similar_not_ready"
-    default_detail = "The photo is still being read. Ask again in a few seconds."
+    default_detail = _("The photo is still being read. Ask again in a few seconds.")
     wait = 5  # becomes the header Retry-After
 
 
@@ -63,7 +65,10 @@ class SimilarQuery(serializers.Serializer):
             raise serializers.ValidationError(str(error)) from error
         if not other.name or not is_any_called(other):
             raise serializers.ValidationError(
-                f"Neither a model nor a listed photo knows a species named {name!r}."
+                Message(
+                    "Neither a model nor a listed photo knows a species named %(name)s.",
+                    name=repr(name),
+                )
             )
         return other
 
@@ -142,7 +147,7 @@ class SimilarView(APIView):
             raise NotFound
         photo = prediction.inference.photo if prediction.inference else None
         if photo is None or not photo.file:
-            raise NotFound(f"No photo of prediction {id} is stored.")
+            raise NotFound(Message("No photo of prediction %(id)s is stored.", id=id))
         if not has_vectors():
             raise SimilarUnavailable
         wait_s = wait_preferred(request.headers.get("Prefer", ""))

@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import APIException
@@ -20,7 +21,7 @@ class UsageUnavailable(APIException):
 
     status_code = 503
     default_code = "usage_unavailable"
-    default_detail = "What you have used is not known at the moment. Try again later."
+    default_detail = _("What you have used is not known at the moment. Try again later.")
 
 
 class PredictionUsageSerializer(serializers.Serializer):

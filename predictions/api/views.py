@@ -17,6 +17,7 @@ from accounts.api.idempotency import IDEMPOTENCY_KEY, create_once
 from accounts.api.throttling import PredictionThrottle
 from accounts.models import User
 from common.api import JSONParser, error_response
+from common.messages import Message
 from common.paging import CappedPagination
 from common.prefer import PREFER, wait_preferred
 from common.uploads import MAX_BODY_BYTES
@@ -127,7 +128,9 @@ class PredictionViewSet(
                     try:
                         prediction = prediction_wait(prediction=prediction, timeout_s=wait_s)
                     except PredictionDeleted as deleted:
-                        raise NotFound(f"Prediction {prediction.pk} was deleted.") from deleted
+                        raise NotFound(
+                            Message("Prediction %(id)d was deleted.", id=prediction.pk)
+                        ) from deleted
         return self._answer(prediction)
 
     def perform_destroy(self, instance: Prediction) -> None:

@@ -80,7 +80,7 @@ def alert_report(alert: Alert) -> str:
     """Return the text of a message about the alert: all that is known of it, and what to do."""
     lines = [alert_summary(alert), "", f"Since: {_when(alert.since)}"]
     if alert.detail and alert.kind != Kind.BETTER_VERSION:  # whose summary has it
-        lines.append(alert.detail)
+        lines.append(str(alert.detail))
     if alert.acknowledged_at is not None:
         lines.append(f"Acknowledged: {_when(alert.acknowledged_at)} by {alert.acknowledged_by}")
     if alert.resolved_at is not None:

@@ -206,7 +206,7 @@ class RunSerializer(serializers.ModelSerializer):
         return version.metrics if version else None
 
     def get_error(self, run: TrainingRun) -> str | None:
-        return run.error or None
+        return str(run.error) or None
 
     def get_requested_by(self, run: TrainingRun) -> str | None:
         return run.requested_by.username if run.requested_by else None

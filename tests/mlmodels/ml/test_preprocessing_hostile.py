@@ -30,7 +30,7 @@ def test_hostile_file_is_refused_with_its_code(data, code):
     with pytest.raises(PhotoError) as refusal:
         decode_photo(data)
     assert refusal.value.code == code
-    assert re.fullmatch(r"(This|The|A) [^<>]+\.", refusal.value.detail)
+    assert re.fullmatch(r"(This|The|A) [^<>]+\.", str(refusal.value))
 
 
 _COSTS = """
