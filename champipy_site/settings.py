@@ -86,12 +86,12 @@ MIDDLEWARE = [
     "champipy_site.middleware.security_headers",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.locale.LocaleMiddleware",  # whatever comes after it tells people something
     "champipy_site.api_middleware.compressed_answers",
     "champipy_site.api_middleware.private_answers",
     "champipy_site.api_middleware.problem_details",
     "champipy_site.middleware.sound_requests",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
