@@ -9,7 +9,7 @@ English text with its parameters, and each reader gets it in their language (`Me
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 from django.db import models
@@ -115,6 +115,14 @@ class CountedMessage(Message):
         return {"text": self.text, "plural": self.plural, "parameters": self.parameters}
 
 
+def joined(sentences: Sequence[Text]) -> Text:
+    """Return sentences, at least one, as one text, each in the reader's language."""
+    said = sentences[0]
+    for sentence in sentences[1:]:
+        said = Message("%(before)s %(after)s", before=said, after=sentence)
+    return said
+
+
 def message_of(error: Exception) -> Text:
     """Return the message that an error was raised with; its text if it is none."""
     return error.args[0] if error.args and isinstance(error.args[0], Message) else str(error)
@@ -123,6 +131,11 @@ def message_of(error: Exception) -> Text:
 def message_dump(message: Message) -> str:
     """Return a message as it is stored."""
     return json.dumps(message.parts(), ensure_ascii=False, default=lambda nested: nested.parts())
+
+
+def text_dump(text: Text) -> str:
+    """Return a message, or a plain text, as it is stored where there is no `MessageField`."""
+    return message_dump(text) if isinstance(text, Message) else str(text)
 
 
 def message_load(stored: str) -> Text:

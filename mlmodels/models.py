@@ -6,8 +6,10 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
-from common.messages import MessageField
+from common.messages import Message, MessageField
 from mlmodels.names import InvalidName, parse_name
 
 
@@ -67,8 +69,9 @@ class SpeciesName(models.Model):
                 fields=["species"],
                 condition=Q(kind="accepted"),
                 name="one_accepted_name",
-                violation_error_message="The species has an accepted name already. "
-                "Make that one a synonym first.",
+                violation_error_message=_(
+                    "The species has an accepted name already. Make that one a synonym first."
+                ),
             )
         ]
 
@@ -82,14 +85,24 @@ class SpeciesName(models.Model):
         except InvalidName as error:
             raise ValidationError({"name": str(error)}) from error
         if key is None:
-            raise ValidationError({"name": f"{self.name!r} does not name one species."})
+            raise ValidationError(
+                {"name": Message("%(name)s does not name one species.", name=repr(self.name))}
+            )
         others = SpeciesName.objects.filter(key=key).exclude(pk=self.pk)
         species = (
             Species.objects.filter(name__iexact=key).exclude(pk=self.species_id).first()
             or Species.objects.filter(names__in=others).first()
         )
         if species is not None:
-            raise ValidationError({"name": f"{self.name!r} is already a name of {species}."})
+            raise ValidationError(
+                {
+                    "name": Message(
+                        "%(name)s is already a name of %(species)s.",
+                        name=repr(self.name),
+                        species=species,
+                    )
+                }
+            )
         self.name, self.key = key.capitalize(), key
 
 
@@ -102,16 +115,16 @@ class TrainingRun(models.Model):
     """
 
     class Kind(models.TextChoices):
-        TRAIN = "train", "training from ImageNet's weights"
-        FINETUNE = "finetune", "fine-tuning of a version"
-        SEARCH = "search", "search for hyper-parameters"
+        TRAIN = "train", _("training from ImageNet's weights")
+        FINETUNE = "finetune", _("fine-tuning of a version")
+        SEARCH = "search", _("search for hyper-parameters")
 
     class Status(models.TextChoices):
-        QUEUED = "queued", "queued"
-        RUNNING = "running", "running"
-        SUCCEEDED = "succeeded", "succeeded"
-        FAILED = "failed", "failed"
-        CANCELLED = "cancelled", "cancelled"
+        QUEUED = "queued", pgettext_lazy("run", "queued")
+        RUNNING = "running", pgettext_lazy("run", "running")
+        SUCCEEDED = "succeeded", pgettext_lazy("run", "succeeded")
+        FAILED = "failed", pgettext_lazy("run", "failed")
+        CANCELLED = "cancelled", pgettext_lazy("run", "cancelled")
 
     kind = models.CharField(max_length=20, choices=Kind)
     status = models.CharField(max_length=20, choices=Status, default=Status.QUEUED)

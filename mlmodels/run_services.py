@@ -25,6 +25,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from accounts.models import User
+from common.messages import Message, Text
 from mlmodels.models import ModelVersion, TrainingRun
 
 logger = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ def run_lock(*, run: TrainingRun) -> None:
         raise RunLost(f"This process no longer holds run {run.pk}.")
 
 
-def run_finish(*, run: TrainingRun, error: str = "") -> None:
+def run_finish(*, run: TrainingRun, error: Text = "") -> None:
     """End a run that this process holds: succeeded, or failed with a readable `error`.
 
     Retried for RETRY_FOR_S seconds while the database is unavailable. Raises RunLost if this
@@ -167,9 +168,19 @@ def run_cancel(*, run: TrainingRun) -> TrainingRun:
     with transaction.atomic():
         current = _locked(run)
         if current.status not in (Status.QUEUED, Status.RUNNING):
-            raise RunEnded(f"Run {run.pk} has already ended: {current.status}.")
+            raise RunEnded(
+                Message(
+                    "Run %(id)d has already ended: %(status)s.", id=run.pk, status=current.status
+                )
+            )
         if ModelVersion.objects.filter(run=run).exists():
-            raise RunEnded(f"Run {run.pk} is done: {current.model_version} is registered.")
+            raise RunEnded(
+                Message(
+                    "Run %(id)d is done: %(version)s is registered.",
+                    id=run.pk,
+                    version=current.model_version,
+                )
+            )
         _end(current, Status.CANCELLED, current.progress, "")
     logger.info("Run %s was cancelled", run.pk)
     return current
@@ -193,10 +204,12 @@ def runs_recover() -> list[TrainingRun]:
             elif run.lost_workers + 1 < MAX_LOST_WORKERS:
                 _requeue(run, lost_workers=run.lost_workers + 1)
             else:
-                error = (
-                    f"Its process ended unexpectedly {MAX_LOST_WORKERS} times, last in stage "
-                    f"{run.progress['stage']!r}. The usual cause is too little memory: train fewer "
-                    "variables, or give the training worker more memory."
+                error = Message(
+                    "Its process ended unexpectedly %(count)d times, last in stage '%(stage)s'. "
+                    "The usual cause is too little memory: train fewer variables, or give the "
+                    "training worker more memory.",
+                    count=MAX_LOST_WORKERS,
+                    stage=run.progress["stage"],
                 )
                 _end(run, Status.FAILED, run.progress, error)
             logger.warning("The process of run %s died; the run is now %s", run.pk, run.status)
@@ -227,7 +240,7 @@ def _locked(run: TrainingRun) -> TrainingRun:
     return TrainingRun.objects.select_for_update().get(pk=run.pk)
 
 
-def _end(run: TrainingRun, status: str, progress: Mapping[str, Any], error: str) -> None:
+def _end(run: TrainingRun, status: str, progress: Mapping[str, Any], error: Text) -> None:
     """Write the end of a run. The caller has locked its row."""
     run.status, run.error = status, error
     if status == Status.SUCCEEDED:

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from django.db.models import QuerySet
 
+from common.messages import Message
 from mlmodels.ml.answers import AnswerCalibration, read_calibration
 from mlmodels.ml.artifact import Artifact, ArtifactError, read_artifact
 from mlmodels.ml.verdicts import VerdictRule
@@ -45,8 +46,12 @@ def answer_calibration(version: ModelVersion) -> AnswerCalibration | None:
         return read_calibration(raw, len(version.labels)) if raw is not None else None
     except ValueError as error:
         raise ArtifactError(
-            f"The calibration in the card of {version} is not valid: {error} Register the version "
-            "again with register_model."
+            Message(
+                "The calibration in the card of %(version)s is not valid: %(reason)s Register the "
+                "version again with register_model.",
+                version=version,
+                reason=error,
+            )
         ) from error
 
 
@@ -121,14 +126,22 @@ def version_artifact(version: ModelVersion) -> Artifact:
     """
     if not version.folder.is_dir():
         raise ArtifactError(
-            f"The files of {version} are no longer stored (CHAMPIPY_KEEP_VERSIONS says how many "
-            "former versions keep theirs). Bring them back from a backup or an exported folder "
-            "with `./champipy register_model FOLDER`, or promote a version that has its files."
+            Message(
+                "The files of %(version)s are no longer stored (CHAMPIPY_KEEP_VERSIONS says how "
+                "many former versions keep theirs). Bring them back from a backup or an exported "
+                "folder with `./champipy register_model FOLDER`, or promote a version that has its "
+                "files.",
+                version=version,
+            )
         )
     artifact = read_artifact(version.folder)
     if file_records(artifact) != version.files:
         raise ArtifactError(
-            f"{version.folder} holds another model than {version} in the database. "
-            "Register the right folder again with register_model."
+            Message(
+                "%(folder)s holds another model than %(version)s in the database. Register the "
+                "right folder again with register_model.",
+                folder=version.folder,
+                version=version,
+            )
         )
     return artifact

@@ -4,6 +4,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from common.messages import MessageField
 from mlmodels.models import ModelVersion, Species, TrainingRun
@@ -176,18 +178,18 @@ class Alert(models.Model):
     """
 
     class Kind(models.TextChoices):
-        LOW_ACCURACY = "low_accuracy", "accuracy below the target"
-        NEW_PHOTOS = "new_photos", "enough new photos for a training"
-        ACCURACY_CHECK_FAILED = "accuracy_check_failed", "the check of the accuracy failed"
-        NEW_PHOTOS_CHECK_FAILED = "new_photos_check_failed", "the check of new photos failed"
-        UNANSWERED = "predictions_unanswered", "predictions are not answered"
-        DISK_FULL_SOON = "disk_full_soon", "the disk is nearly full"
-        BETTER_VERSION = "better_version", "a better version came with ChampiPy"
+        LOW_ACCURACY = "low_accuracy", _("accuracy below the target")
+        NEW_PHOTOS = "new_photos", _("enough new photos for a training")
+        ACCURACY_CHECK_FAILED = "accuracy_check_failed", _("the check of the accuracy failed")
+        NEW_PHOTOS_CHECK_FAILED = "new_photos_check_failed", _("the check of new photos failed")
+        UNANSWERED = "predictions_unanswered", _("predictions are not answered")
+        DISK_FULL_SOON = "disk_full_soon", _("the disk is nearly full")
+        BETTER_VERSION = "better_version", _("a better version came with ChampiPy")
 
     class Status(models.TextChoices):
-        OPEN = "open", "open"
-        ACKNOWLEDGED = "acknowledged", "acknowledged"
-        RESOLVED = "resolved", "resolved"
+        OPEN = "open", pgettext_lazy("alert", "open")
+        ACKNOWLEDGED = "acknowledged", pgettext_lazy("alert", "acknowledged")
+        RESOLVED = "resolved", pgettext_lazy("alert", "resolved")
 
     kind = models.CharField(max_length=30, choices=Kind)
     model_version = models.ForeignKey(

@@ -4,6 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.utils.formats import number_format
+from django.utils.translation import pgettext_lazy
+
+from common.messages import Message
 from mlmodels.ml.dataset import RECENT_PHOTOS, Dataset
 from predictions.models import Photo
 from supervision.datasets.others import chosen_others
@@ -12,11 +16,11 @@ from supervision.datasets.selectors import check_enough_photos, chosen_photos, s
 Source = Photo.LabelSource
 
 SOURCES = {
-    Source.IMPORTED.value: "imported",
-    Source.CONFIRMED.value: "confirmed",
-    Source.CORRECTED.value: "corrected",
-    Source.SETTLED.value: "settled at Mushroom Observer",
-    Source.PREDICTED.value: "named by the model alone",
+    Source.IMPORTED.value: pgettext_lazy("photos", "imported"),
+    Source.CONFIRMED.value: pgettext_lazy("photos", "confirmed"),
+    Source.CORRECTED.value: pgettext_lazy("photos", "corrected"),
+    Source.SETTLED.value: pgettext_lazy("photos", "settled at Mushroom Observer"),
+    Source.PREDICTED.value: pgettext_lazy("photos", "named by the model alone"),
 }
 """Where the label of a training photo comes from, and how that is said to people."""
 
@@ -61,14 +65,22 @@ def composition_text(composition: Mapping[str, Any]) -> str:
 
     Sources without photos are left out; those that the model alone named are always told.
     """
-    others = f"; {composition['others']:,} of other species" if composition["others"] else ""
-    return f"{composition['photos']:,} photos: {sources_text(composition)}{others}"
+    totals = {"count": composition["photos"], "sources": sources_text(composition)}
+    if not composition["others"]:
+        return str(Message("%(count)s photos: %(sources)s", **totals))
+    return str(
+        Message(
+            "%(count)s photos: %(sources)s; %(others)s of other species",
+            **totals,
+            others=composition["others"],
+        )
+    )
 
 
 def sources_text(counts: Mapping[str, Any]) -> str:
     """Return the counts by source as text, of all photos or of one species."""
     return ", ".join(
-        f"{counts[source]:,} {text}"
+        f"{number_format(counts[source], force_grouping=True)} {text}"
         for source, text in SOURCES.items()
         if counts.get(source) or source == Source.PREDICTED  # older runs lack a source
     )

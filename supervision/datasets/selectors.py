@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Case, Count, F, Q, QuerySet, Value, When, Window
 from django.db.models.functions import RowNumber
 
+from common.messages import Message
 from mlmodels.evaluation import HeldOutOthers, HeldOutPhotos
 from mlmodels.ml.dataset import Dataset, LabelledPhoto, split_by_group
 from mlmodels.ml.reference import learnt_groups
@@ -111,8 +112,12 @@ def check_enough_photos() -> None:
     missing = [f"{name} ({n})" for name, n in counts if n < MIN_PHOTOS]
     if missing:
         raise TooFewPhotos(
-            f"A training needs at least {MIN_PHOTOS} training photos of every species. "
-            f"These have fewer: {', '.join(missing)}. Import more with import_photos."
+            Message(
+                "A training needs at least %(minimum)d training photos of every species. These "
+                "have fewer: %(species)s. Import more with import_photos.",
+                minimum=MIN_PHOTOS,
+                species=", ".join(missing),
+            )
         )
 
 
@@ -213,8 +218,12 @@ def stored_photos(frozen: Sequence[str]) -> list[Photo]:
     stored = {photo.sha256: photo for photo in Photo.objects.filter(sha256__in=frozen)}
     if missing := [sha256 for sha256 in frozen if sha256 not in stored]:
         raise LookupError(
-            f"{len(missing)} photos of the evaluation set are no longer stored, for example "
-            f"{missing[0][:12]}. Restore them from a backup, or freeze a new version without them."
+            Message(
+                "%(count)d photos of the evaluation set are no longer stored, for example "
+                "%(example)s. Restore them from a backup, or freeze a new version without them.",
+                count=len(missing),
+                example=missing[0][:12],
+            )
         )
     return [stored[sha256] for sha256 in frozen]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.messages import Message, Text, joined
 from mlmodels.ml.answer_calibration import MIN_OTHERS
 from mlmodels.ml.metrics import (
     SIGNIFICANCE_LEVEL,
@@ -41,18 +42,29 @@ class PairedComparison:
         """Return whether the candidate is right on fewer photos, by more than chance explains."""
         return self.only_candidate < self.only_current and self.p_value < SIGNIFICANCE_LEVEL
 
-    def in_words(self, candidate: ModelVersion, current: ModelVersion) -> str:
+    def in_words(self, candidate: ModelVersion, current: ModelVersion) -> Text:
         """Return the counts, the p-value and the conclusion, in two sentences."""
-        counts = (
-            f"Of {self.n} photos, {self.only_candidate} are named correctly only by {candidate}, "
-            f"{self.only_current} only by {current} (exact McNemar test: p = {self.p_value:.3f})."
+        counts = Message(
+            "Of %(count)d photos, %(only_candidate)d are named correctly only by %(candidate)s, "
+            "%(only_current)d only by %(current)s (exact McNemar test: p = %(p_value).3f).",
+            count=self.n,
+            only_candidate=self.only_candidate,
+            candidate=candidate,
+            only_current=self.only_current,
+            current=current,
+            p_value=self.p_value,
         )
+        return joined([counts, self._conclusion(candidate, current)])
+
+    def _conclusion(self, candidate: ModelVersion, current: ModelVersion) -> Message:
         if self.only_candidate == self.only_current:
-            return f"{counts} Neither is right on more photos."
+            return Message("Neither is right on more photos.")
         better = candidate if self.only_candidate > self.only_current else current
         if self.p_value < SIGNIFICANCE_LEVEL:
-            return f"{counts} {better} is better, by more than chance explains."
-        return f"{counts} {better} is right on more photos, but chance may explain it."
+            return Message("%(version)s is better, by more than chance explains.", version=better)
+        return Message(
+            "%(version)s is right on more photos, but chance may explain it.", version=better
+        )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.messages import Message, Text, joined, message_of
 from mlmodels.ml.answers import OTHER_CLASS
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.ml.engine import LiteRTEngine
@@ -18,6 +19,7 @@ MAX_SLOWER = 1.25
 """The gate fails a version that takes more than this many times as long per photo."""
 TIMED_PAIRS = 7
 """How many times each engine is timed in a round, in turn with the other."""
+NOTHING_IN_PRODUCTION = Message("No version is in production.")
 MAX_ROUNDS = 4
 """Rounds until a version passes; after the last one it fails."""
 
@@ -28,7 +30,7 @@ class GateCheck:
 
     name: str
     passed: bool
-    detail: str
+    detail: Text
 
     @property
     def can_be_overridden(self) -> bool:
@@ -54,44 +56,63 @@ def scope_check(
     """
     name = "scope"
     if current is None:
-        return GateCheck(name, True, "No version is in production.")
+        return GateCheck(name, True, NOTHING_IN_PRODUCTION)
+    both = {"version": version, "current": current}
     if not knows_others(current):
-        also = f", {version} did" if knows_others(version) else f", nor did {version}"
-        return GateCheck(name, True, f"{current} learnt nothing of other species{also}.")
-    if not knows_others(version):
-        return GateCheck(
-            name,
-            False,
-            f"Scope was lost: {current} learnt from photos of other species what is none of its "
-            f"own, and {version} did not. {missing_scope_of(version)} Import such photos "
-            "(./champipy import_photos DIR --split training --other), and train again.",
+        detail = (
+            Message("%(current)s learnt nothing of other species, %(version)s did.", **both)
+            if knows_others(version)
+            else Message(
+                "%(current)s learnt nothing of other species, nor did %(version)s.", **both
+            )
         )
+        return GateCheck(name, True, detail)
+    if not knows_others(version):
+        detail = Message(
+            "Scope was lost: %(current)s learnt from photos of other species what is none of its "
+            "own, and %(version)s did not. %(reason)s Import such photos (./champipy import_photos "
+            "DIR --split training --other), and train again.",
+            **both,
+            reason=missing_scope_of(version),
+        )
+        return GateCheck(name, False, detail)
     checks = [_scope_by_cards(version, current), *([_scope_here(measured)] if measured else [])]
-    detail = " ".join(detail for _, detail in checks)
-    return GateCheck(name, all(passed for passed, _ in checks), detail)
+    details = joined([detail for _, detail in checks])
+    return GateCheck(name, all(passed for passed, _ in checks), details)
 
 
-def _scope_by_cards(version: ModelVersion, current: ModelVersion) -> tuple[bool, str]:
+def _scope_by_cards(version: ModelVersion, current: ModelVersion) -> tuple[bool, Message]:
     """Return whether the card of `version` tells others about as well, and the figures."""
     new, old = scope_auroc(version), scope_auroc(current)
     if new is None or old is None:
         unmeasured = version if new is None else current
-        return True, f"Both learnt other species; the card of {unmeasured} has no AUROC."
-    (value, (low, high)), (old_value, _) = new, old
-    detail = (
-        f"Other species are told apart with an AUROC of {value:.3f} (95 % interval {low:.3f} to "
-        f"{high:.3f}), against {old_value:.3f} of {current}; by their cards, out of fold."
+        return True, Message(
+            "Both learnt other species; the card of %(version)s has no AUROC.", version=unmeasured
+        )
+    (value, (low, high)), (old_value, _interval) = new, old
+    detail = Message(
+        "Other species are told apart with an AUROC of %(value).3f (95 %% interval %(low).3f to "
+        "%(high).3f), against %(old).3f of %(current)s; by their cards, out of fold.",
+        value=value,
+        low=low,
+        high=high,
+        old=old_value,
+        current=current,
     )
     return high >= old_value, detail
 
 
-def _scope_here(measured: PairedAuroc) -> tuple[bool, str]:
+def _scope_here(measured: PairedAuroc) -> tuple[bool, Message]:
     """Return whether the first of both tells others about as well, and the figures."""
     low, high = measured.ci95
-    detail = (
-        f"Measured here, on the same {measured.n_negative} photos of other species: "
-        f"{measured.first:.3f}, against {measured.second:.3f} (95 % interval of the difference "
-        f"{low:+.3f} to {high:+.3f})."
+    detail = Message(
+        "Measured here, on the same %(count)d photos of other species: %(new).3f, against "
+        "%(old).3f (95 %% interval of the difference %(low)+.3f to %(high)+.3f).",
+        count=measured.n_negative,
+        new=measured.first,
+        old=measured.second,
+        low=low,
+        high=high,
     )
     return high >= 0, detail
 
@@ -166,11 +187,14 @@ def speed_check(
     """
     name = "speed"
     if current is None:
-        return GateCheck(name, True, "No version is in production.")
+        return GateCheck(name, True, NOTHING_IN_PRODUCTION)
     try:
         current_engine = version_artifact(current).load_engine()
     except (ArtifactError, OSError) as error:
-        return GateCheck(name, True, f"{current} cannot be timed: {error}")
+        detail = Message(
+            "%(version)s cannot be timed: %(reason)s", version=current, reason=message_of(error)
+        )
+        return GateCheck(name, True, detail)
     image, current_image = drawn_image(engine.input_size), drawn_image(current_engine.input_size)
     times = time_in_turn(lambda: engine.score(image), lambda: current_engine.score(current_image))
     return judge_speed(version, current, times)
@@ -179,14 +203,23 @@ def speed_check(
 def judge_speed(version: ModelVersion, current: ModelVersion, times: PairedTimes) -> GateCheck:
     """Return the check of speed for these times."""
     new, old = min(times.candidate), min(times.current)
-    detail = (
-        f"{version} ({precision(version)}) takes {new:.0f} ms per photo, {current} "
-        f"({precision(current)}) {old:.0f} ms: {times.ratio:.2f} times as long. "
-        f"At most {MAX_SLOWER:g} times pass (the quickest of {len(times.candidate)} each counts)."
+    detail = Message(
+        "%(version)s (%(precision)s) takes %(new).0f ms per photo, %(current)s "
+        "(%(current_precision)s) %(old).0f ms: %(ratio).2f times as long. At most %(limit)g times "
+        "pass (the quickest of %(count)d each counts).",
+        version=version,
+        precision=precision(version),
+        new=new,
+        current=current,
+        current_precision=precision(current),
+        old=old,
+        ratio=times.ratio,
+        limit=MAX_SLOWER,
+        count=len(times.candidate),
     )
     return GateCheck("speed", times.ratio <= MAX_SLOWER, detail)
 
 
-def precision(version: ModelVersion) -> str:
+def precision(version: ModelVersion) -> Text:
     """Return the precision of a version's engine as its card states it: int8 or float16."""
-    return version.metrics.get("engine", {}).get("precision", "precision unknown")
+    return version.metrics.get("engine", {}).get("precision") or Message("precision unknown")

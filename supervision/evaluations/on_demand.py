@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import redis
 
 from common.broker import send_task
+from common.messages import Message, Text, message_dump, message_load, message_of
 from common.valkey import valkey_client
 from mlmodels.models import ModelVersion
 from supervision.datasets.selectors import (
@@ -43,7 +44,7 @@ class EvaluationProgress:
 
     done: int
     total: int
-    error: str = ""
+    error: Text = ""
     """Why it failed; empty while it runs."""
 
 
@@ -75,7 +76,7 @@ def evaluations_request(*, versions: Sequence[ModelVersion]) -> EvaluationProgre
         valkey = valkey_client()
         for version in missing:
             if error := valkey.get(_failure_key(version)):
-                return EvaluationProgress(done, total, str(error))
+                return EvaluationProgress(done, total, message_load(str(error)))
         done += sum(int(str(valkey.get(_progress_key(version)) or 0)) for version in missing)
         # Each is sent once: a message that no worker takes has expired when the key expires.
         is_under_way = bool(valkey.exists(LOCK_KEY)) or not valkey.set(
@@ -92,7 +93,11 @@ def evaluations_request(*, versions: Sequence[ModelVersion]) -> EvaluationProgre
         return EvaluationProgress(
             done,
             total,
-            f"{missing[0]} cannot be evaluated: the broker does not answer. See ./champipy status.",
+            Message(
+                "%(version)s cannot be evaluated: the broker does not answer. See ./champipy "
+                "status.",
+                version=missing[0],
+            ),
         )
     return EvaluationProgress(done, total)
 
@@ -145,9 +150,13 @@ def evaluation_run(*, version_id: int) -> None:
                 on_photo=count_photo,
             )
     except Exception as error:
-        message = f"The evaluation of {version} failed: {error}"
+        message = Message(
+            "The evaluation of %(version)s failed: %(reason)s",
+            version=version,
+            reason=message_of(error),
+        )
         with contextlib.suppress(redis.RedisError):
-            valkey.set(_failure_key(version), message, ex=FAILURE_EXPIRES_S)
+            valkey.set(_failure_key(version), message_dump(message), ex=FAILURE_EXPIRES_S)
         raise
     finally:
         with contextlib.suppress(redis.RedisError):

@@ -1,12 +1,12 @@
 """Puts versions into production and back, if a gate allows it (docs/adr/0007-the-gate.md)."""
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from django.conf import settings
 
 from accounts.models import User
+from common.messages import Message, Text, joined, message_of, text_dump
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.ml.calibration import softmax
 from mlmodels.ml.engine import LiteRTEngine
@@ -17,6 +17,7 @@ from mlmodels.services import NoPreviousVersion, version_promote, version_rollba
 from predictions.dispatch import announce_production_version
 from supervision.evaluations.comparison import compare_answers, compare_scopes
 from supervision.evaluations.gate_checks import (
+    NOTHING_IN_PRODUCTION,
     GateCheck,
     drawn_image,
     scope_check,
@@ -25,13 +26,13 @@ from supervision.evaluations.gate_checks import (
 from supervision.evaluations.on_demand import EvaluationProgress, evaluations_request
 from supervision.evaluations.selectors import VersionFigures, version_figures
 
-HOW_TO_OVERRIDE = "Send `override` with a reason to promote it anyway."
+HOW_TO_OVERRIDE = Message("Send `override` with a reason to promote it anyway.")
 
 
 class PromotionRefused(Exception):  # noqa: N818 - an answer, not a fault
     """The version in production stays; `code` and `detail` say why and what to do."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: Text) -> None:
         self.code = code
         self.detail = detail
         super().__init__(f"{code}: {detail}")
@@ -48,24 +49,41 @@ def _version_checks(version: ModelVersion) -> tuple[list[GateCheck], LiteRTEngin
         artifact = version_artifact(version)
         engine = artifact.load_engine()
     except (ArtifactError, OSError) as error:
-        return [GateCheck("files_intact", False, str(error))], None
+        return [GateCheck("files_intact", False, message_of(error))], None
     megabytes = sum(record["size"] for record in version.files.values()) / 1e6
-    intact = GateCheck("files_intact", True, f"{megabytes:.1f} MB, with the card's SHA-256 sums.")
+    detail = Message(
+        "%(megabytes).1f MB, with the card's SHA-256 sums.", megabytes=float(megabytes)
+    )
+    intact = GateCheck("files_intact", True, detail)
     scores = engine.score(drawn_image(version.input_size))
     percentages = 100 * softmax(scores.logits[: len(artifact.card.labels)], version.temperature)
     faults = []
     if percentages.shape != (len(version.labels),):
-        faults.append(f"{percentages.size} scores for {len(version.labels)} species")
+        faults.append(
+            Message(
+                "It gave %(count)d scores for %(species)d species.",
+                count=int(percentages.size),
+                species=len(version.labels),
+            )
+        )
     if not np.isfinite(percentages).all() or not np.isclose(percentages.sum(), 100):
-        faults.append(f"scores that sum to {percentages.sum():.2f} instead of 100")
+        faults.append(
+            Message(
+                "It gave scores that sum to %(sum).2f instead of 100.",
+                sum=float(percentages.sum()),
+            )
+        )
     if not np.isfinite(scores.embedding).all():
-        faults.append("an embedding that is not finite")
+        faults.append(Message("It gave an embedding that is not finite."))
     if faults:
-        smoke = GateCheck("smoke_prediction", False, f"It gave {', '.join(faults)}.")
-        return [intact, smoke], engine
-    best = version.labels[int(percentages.argmax())]
-    detail = f"A test image got {len(percentages)} scores, the best {percentages.max():.1f} %"
-    return [intact, GateCheck("smoke_prediction", True, f"{detail} ({best}).")], engine
+        return [intact, GateCheck("smoke_prediction", False, joined(faults))], engine
+    detail = Message(
+        "A test image got %(count)d scores, the best %(score).1f %% (%(species)s).",
+        count=len(percentages),
+        score=float(percentages.max()),
+        species=version.labels[int(percentages.argmax())],
+    )
+    return [intact, GateCheck("smoke_prediction", True, detail)], engine
 
 
 def promotion_checks(
@@ -77,8 +95,10 @@ def promotion_checks(
     """
     scopes: PairedAuroc | None = None
     if evaluating is not None:
-        why = evaluating.error or (
-            f"Still being measured: {evaluating.done} of {evaluating.total} photos."
+        why = evaluating.error or Message(
+            "Still being measured: %(done)d of %(total)d photos.",
+            done=evaluating.done,
+            total=evaluating.total,
         )
         measured = [GateCheck("target_reached", False, why), GateCheck("not_worse", False, why)]
     else:
@@ -95,13 +115,21 @@ def promotion_checks(
 def _target_reached(candidate: VersionFigures) -> GateCheck:
     target = settings.CHAMPIPY_TARGET_ACCURACY
     if candidate.metrics is None:
-        detail = f"{candidate.version} was never measured. Import evaluation photos."
+        detail = Message(
+            "%(version)s was never measured. Import evaluation photos.", version=candidate.version
+        )
         return GateCheck("target_reached", False, detail)
     accuracy = 100 * candidate.metrics["accuracy"]
     low, high = candidate.metrics["ci95"]
-    detail = (
-        f"{accuracy:.1f} % of {candidate.metrics['n']} evaluation photos, {candidate.source} "
-        f"(95 % interval {low:.1%} to {high:.1%}); the target is {target:g} %."
+    detail = Message(
+        "%(accuracy).1f %% of %(count)d evaluation photos, %(source)s (95 %% interval "
+        "%(low).1f%% to %(high).1f%%); the target is %(target)g %%.",
+        accuracy=accuracy,
+        count=candidate.metrics["n"],
+        source=candidate.source,
+        low=100 * low,
+        high=100 * high,
+        target=target,
     )
     return GateCheck("target_reached", accuracy >= target, detail)
 
@@ -109,23 +137,30 @@ def _target_reached(candidate: VersionFigures) -> GateCheck:
 def _not_worse(candidate: VersionFigures, current: VersionFigures | None) -> GateCheck:
     name = "not_worse"
     if current is None:
-        return GateCheck(name, True, "No version is in production.")
+        return GateCheck(name, True, NOTHING_IN_PRODUCTION)
     if candidate.evaluation is not None and current.evaluation is not None:
         paired, _ = compare_answers(candidate.evaluation, current.evaluation)
         if paired.n:
-            detail = paired.in_words(candidate.version, current.version)
-            return GateCheck(name, not paired.is_worse, detail)
+            words = paired.in_words(candidate.version, current.version)
+            return GateCheck(name, not paired.is_worse, words)
     new, old = candidate.metrics, current.metrics
     if new and old and new["evaluation_set"] == old["evaluation_set"]:
         low, high = old["ci95"]
-        detail = (
-            f"By their cards, on the same photos: {new['accuracy']:.1%}, against "
-            f"{old['accuracy']:.1%} ({low:.1%} to {high:.1%}) of {current.version}."
+        detail = Message(
+            "By their cards, on the same photos: %(new).1f%%, against %(old).1f%% (%(low).1f%% to "
+            "%(high).1f%%) of %(version)s.",
+            new=100 * new["accuracy"],
+            old=100 * old["accuracy"],
+            low=100 * low,
+            high=100 * high,
+            version=current.version,
         )
         return GateCheck(name, new["accuracy"] >= low, detail)
-    detail = (
-        f"{candidate.version} and {current.version} were not measured on the same photos. "
-        "Import evaluation photos of the species of both."
+    detail = Message(
+        "%(version)s and %(current)s were not measured on the same photos. Import evaluation "
+        "photos of the species of both.",
+        version=candidate.version,
+        current=current.version,
     )
     return GateCheck(name, False, detail)
 
@@ -135,7 +170,10 @@ def gate_record(checks: list[GateCheck], *, overridden: bool) -> dict[str, Any]:
     return {
         "passed": all(check.passed for check in checks),
         "overridden": overridden,
-        "checks": [asdict(check) for check in checks],
+        "checks": [
+            {"name": check.name, "passed": check.passed, "detail": text_dump(check.detail)}
+            for check in checks
+        ],
     }
 
 
@@ -154,8 +192,13 @@ def promotion_request(*, version: ModelVersion, by: User, reason: str, override:
     if evaluating is not None and not evaluating.error:
         raise PromotionRefused(
             "being_measured",
-            f"{version} is being compared with the version in production on the evaluation photos: "
-            f"{evaluating.done} of {evaluating.total} done. Nothing was changed. Try again soon.",
+            Message(
+                "%(version)s is being compared with the version in production on the evaluation "
+                "photos: %(done)d of %(total)d done. Nothing was changed. Try again soon.",
+                version=version,
+                done=evaluating.done,
+                total=evaluating.total,
+            ),
         )
 
     def gate(candidate: ModelVersion, current: ModelVersion | None) -> dict[str, Any]:
@@ -175,13 +218,13 @@ def rollback_request(*, leaving: ModelVersion | None, by: User, reason: str = ""
     """
     nothing = PromotionRefused(
         "nothing_to_roll_back_to",
-        "No version was in production before this one. Promote another one instead.",
+        Message("No version was in production before this one. Promote another one instead."),
     )
     if leaving is None:
         raise nothing
 
     def gate(candidate: ModelVersion, current: ModelVersion | None) -> dict[str, Any]:
-        return _judge(version_checks(candidate), candidate, override=False, what="put back")
+        return _judge(version_checks(candidate), candidate, override=False, is_rollback=True)
 
     try:
         is_done = version_rollback(
@@ -198,19 +241,29 @@ def production_changed(current: ModelVersion | None) -> PromotionRefused:
     """Return the refusal of a rollback whose caller saw another version in production."""
     return PromotionRefused(
         "production_changed",
-        f"{current or 'No version'} is in production now, not the version that you saw. Nothing "
-        "was changed. Look at the versions and decide again.",
+        Message(
+            "%(version)s is in production now, not the version that you saw. Nothing was changed. "
+            "Look at the versions and decide again.",
+            version=current or Message("No version"),
+        ),
     )
 
 
 def _judge(
-    checks: list[GateCheck], version: ModelVersion, override: bool, what: str = "promoted"
+    checks: list[GateCheck], version: ModelVersion, override: bool, *, is_rollback: bool = False
 ) -> dict[str, Any]:
-    """Return the gate's record, or raise PromotionRefused: `version` was not `what`."""
+    """Return the gate's record, or raise PromotionRefused: `version` was not promoted."""
     failed = [check for check in checks if not check.passed]
     can_be_overridden = all(check.can_be_overridden for check in failed)
     if failed and not (override and can_be_overridden):
-        failures = " ".join(f"{check.name}: {check.detail}" for check in failed)
-        advice = HOW_TO_OVERRIDE if can_be_overridden else "This cannot be overridden."
-        raise PromotionRefused("gate_failed", f"{version} was not {what}. {failures} {advice}")
+        if is_rollback:
+            refusal = Message("%(version)s was not put back.", version=version)
+        else:
+            refusal = Message("%(version)s was not promoted.", version=version)
+        failures = [
+            Message("%(check)s: %(detail)s", check=check.name, detail=check.detail)
+            for check in failed
+        ]
+        advice = HOW_TO_OVERRIDE if can_be_overridden else Message("This cannot be overridden.")
+        raise PromotionRefused("gate_failed", joined([refusal, *failures, advice]))
     return gate_record(checks, overridden=bool(failed))

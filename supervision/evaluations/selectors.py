@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from common.messages import Message
 from mlmodels.models import ModelVersion
 from supervision.datasets.selectors import current_evaluation_set, evaluation_set_sha256
 from supervision.models import Evaluation, EvaluationSet
@@ -22,10 +23,10 @@ class VersionFigures:
     """None if the figures are from the card, or there are none."""
 
     @property
-    def source(self) -> str:
+    def source(self) -> Message:
         if self.evaluation is not None:
-            return "measured here"
-        return "by its card" if self.metrics else "not measured"
+            return Message("measured here")
+        return Message("by its card") if self.metrics else Message("not measured")
 
     @property
     def near_training(self) -> int:

@@ -10,11 +10,12 @@ import logging
 from datetime import timedelta
 
 from django.conf import settings
-from django.core.mail import EmailMessage
+from django.core.mail import EmailMessage, get_connection
 from django.db import DatabaseError, transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts.models import User
+from common.messages import Message, message_of
 from supervision.models import Alert, AlertMessage
 from supervision.monitoring.alert_texts import alert_report, alert_summary
 
@@ -65,7 +66,9 @@ def _deliver(pk: int) -> bool:
             logger.warning("%s was not delivered: %s", message, error)
             pause = min(FIRST_PAUSE * 2 ** min(message.attempts, 10), MAX_PAUSE)
             message.attempts += 1
-            message.error = f"{type(error).__name__}: {error}"
+            message.error = Message(
+                "%(error)s: %(reason)s", error=type(error).__name__, reason=message_of(error)
+            )
             message.next_attempt_at = timezone.now() + pause
         else:
             message.attempts += 1
@@ -77,16 +80,31 @@ def _deliver(pk: int) -> bool:
 
 def _send_mail(message: AlertMessage) -> None:
     administrators = User.objects.filter(is_staff=True, is_active=True).exclude(email="")
-    recipients = sorted(set(administrators.values_list("email", flat=True)))
+    recipients: dict[str, set[str]] = {}
+    for email, language in administrators.values_list("email", "language"):
+        recipients.setdefault(language or settings.LANGUAGE_CODE, set()).add(email)
     if not recipients:
-        raise NotDelivered("No administrator has an e-mail address. Give them one in the admin.")
-    EmailMessage(
-        subject=f"ChampiPy: {alert_summary(message.alert)}",
-        body=alert_report(message.alert),
-        to=recipients,
-        # The same at each attempt, so that a message that arrives twice can be recognised.
-        headers={"Message-ID": f"<alert-{message.alert_id}-{message.pk}@champipy>"},
-    ).send()
+        raise NotDelivered(
+            Message("No administrator has an e-mail address. Give them one in the admin.")
+        )
+    with get_connection() as connection:  # one for all: they all accept it, or it is sent again
+        connection.send_messages(
+            [
+                _mail(message, language, sorted(emails))
+                for language, emails in sorted(recipients.items())
+            ]
+        )
+
+
+def _mail(message: AlertMessage, language: str, recipients: list[str]) -> EmailMessage:
+    with translation.override(language):
+        return EmailMessage(
+            subject=f"ChampiPy: {alert_summary(message.alert)}",
+            body=alert_report(message.alert),
+            to=recipients,
+            # The same at each attempt, so that a message that arrives twice can be recognised.
+            headers={"Message-ID": f"<alert-{message.alert_id}-{message.pk}-{language}@champipy>"},
+        )
 
 
 def _send_by_apprise(message: AlertMessage) -> None:
@@ -94,13 +112,17 @@ def _send_by_apprise(message: AlertMessage) -> None:
 
     urls = {_target(url): url for url in settings.CHAMPIPY_ALERT_URLS}
     if message.target not in urls:
-        raise NotDelivered("Its address is no longer in CHAMPIPY_ALERT_URLS.")
+        raise NotDelivered(Message("Its address is no longer in CHAMPIPY_ALERT_URLS."))
     channel = apprise.Apprise()
     if not channel.add(urls[message.target]):
-        raise NotDelivered("Apprise does not know this kind of address. Fix CHAMPIPY_ALERT_URLS.")
+        raise NotDelivered(
+            Message("Apprise does not know this kind of address. Fix CHAMPIPY_ALERT_URLS.")
+        )
     if not channel.notify(title=alert_summary(message.alert), body=alert_report(message.alert)):
         scheme = urls[message.target].split(":")[0]  # the rest may be secret
-        raise NotDelivered(f"The {scheme} address did not accept the message.")
+        raise NotDelivered(
+            Message("The %(scheme)s address did not accept the message.", scheme=scheme)
+        )
 
 
 def _target(url: str) -> str:

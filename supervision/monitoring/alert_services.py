@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
+from common.messages import Text
 from mlmodels.models import ModelVersion
 from supervision.models import Alert
 from supervision.monitoring.alert_delivery import messages_create
@@ -25,7 +26,7 @@ def alert_raise(
     value: float,
     threshold: float,
     version: ModelVersion | None = None,
-    detail: str = "",
+    detail: Text = "",
     since: datetime | None = None,
 ) -> Alert:
     """Open an alert, or update the unresolved one of this kind and model; return it.

@@ -15,6 +15,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from common.broker import send_task
+from common.messages import Message, Text, message_of
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.models import TrainingRun
 from mlmodels.run_services import retry_database
@@ -47,7 +48,7 @@ CHECK_EXPIRES_S = 3600
 REPEAT_AFTER = timedelta(minutes=10)
 """A check takes a minute; one that has not ended by then has lost its process."""
 MAX_ATTEMPTS = 3
-NO_MODEL = "No model is in production, so there was nothing to check."
+NO_MODEL = Message("No model is in production, so there was nothing to check.")
 
 _FAILURE_ALERTS = {
     Check.Kind.ACCURACY: Alert.Kind.ACCURACY_CHECK_FAILED,
@@ -71,7 +72,9 @@ def check_run(*, kind: str) -> Check:
         result = retry_database(_CHECKS[Check.Kind(kind)])
     except Exception as error:
         logger.exception("The check of %s failed", kind)
-        message = f"{type(error).__name__}: {error}"
+        message = Message(
+            "%(error)s: %(reason)s", error=type(error).__name__, reason=message_of(error)
+        )
         retry_database(lambda: _end(kind, error=message))
     else:
         retry_database(lambda: _end(kind, result=result))
@@ -88,7 +91,7 @@ def _begin(kind: str) -> None:
 
 
 @transaction.atomic
-def _end(kind: str, *, result: str = "", error: str = "") -> None:
+def _end(kind: str, *, result: Text = "", error: Text = "") -> None:
     Check.objects.filter(kind=kind).update(
         finished_at=timezone.now(), attempts=0, result=result, error=error
     )
@@ -102,7 +105,7 @@ def _end(kind: str, *, result: str = "", error: str = "") -> None:
         alerts_resolve(kind=alert_kind)
 
 
-def _check_accuracy() -> str:
+def _check_accuracy() -> Message:
     """Compare the accuracy on the evaluation set, measured only once, with the target."""
     version = production_version()
     alerts_resolve_of_other_versions(version=version)
@@ -110,7 +113,7 @@ def _check_accuracy() -> str:
         return NO_MODEL
     held_out = evaluation_set(version.labels)
     if held_out is None:
-        return (
+        return Message(
             "There are no evaluation photos. Import some: "
             "./champipy import_photos DIR --split evaluation"
         )
@@ -122,7 +125,13 @@ def _check_accuracy() -> str:
         alert_raise(kind=kind, version=version, value=accuracy, threshold=target)
     else:
         alerts_resolve(kind=kind, version=version)
-    return f"{version}: {accuracy:.2f} % of {evaluation.n} photos (target {target:g} %)"
+    return Message(
+        "%(version)s: %(accuracy).2f %% of %(count)d photos (target %(target)g %%)",
+        version=version,
+        accuracy=accuracy,
+        count=evaluation.n,
+        target=target,
+    )
 
 
 def _measure_shipped_version() -> None:
@@ -139,7 +148,7 @@ def _measure_shipped_version() -> None:
 
 
 @transaction.atomic
-def _check_new_photos() -> str:
+def _check_new_photos() -> Message:
     """Compare the number of training photos since the promotion with the threshold."""
     version = production_version()
     alerts_resolve_of_other_versions(version=version)
@@ -154,7 +163,12 @@ def _check_new_photos() -> str:
             _retrain_once(alert)
     else:
         alerts_resolve(kind=kind, version=version)
-    return f"{version}: {count} new photos since it went into production (threshold {threshold})"
+    return Message(
+        "%(version)s: %(count)d new photos since it went into production (threshold %(threshold)d)",
+        version=version,
+        count=count,
+        threshold=threshold,
+    )
 
 
 def _retrain_once(alert: Alert) -> None:
@@ -173,19 +187,21 @@ def _retrain_once(alert: Alert) -> None:
         with transaction.atomic():
             alert.run = run_request(kind=TrainingRun.Kind.TRAIN, parameters={}, requested_by=None)
     except TooFewPhotos as error:
-        alert.detail = f"No retraining was started. {error}"
+        alert.detail = Message("No retraining was started. %(reason)s", reason=message_of(error))
     except (OperationalError, InterfaceError):
         raise  # the whole check waits for the database
     except Exception as error:  # the alert is raised in any case
         logger.exception("No retraining was started")
-        alert.detail = (
-            f"No retraining was started. {type(error).__name__}: {error}. Start one in the admin, "
-            "at Training runs."
+        alert.detail = Message(
+            "No retraining was started. %(error)s: %(reason)s. Start one in the admin, at Training "
+            "runs.",
+            error=type(error).__name__,
+            reason=message_of(error),
         )
     alert.save(update_fields=["run", "detail"])
 
 
-_CHECKS: dict[Check.Kind, Callable[[], str]] = {
+_CHECKS: dict[Check.Kind, Callable[[], Message]] = {
     Check.Kind.ACCURACY: _check_accuracy,
     Check.Kind.NEW_PHOTOS: _check_new_photos,
 }
@@ -235,8 +251,9 @@ def _repeat_checks() -> None:
         if check.attempts < MAX_ATTEMPTS:
             check_request(kind=check.kind)
         else:
-            error = (
-                f"Its process ended {check.attempts} times without an error message. Most often "
-                "the system ended it because memory ran out: see ./champipy logs monitoring."
+            error = Message(
+                "Its process ended %(count)d times without an error message. Most often the system "
+                "ended it because memory ran out: see ./champipy logs monitoring.",
+                count=check.attempts,
             )
             _end(check.kind, error=error)

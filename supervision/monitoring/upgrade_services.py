@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from common.messages import Message, joined
 from mlmodels.ml.card import CARD, read_card
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version
@@ -46,18 +47,26 @@ def shipped_version_watch() -> None:
     reasons = []
     if accuracies and accuracies[0] > accuracies[1]:
         reasons.append(
-            f"It is right on {accuracies[0]:.1%} of the same evaluation photos, {current} on "
-            f"{accuracies[1]:.1%}."
+            Message(
+                "It is right on %(new).1f%% of the same evaluation photos, %(version)s on "
+                "%(old).1f%%.",
+                new=100 * accuracies[0],
+                version=current,
+                old=100 * accuracies[1],
+            )
         )
     if knows_others(shipped) and not knows_others(current):
         reasons.append(
-            f"It tells photos of other species apart, which {current} never learnt to do."
+            Message(
+                "It tells photos of other species apart, which %(version)s never learnt to do.",
+                version=current,
+            )
         )
     if not reasons:
         alerts_resolve(kind=kind, version=shipped)
         return
     new, old = accuracies or (0.0, 0.0)
-    detail = " ".join(reasons)
+    detail = joined(reasons)
     if not unresolved.filter(model_version=shipped, detail=detail).exists():
         alert_raise(
             kind=kind,

@@ -9,6 +9,7 @@ from typing import Final
 
 from django.db import DatabaseError, InterfaceError, connection
 
+from common.messages import Message
 from mlmodels.models import TrainingRun
 from mlmodels.run_services import RunLost, run_finish, run_heartbeat
 
@@ -73,9 +74,11 @@ class RunHeartbeat:
                 self._over.set()
                 run_finish(
                     run=self._run,
-                    error=f"It was stopped after {self._limit_minutes:.0f} minutes, far beyond its "
-                    "time budget. Start it again; if that does not help, see the training worker's "
-                    "log.",
+                    error=Message(
+                        "It was stopped after %(minutes).0f minutes, far beyond its time budget. "
+                        "Start it again; if that does not help, see the training worker's log.",
+                        minutes=self._limit_minutes,
+                    ),
                 )
             else:
                 run_heartbeat(run=self._run)

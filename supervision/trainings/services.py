@@ -22,6 +22,7 @@ from django.db import (
 
 from accounts.models import User
 from common.broker import send_task
+from common.messages import Message, Text, message_of
 from mlmodels.evaluation import EngineOutputs, HeldOutPhotos
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.ml.backbone import BackboneUnavailable
@@ -112,8 +113,11 @@ def run_begin(*, parameters: Mapping[str, Any]) -> TrainingRun:
         if claimed is None:
             running = TrainingRun.objects.filter(status=TrainingRun.Status.RUNNING).first()
             raise AnotherRunRunning(
-                f"Not started: {running or 'another run'} is under way, and only one can run at a "
-                "time. Wait until it has ended, or cancel it in the admin."
+                Message(
+                    "Not started: %(run)s is under way, and only one can run at a time. Wait until "
+                    "it has ended, or cancel it in the admin.",
+                    run=running or Message("another run"),
+                )
             )
     return claimed
 
@@ -122,17 +126,27 @@ def _check_labels(parent: ModelVersion) -> None:
     version_labels, current_labels = parent.labels, species_names()
     if tuple(version_labels) == current_labels:
         return
-    differences = [
-        f"{what}: {', '.join(names)}"
-        for what, names in (
-            ("only the version has", sorted(set(version_labels) - set(current_labels))),
-            ("the version lacks", sorted(set(current_labels) - set(version_labels))),
+    only_there = ", ".join(sorted(set(version_labels) - set(current_labels)))
+    only_here = ", ".join(sorted(set(current_labels) - set(version_labels)))
+    if only_there and only_here:
+        difference = Message(
+            "only the version has: %(there)s; the version lacks: %(here)s",
+            there=only_there,
+            here=only_here,
         )
-        if names
-    ]
+    elif only_there:
+        difference = Message("only the version has: %(there)s", there=only_there)
+    elif only_here:
+        difference = Message("the version lacks: %(here)s", here=only_here)
+    else:
+        difference = Message("their order differs")
     raise LabelsDiffer(
-        f"{parent} cannot be fine-tuned: its labels are not the current species "
-        f"({'; '.join(differences) or 'their order differs'}). Train a new version instead."
+        Message(
+            "%(version)s cannot be fine-tuned: its labels are not the current species "
+            "(%(difference)s). Train a new version instead.",
+            version=parent,
+            difference=difference,
+        )
     )
 
 
@@ -303,31 +317,40 @@ def _progress_values(progress: Progress) -> dict[str, Any]:
     )
 
 
-def _fail(run: TrainingRun, error: str) -> None:
+def _fail(run: TrainingRun, error: Text) -> None:
     try:
         run_finish(run=run, error=error)
     except RunLost:
         logger.info("Run %s is not this process's any more: it is not marked as failed", run.pk)
 
 
-def _explanation(error: Exception) -> str:
+def _explanation(error: Exception) -> Text:
     """Return why a run failed and what to do, as text for a person."""
     if isinstance(error, PhotoError):
-        return (
-            f"A training photo can't be read: {error} Exclude it from training, or import it again."
+        return Message(
+            "A training photo can't be read: %(reason)s Exclude it from training, or import it "
+            "again.",
+            reason=Message(error.text, **error.parameters),
         )
     if isinstance(error, TooFewPhotos | BackboneUnavailable | ArtifactError):
-        return str(error)
+        return message_of(error)
     if isinstance(error, OperationalError | InterfaceError):
-        return f"The database was unreachable for too long ({error}). Start the run again."
+        return Message(
+            "The database was unreachable for too long (%(reason)s). Start the run again.",
+            reason=error,
+        )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return (
+        return Message(
             "The disk is full. Free some space (the folder cache/ may be emptied) and start the "
             "run again."
         )
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return (
+        return Message(
             "There was not enough memory. Choose fewer variables, or give the training worker "
             "more memory."
         )
-    return f"{type(error).__name__}: {error}. See the training worker's log for details."
+    return Message(
+        "%(error)s: %(reason)s. See the training worker's log for details.",
+        error=type(error).__name__,
+        reason=error,
+    )

@@ -130,6 +130,6 @@ FIGURES: list[tuple[str, Callable[[VersionFigures], str]]] = [
             else "not measured here"
         ),
     ),
-    ("source of the figures", lambda figures: figures.source),
+    ("source of the figures", lambda figures: str(figures.source)),
 ]
 """Rows of the comparison: a name, and a function that formats a version's figure."""

@@ -16,6 +16,7 @@ from django.utils.timezone import localtime
 
 from accounts.models import User
 from common.admin import ReadOnlyAdmin
+from common.messages import message_load
 from mlmodels.models import ModelVersion, StageTransition
 from mlmodels.selectors import production_version, version_before_production
 from supervision.evaluations.admin.figures import accuracy_text, answer_table
@@ -38,7 +39,11 @@ def gate_text(transition: StageTransition) -> str:
         "",
         "<li>{} {}: {}</li>",
         (
-            ("✓" if check["passed"] else "✗", check["name"].replace("_", " "), check["detail"])
+            (
+                "✓" if check["passed"] else "✗",
+                check["name"].replace("_", " "),
+                message_load(check["detail"]),
+            )
             for check in gate.get("checks", [])
         ),
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound
@@ -14,9 +15,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from common.api import WholeNumberField, error_response
+from common.messages import Message
 from common.prefer import PREFER, wait_preferred
+from mlmodels.api.errors import no_such_version
 from mlmodels.models import ModelVersion
-from mlmodels.selectors import production_version, stages_in_use, version_in_stage
+from mlmodels.selectors import production_version, version_in_stage
 from predictions.api.serializers import ModelNameSerializer
 from predictions.errors import FAILURES
 from supervision.datasets.selectors import evaluation_set_sha256
@@ -140,8 +143,11 @@ class AccuracyView(APIView):
         metrics = version.metrics.get("evaluation")
         if metrics is None:
             raise NotFound(
-                f"There are no evaluation photos, and {version} was not evaluated when it was "
-                "made. Import some: ./champipy import_photos DIR --split evaluation",
+                Message(
+                    "There are no evaluation photos, and %(version)s was not evaluated when it was "
+                    "made. Import some: ./champipy import_photos DIR --split evaluation",
+                    version=version,
+                ),
                 code="no_evaluation_set",
             )
         answer = self._answer(version, metrics)
@@ -203,7 +209,7 @@ class LastPredictionsView(APIView):
         mean, counted = mean_best_score(requested)
         body = {"mean_score": mean, "requested": requested, "counted": counted}
         if not counted:
-            body["detail"] = "No prediction has been answered yet, so there is no mean."
+            body["detail"] = gettext("No prediction has been answered yet, so there is no mean.")
         return Response(body)
 
 
@@ -249,10 +255,7 @@ class NewPhotosView(APIView):
         name, stage = query.validated_data["model_name"], query.validated_data["stage"]
         version = version_in_stage(name=name, stage=stage)
         if version is None:
-            existing = ", ".join(" in ".join(pair) for pair in stages_in_use()) or "none"
-            raise NotFound(
-                f"There is no version of {name!r} in the stage {stage!r}. Existing: {existing}."
-            )
+            raise no_such_version(name, stage)
         since = stage_since(version)
         return Response(
             {

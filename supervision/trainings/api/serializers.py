@@ -9,6 +9,7 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 
 from common.api import WholeNumberField
+from common.messages import Message
 from mlmodels.ml.layers import TRAINABLE_LAYERS
 from mlmodels.models import ModelVersion, TrainingRun
 from supervision.datasets.composition import composition_text
@@ -18,7 +19,9 @@ from supervision.trainings.services import MAX_EPOCHS, MAX_SEED, MAX_TRIALS
 
 def whole_number(minimum: int, maximum: int, **options: Any) -> WholeNumberField:
     """Return a field for a whole number; each of its error messages states the bounds."""
-    message = f"Give a whole number from {minimum} to {maximum}."
+    message = Message(
+        "Give a whole number from %(minimum)d to %(maximum)d.", minimum=minimum, maximum=maximum
+    )
     codes = ("invalid", "min_value", "max_value", "required", "null")
     return WholeNumberField(
         min_value=minimum,

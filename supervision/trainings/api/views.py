@@ -7,7 +7,7 @@ from django.urls import reverse
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import APIException, NotFound
+from rest_framework.exceptions import APIException
 from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,9 +15,10 @@ from rest_framework.response import Response
 from accounts.api.idempotency import IDEMPOTENCY_KEY, create_once
 from accounts.models import User
 from common.api import error_response
+from mlmodels.api.errors import no_such_version
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
-from mlmodels.selectors import stages_in_use, training_runs, version_in_stage
+from mlmodels.selectors import training_runs, version_in_stage
 from supervision.datasets.composition import training_composition
 from supervision.datasets.selectors import TooFewPhotos
 from supervision.trainings.api.serializers import (
@@ -82,10 +83,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
         name, stage = parameters.pop("model_name"), parameters.pop("stage")
         parent = version_in_stage(name=name, stage=stage)
         if parent is None:
-            existing = ", ".join(" in ".join(pair) for pair in stages_in_use()) or "none"
-            raise NotFound(
-                f"There is no version of {name!r} in the stage {stage!r}. Existing: {existing}."
-            )
+            raise no_such_version(name, stage)
         return self._queue(request, Kind.FINETUNE, parameters, parent)
 
     @extend_schema(
