@@ -7,7 +7,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('predictions', '0016_reserved_photos'),
+        ('predictions', '0018_shadow'),
     ]
 
     operations = [
