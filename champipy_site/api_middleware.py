@@ -8,6 +8,7 @@ from typing import cast
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
+from django.utils.translation import gettext_lazy as _
 
 from champipy_site.errors import API_PREFIX
 from common.api import PROBLEM_TYPE, accepts_problem_details
@@ -16,6 +17,25 @@ from common.request_id import HEADER, accepted_or_new, request_id
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 TOKEN_PATH = "/api/v1/token"  # noqa: S105 - a path
+TITLES = {
+    HTTPStatus.BAD_REQUEST: _("Bad Request"),
+    HTTPStatus.UNAUTHORIZED: _("Unauthorized"),
+    HTTPStatus.FORBIDDEN: _("Forbidden"),
+    HTTPStatus.NOT_FOUND: _("Not Found"),
+    HTTPStatus.METHOD_NOT_ALLOWED: _("Method Not Allowed"),
+    HTTPStatus.NOT_ACCEPTABLE: _("Not Acceptable"),
+    HTTPStatus.CONFLICT: _("Conflict"),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _("Request Entity Too Large"),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: _("Unsupported Media Type"),
+    HTTPStatus.UNPROCESSABLE_ENTITY: _("Unprocessable Entity"),
+    HTTPStatus.TOO_MANY_REQUESTS: _("Too Many Requests"),
+    HTTPStatus.INTERNAL_SERVER_ERROR: _("Internal Server Error"),
+    HTTPStatus.BAD_GATEWAY: _("Bad Gateway"),
+    HTTPStatus.SERVICE_UNAVAILABLE: _("Service Unavailable"),
+    HTTPStatus.GATEWAY_TIMEOUT: _("Gateway Timeout"),
+    HTTPStatus.INSUFFICIENT_STORAGE: _("Insufficient Storage"),
+}
+"""The names of the statuses that errors have."""
 
 
 def request_ids(get_response: GetResponse) -> GetResponse:
@@ -89,7 +109,7 @@ def problem(status: int, body: dict) -> bytes:
     first = body["errors"][0]
     details = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": str(TITLES.get(HTTPStatus(status), HTTPStatus(status).phrase)),
         "status": status,
         "detail": first["detail"],
         "code": first["code"],

@@ -6,6 +6,7 @@ from django.views.decorators.http import conditional_page
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from accounts.pages.views import admin_log_in
+from champipy_site.api_language import in_english
 from champipy_site.errors import UnknownPathView
 from champipy_site.health import DbConnexView, StatusView
 from observations.user_script import user_script
@@ -13,7 +14,7 @@ from observations.user_script import user_script
 api_v1 = [
     path("status", StatusView.as_view(), name="status"),
     path("dbconnex", DbConnexView.as_view(), name="dbconnex"),
-    path("schema", conditional_page(SpectacularAPIView.as_view()), name="schema"),
+    path("schema", in_english(conditional_page(SpectacularAPIView.as_view())), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("", include("accounts.api.urls")),
     path("", include("mlmodels.api.urls")),

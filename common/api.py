@@ -13,6 +13,8 @@ from rest_framework import negotiation, parsers, serializers
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 
+from common.messages import Message
+
 PROBLEM_TYPE = "application/problem+json"
 """The media type of errors as RFC 9457 has them."""
 ERROR_TYPES = ["validation_error", "client_error", "server_error"]
@@ -84,5 +86,9 @@ class JSONParser(parsers.JSONParser):
             raise RequestDataTooBig
         try:
             return super().parse(io.BytesIO(body), media_type, parser_context)
+        except ParseError as error:  # DRF's own text is in English only
+            raise ParseError(
+                Message("JSON parse error - %(reason)s", reason=error.__context__)
+            ) from error
         except RecursionError as error:
             raise ParseError(gettext("JSON parse error - it is nested too deeply")) from error

@@ -16,6 +16,7 @@ from celery import current_app
 from django.conf import settings
 from django.db import connection
 from django.test import Client
+from django.utils import translation
 from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
@@ -52,6 +53,13 @@ def real_photos() -> Path:
 def static_folder() -> None:
     """Create the folder that `collectstatic` would fill; whitenoise warns if it is missing."""
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def default_language() -> Iterator[None]:
+    """Forget the language of the last request: it stays that of the thread until the next one."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True)

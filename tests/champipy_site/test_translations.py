@@ -1,0 +1,177 @@
+"""The French catalogue is complete, and templates have no text that is not marked."""
+
+import gettext
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from babel.messages.checkers import checkers
+from django.template.base import Lexer, TokenType
+
+from champipy_site.translations import (
+    CATALOGUE,
+    PROJECT,
+    catalogue_read,
+    compiled,
+    is_translated,
+    marked_texts,
+    sources,
+)
+
+UPDATE = "Run `.venv/bin/python -m champipy_site.translations`, and translate what it lists."
+PLACEHOLDER = re.compile(r"%\(\w+\)[+.\d]*[a-z]|%%")
+IN_ONE_LANGUAGE = {
+    *("admin/supervision/", "supervision/", "observations/champipy.user.js"),
+}
+"""Templates, or folders of them, whose texts are not marked yet."""
+NAMES = re.compile(r"ChampiPy|Mushroom Observer|PostgreSQL|SHA-256|JSON|CSV|PNG|URL|API")
+"""What is the same in all languages."""
+
+
+def keys(catalogue) -> set:
+    return {(message.context, message.id) for message in catalogue if message.id}
+
+
+def test_the_catalogue_has_the_marked_texts_and_no_others() -> None:
+    marked, stored = keys(marked_texts(sources())), keys(catalogue_read())
+    assert marked - stored == set(), UPDATE
+    assert stored - marked == set(), UPDATE
+    assert len(stored) > 300
+
+
+def test_every_text_is_translated_and_no_translation_is_a_guess() -> None:
+    catalogue = catalogue_read()
+    assert [message.id for message in catalogue if not is_translated(message)] == [], UPDATE
+    assert [message.id for message in catalogue if message.id and message.fuzzy] == []
+    assert not catalogue.obsolete
+
+
+def test_translations_have_the_placeholders_of_their_texts() -> None:
+    catalogue, faults = catalogue_read(), []
+    for message in catalogue:
+        if not message.id:
+            continue
+        for check in checkers:
+            check(catalogue, message)
+        texts = message.id if isinstance(message.id, tuple) else (message.id,)
+        wanted = {part for text in texts for part in PLACEHOLDER.findall(text)} - {"%%"}
+        strings = message.string if isinstance(message.string, tuple) else (message.string,)
+        # Of two forms, the singular need not tell the number.
+        found = set(PLACEHOLDER.findall(strings[-1])) - {"%%"}
+        if found != wanted or not set(PLACEHOLDER.findall(strings[0])) - {"%%"} <= wanted:
+            faults.append((message.id, message.string))
+    assert faults == []
+
+
+def test_french_has_two_forms_and_nought_is_singular() -> None:
+    catalogue = catalogue_read()
+    assert (catalogue.num_plurals, catalogue.plural_expr) == (2, "(n > 1)")
+    counted = [message for message in catalogue if isinstance(message.id, tuple)]
+    assert counted
+    assert {len(message.string) for message in counted} == {2}
+
+
+def test_french_punctuation_has_its_no_break_spaces() -> None:
+    faults = [
+        string
+        for message in catalogue_read()
+        if message.id
+        for string in (message.string if isinstance(message.string, tuple) else (message.string,))
+        if re.search(r" [:;?!»]|« |[A-Za-zé][?!;»](?!\w)| %%", string)
+    ]
+    assert faults == []
+
+
+def test_the_compiled_catalogue_is_that_of_the_texts() -> None:
+    stored = CATALOGUE.with_suffix(".mo").read_bytes()
+    of_file = gettext.GNUTranslations(io.BytesIO(stored))
+    of_texts = gettext.GNUTranslations(io.BytesIO(compiled(catalogue_read())))
+    assert vars(of_file)["_catalog"] == vars(of_texts)["_catalog"], UPDATE
+
+
+# --- templates -----------------------------------------------------------------------------------
+class Texts(HTMLParser):
+    """Collects the texts of a page that people see or hear."""
+
+    ATTRIBUTES = {"alt", "title", "placeholder", "aria-label", "aria-description", "content"}
+    UNSEEN = {"script", "style", "code", "kbd"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.around: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        if tag == "meta":
+            return
+        self.texts += [value for name, value in given.items() if value and self._is_told(name)]
+        if tag == "input" and given.get("type") in ("submit", "button"):
+            self.texts.append(given.get("value") or "")
+        if tag in self.UNSEEN:
+            self.around.append(tag)
+
+    def _is_told(self, name: str) -> bool:
+        return name in self.ATTRIBUTES
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.around and self.around[-1] == tag:
+            self.around.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self.around:
+            self.texts.append(data)
+
+
+def unmarked(template: str) -> list[str]:
+    """Return the texts with words in a template that are in no translate or blocktranslate."""
+    parts, is_inside = [], ""
+    for token in Lexer(template).tokenize():
+        name = token.contents.split(None, 1)[0] if token.contents.strip() else ""
+        if token.token_type == TokenType.BLOCK and name in ("blocktranslate", "comment"):
+            is_inside = f"end{name}"
+        elif token.token_type == TokenType.BLOCK and name == is_inside:
+            is_inside = ""
+        elif token.token_type == TokenType.TEXT and not is_inside:
+            parts.append(token.contents)
+    page = Texts()
+    page.feed("".join(parts))
+    found = (NAMES.sub("", text).strip() for text in page.texts)
+    return [text for text in found if re.search(r"[^\W\d_]{2}", text)]
+
+
+def templates() -> list[str]:
+    return [
+        path.relative_to(PROJECT).as_posix()
+        for path in sources()
+        if path.suffix == ".html" and not _is_in_one_language(path)
+    ]
+
+
+def _is_in_one_language(path: Path) -> bool:
+    name = path.as_posix().rpartition("/templates/")[2]
+    return any(name.startswith(each) for each in IN_ONE_LANGUAGE)
+
+
+@pytest.mark.parametrize("path", templates())
+def test_a_template_has_no_text_outside_the_tags_for_translation(path: str) -> None:
+    assert unmarked((PROJECT / path).read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("template", "found"),
+    [
+        ("<p>Look at this</p>", ["Look at this"]),
+        ('<p>{% translate "Look" %} here: {{ name }}</p>', ["here:"]),
+        ('<img alt="A photo" src="x.jpg">', ["A photo"]),
+        ('<input type="submit" value="Send">', ["Send"]),
+        ('<button aria-label="{% translate "Send" %}">✓ {{ n }} %</button>', []),
+        ("{% blocktranslate trimmed count n=n %}one{% plural %}many{% endblocktranslate %}", []),
+        ('<a class="big" href="/x">{{ text }}</a><script>let x = "Hello you";</script>', []),
+        ("{# Not told #}<!-- nor this --><code>./champipy status</code>", []),
+    ],
+)
+def test_unmarked_texts_are_found(template: str, found: list[str]) -> None:
+    assert unmarked(template) == found
