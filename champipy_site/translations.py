@@ -8,6 +8,7 @@ lacks; this needs Babel (requirements-dev.txt). Tests say what the catalogue lac
 """
 
 import io
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ KEYWORDS: dict[str, Any] = {
     "Message": None,
     "CountedMessage": (1, 2),
     "PhotoError": (2,),
+    "phrase": None,
 }
 """What marks a text: a function or class, and which of its arguments the text is."""
 
@@ -57,7 +59,9 @@ def marked_texts(paths: Iterable[Path]) -> Catalog:
     catalogue = Catalog(locale="fr", charset="utf-8")
     for path in paths:
         name, source = path.relative_to(PROJECT).as_posix(), path.read_text()
-        if path.suffix != ".py":
+        if path.suffix == ".js":
+            source = "\n".join(f"{call})" for call in re.findall(r'\bphrase\(\s*"[^"]+"', source))
+        elif path.suffix != ".py":
             source = _as_python(source, name)
         for _line, text, comments, context in extract(
             "python", io.BytesIO(source.encode()), KEYWORDS, ["Translators:"]

@@ -1,14 +1,19 @@
 """Serves the user script that shows verdicts in the pages of Mushroom Observer.
 
-Its text says where this ChampiPy and the site are; nothing in it is somebody's.
+It says where this ChampiPy and the site are, and what it shows in the reader's language; nothing in
+it is somebody's.
 """
 
+import functools
 import json
+import re
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils.translation import gettext
 from django.views.decorators.http import conditional_page, require_safe
 
 from observations.mushroom_observer.references import site_url
@@ -28,6 +33,7 @@ def user_script(request: HttpRequest) -> HttpResponse:
         # Without the port, which not all browsers allow here. The script looks at the origin.
         "matches": [f"{urlsplit(site).scheme}://{urlsplit(site).hostname}/*" for site in sites],
         "addresses": json.dumps({"champipy": champipy, "sites": sites}),
+        "texts": json.dumps({text: gettext(text) for text in _texts()}),
     }
     response = render(
         request,
@@ -37,6 +43,12 @@ def user_script(request: HttpRequest) -> HttpResponse:
     )
     response["Cache-Control"] = "no-cache"
     return response
+
+
+@functools.cache
+def _texts() -> list[str]:
+    """Return the texts that the script shows: the arguments of its function `phrase`."""
+    return re.findall(r'\bphrase\(\s*"([^"]+)"', render_to_string("observations/champipy.user.js"))
 
 
 def _origins(url: str) -> list[str]:

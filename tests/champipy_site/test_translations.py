@@ -23,7 +23,7 @@ from champipy_site.translations import (
 UPDATE = "Run `.venv/bin/python -m champipy_site.translations`, and translate what it lists."
 PLACEHOLDER = re.compile(r"%\(\w+\)[+.\d]*[a-z]|%%")
 IN_ONE_LANGUAGE = {
-    *("admin/supervision/", "supervision/", "observations/champipy.user.js"),
+    *("admin/", "supervision/"),
 }
 """Templates, or folders of them, whose texts are not marked yet."""
 NAMES = re.compile(r"ChampiPy|Mushroom Observer|PostgreSQL|SHA-256|JSON|CSV|PNG|URL|API")

@@ -75,3 +75,19 @@ def test_script_is_not_sent_again_while_it_is_the_same(client) -> None:
     assert (again.status_code, again.content) == (304, b"")
     assert client.post(URL).status_code == 405
     assert client.get(URL, HTTP_HOST="evil.example").status_code == 400
+
+
+def test_script_speaks_the_readers_language(client) -> None:
+    def texts_of(accepted: str) -> dict[str, str]:
+        found = re.search(r"TEXTS = (.*);", script_of(client, HTTP_ACCEPT_LANGUAGE=accepted))
+        assert found
+        texts: dict[str, str] = json.loads(found[1])
+        return texts
+
+    english, french = texts_of("en"), texts_of("fr")
+    assert english == {text: text for text in english}
+    assert french.keys() == english.keys()
+    assert french["contradicts"] == "contredit"
+    script = script_of(client)
+    assert len(english) > 30
+    assert script.count("phrase(") >= len(english), "each text is an argument of phrase"

@@ -29,13 +29,17 @@
 // pages of the site, because Turbo changes pages without loading them.
 (() => {
   "use strict";
-  const ADDRESSES = {{ addresses }};{% endautoescape %}
+  const ADDRESSES = {{ addresses }};
+  const TEXTS = {{ texts }};{% endautoescape %}
   const CHAMPIPY = new URL(ADDRESSES.champipy).origin;
   if (!ADDRESSES.sites.some((site) => new URL(site).origin === location.origin)) return;
 
   const FRESH_MS = 10 * 60_000; // how long an answer is shown again without asking
   const PATIENCE_MS = 4 * 60_000; // ChampiPy fetches one photo a second at most
-  const WORDS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
+  /** Return a text in the language in which the script was loaded, with its values. */
+  const phrase = (text, values = {}) =>
+    (TEXTS[text] ?? text).replace(/%\((\w+)\)s/g, (_, name) => values[name]);
+  const WORDS = phrase("no one two three four five six seven eight nine ten").split(" ");
   const COLOURS = { // [background, text], each for light and dark
     supported: ["light-dark(#e3f4e3, #123a17)", "light-dark(#0b4a16, #c8f2cd)"],
     contradicted: ["light-dark(#fde7e4, #4a1410)", "light-dark(#7a1a10, #ffd9d3)"],
@@ -65,9 +69,13 @@
   const request = (token, method, path, data) =>
     new Promise((resolve, reject) => {
       const url = new URL(path, CHAMPIPY);
-      if (url.origin !== CHAMPIPY) throw new Error("ChampiPy's answer leads to another site.");
+      if (url.origin !== CHAMPIPY) {
+        throw new Error(phrase("ChampiPy's answer leads to another site."));
+      }
       const unreachable = () =>
-        reject(new Error(`ChampiPy cannot be reached at ${CHAMPIPY}. Ask again later.`));
+        reject(new Error(
+          phrase("ChampiPy cannot be reached at %(address)s. Ask again later.", { address: CHAMPIPY }),
+        ));
       const details = {
         method, url: url.href, anonymous: true, redirect: "error", timeout: 60_000,
         headers: { Authorization: `Token ${token}`, Accept: "application/json" },
@@ -75,7 +83,9 @@
           let body = null;
           try { body = JSON.parse(response.responseText); } catch { /* told below */ }
           if (body === null || typeof body !== "object") {
-            return reject(new Error(`ChampiPy's answer (${response.status}) cannot be read.`));
+            return reject(new Error(
+              phrase("ChampiPy's answer (%(status)s) cannot be read.", { status: response.status }),
+            ));
           }
           const header = (name) =>
             new RegExp(`^${name}:\\s*(.*?)\\s*$`, "im").exec(response.responseHeaders)?.[1];
@@ -102,7 +112,9 @@
       const wait = Math.max(Math.min(pause, 5), Number(answer.header("retry-after")) || 0);
       await new Promise((resolve) => setTimeout(resolve, wait * 1000));
       if (visit !== asked) return null;
-      if (Date.now() > giveUp) throw new Error("ChampiPy is not done yet. Ask again in a minute.");
+      if (Date.now() > giveUp) {
+        throw new Error(phrase("ChampiPy is not done yet. Ask again in a minute."));
+      }
       answer = await request(token, "GET", path);
     }
     const failure = answer.body.error ?? answer.body.errors?.[0];
@@ -113,14 +125,18 @@
       notBefore = Date.now() + seconds * 1000;
     }
     if (answer.status === 401) {
-      throw new Error("ChampiPy does not know this token, or it has expired. Enter another one.");
+      throw new Error(
+        phrase("ChampiPy does not know this token, or it has expired. Enter another one."),
+      );
     }
-    throw new Error(`${failure?.detail ?? `ChampiPy answers ${answer.status}.`}${pauseLeft()}`);
+    const detail =
+      failure?.detail ?? phrase("ChampiPy answers %(status)s.", { status: answer.status });
+    throw new Error(`${detail}${pauseLeft()}`);
   }
 
   const pauseLeft = () => {
     const seconds = Math.ceil((notBefore - Date.now()) / 1000);
-    return seconds > 0 ? ` Ask again in ${seconds} s.` : "";
+    return seconds > 0 ? ` ${phrase("Ask again in %(seconds)s s.", { seconds })}` : "";
   };
 
   async function start(asked, isAgain = false) {
@@ -131,11 +147,11 @@
     try {
       const token = await tokenGet();
       if (!token) {
-        say(asked, "ChampiPy needs your token before it can be asked. Enter it once.");
+        say(asked, phrase("ChampiPy needs your token before it can be asked. Enter it once."));
       } else if (Date.now() < notBefore) {
-        say(asked, `ChampiPy asked for a pause.${pauseLeft()}`);
+        say(asked, `${phrase("ChampiPy asked for a pause.")}${pauseLeft()}`);
       } else {
-        say(asked, "ChampiPy is looking at the photos …", "asking …");
+        say(asked, phrase("ChampiPy is looking at the photos …"), phrase("asking …"));
         const body = await ask(asked, token);
         if (!body) return;
         answers.set(asked.number, { body, at: Date.now() });
@@ -149,7 +165,7 @@
   }
 
   /** Show a sentence in the panel, and the same word beside all names. */
-  function say(asked, sentence, word = "not asked") {
+  function say(asked, sentence, word = phrase("not asked")) {
     Object.assign(asked, { sentence, more: "", word, verdicts: [] });
     draw(asked);
   }
@@ -158,38 +174,45 @@
   function tell(asked, body) {
     const species = body.predictions ?? [];
     const count = WORDS[species.length] ?? String(species.length);
-    let sentence = "I could judge no photo.";
+    let sentence = phrase("I could judge no photo.");
     if (body.scope?.in_scope === false) {
-      sentence = `Looks like none of the ${count} species that I know.`;
+      sentence = phrase("Looks like none of the %(count)s species that I know.", { count });
     } else if (species.length) {
       const [best] = species;
       const likeliest = `${best.species} (${percent(best.score)})`;
-      sentence = `Of the ${count} species that I know, it looks most like ${likeliest}.`;
-      const others = (body.plausible ?? []).filter((name) => name !== best.species);
-      if (others.length) sentence += ` Also possible: ${others.join(", ")}.`;
+      sentence = phrase(
+        "Of the %(count)s species that I know, it looks most like %(likeliest)s.",
+        { count, likeliest },
+      );
+      const others = (body.plausible ?? []).filter((name) => name !== best.species).join(", ");
+      if (others) sentence += ` ${phrase("Also possible: %(others)s.", { others })}`;
     }
     const judged = body.photos.filter((photo) => photo.status === "done");
     const model = judged.at(-1)?.model;
-    const photos = `${judged.length} of ${body.photos.length} photos judged`;
-    const by = model ? ` by ${model.name} ${model.version}` : "";
+    const counts = { judged: judged.length, photos: body.photos.length };
+    const by = model
+      ? phrase("%(judged)s of %(photos)s photos judged by %(model)s.", {
+        ...counts, model: `${model.name} ${model.version}`,
+      })
+      : phrase("%(judged)s of %(photos)s photos judged.", counts);
     Object.assign(asked, {
       sentence: `ChampiPy: ${sentence}`,
-      more: [`${photos}${by}.`, ...body.remarks].join(" "),
-      word: "not judged yet",
+      more: [by, ...body.remarks].join(" "),
+      word: phrase("not judged yet"),
       verdicts: body.verdicts,
     });
     draw(asked);
   }
 
-  const percent = (score) => (score > 99 ? "over 99 %" : `${Math.floor(score)} %`);
+  const percent = (score) => (score > 99 ? phrase("over 99 %") : `${Math.floor(score)} %`);
 
   function verdictWords(verdict) {
     switch (verdict.verdict) {
-      case "supported": return `supports ${percent(verdict.score)}`;
-      case "contradicted": return "contradicts";
-      case "undecided": return "cannot tell";
-      case "not_covered": return "not one of my species";
-      default: return "no verdict";
+      case "supported": return `${phrase("supports")} ${percent(verdict.score)}`;
+      case "contradicted": return phrase("contradicts");
+      case "undecided": return phrase("cannot tell");
+      case "not_covered": return phrase("not one of my species");
+      default: return phrase("no verdict");
     }
   }
 
@@ -230,9 +253,9 @@
     };
     panel.append(
       sentence, more,
-      button("Ask again", () => start(asked, true)),
-      button("Enter token", enterToken),
-      button("Forget token", forgetToken),
+      button(phrase("Ask again"), () => start(asked, true)),
+      button(phrase("Enter token"), enterToken),
+      button(phrase("Forget token"), forgetToken),
     );
     return Object.assign(asked, { panel, sentenceShown: sentence, moreShown: more });
   }
@@ -296,11 +319,13 @@
   };
 
   async function enterToken() {
-    const typed = prompt("Your ChampiPy token (POST /api/v1/token gives you one):");
+    const typed = prompt(phrase("Your ChampiPy token (POST /api/v1/token gives you one):"));
     if (typed === null) return;
     const token = typed.trim().replace(/^(Token|Bearer)\s+/i, "");
     if (!/^[\w.~+/=-]{1,200}$/.test(token)) {
-      if (visit) say(visit, "This is no token: it has other signs than letters and digits.");
+      if (visit) {
+        say(visit, phrase("This is no token: it has other signs than letters and digits."));
+      }
       return;
     }
     await tokenSet(token);
@@ -310,7 +335,9 @@
   async function forgetToken() {
     await tokenDelete();
     answers.clear();
-    if (visit) say(visit, "ChampiPy's token is forgotten. Revoke it, too, if others may have it.");
+    if (visit) {
+      say(visit, phrase("ChampiPy's token is forgotten. Revoke it, too, if others may have it."));
+    }
   }
 
   /** Look which observation is shown, if any; called whenever the page may have changed. */
@@ -326,8 +353,8 @@
     }
     if (visit?.number !== number) {
       visit?.panel?.remove();
-      const sentence = "ChampiPy has not been asked yet.";
-      visit = { number, sentence, more: "", word: "not asked", verdicts: [] };
+      const sentence = phrase("ChampiPy has not been asked yet.");
+      visit = { number, sentence, more: "", word: phrase("not asked"), verdicts: [] };
     }
     draw(visit);
     if (!visit.isStarted && !document.hidden) { // tabs in the background ask when they are shown
@@ -353,7 +380,7 @@
     document.querySelectorAll("[data-champipy]").forEach((each) => each.remove());
   });
   new MutationObserver(lookSoon).observe(document, { childList: true, subtree: true });
-  addCommand("Enter token", enterToken);
-  addCommand("Forget token", forgetToken);
+  addCommand(phrase("Enter token"), enterToken);
+  addCommand(phrase("Forget token"), forgetToken);
   look();
 })();
