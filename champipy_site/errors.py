@@ -5,7 +5,7 @@ import sys
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import DatabaseError, InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
 from django.utils.translation import gettext
@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 from drf_standardized_errors.handler import ExceptionHandler as StandardizedHandler
 from psycopg2.errors import QueryCanceled
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException, NotFound, ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -88,7 +88,7 @@ class UnknownPathView(PublicView):
     schema = None
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        raise Http404(gettext("There is no such path. /api/v1/docs lists all paths."))
+        raise NotFound(gettext("There is no such path. /api/v1/docs lists all paths."))
 
 
 def api_error(status: int, code: str, detail: str) -> HttpResponse:

@@ -144,7 +144,7 @@ def message_load(stored: str) -> Text:
         return stored
     try:
         return _from_parts(json.loads(stored))
-    except (ValueError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, ValueError):  # it only looks like one
         return stored
 
 

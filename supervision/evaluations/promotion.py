@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
+from django.utils import translation
 
 from accounts.models import User
 from common.messages import Message, Text, joined, message_of, text_dump
@@ -167,14 +168,20 @@ def _not_worse(candidate: VersionFigures, current: VersionFigures | None) -> Gat
 
 def gate_record(checks: list[GateCheck], *, overridden: bool) -> dict[str, Any]:
     """Return the value of StageTransition.gate."""
-    return {
-        "passed": all(check.passed for check in checks),
-        "overridden": overridden,
-        "checks": [
-            {"name": check.name, "passed": check.passed, "detail": text_dump(check.detail)}
-            for check in checks
-        ],
-    }
+    with translation.override("en"):  # `told` is for readers of other languages
+        return {
+            "passed": all(check.passed for check in checks),
+            "overridden": overridden,
+            "checks": [
+                {
+                    "name": check.name,
+                    "passed": check.passed,
+                    "detail": str(check.detail),
+                    "told": text_dump(check.detail),
+                }
+                for check in checks
+            ],
+        }
 
 
 def promotion_request(*, version: ModelVersion, by: User, reason: str, override: bool) -> None:

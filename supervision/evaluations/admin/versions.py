@@ -42,7 +42,7 @@ def gate_text(transition: StageTransition) -> str:
             (
                 "✓" if check["passed"] else "✗",
                 check["name"].replace("_", " "),
-                message_load(check["detail"]),
+                message_load(check.get("told") or check["detail"]),
             )
             for check in gate.get("checks", [])
         ),
