@@ -1,6 +1,7 @@
 """Alerts: uniqueness, delivery, acknowledgement and resolution."""
 
 from datetime import timedelta
+from email.header import decode_header, make_header
 from threading import Thread
 
 import pytest
@@ -122,6 +123,27 @@ def test_a_mail_states_the_problem_its_start_and_the_advice(mail) -> None:
     low_accuracy(alert.model_version)
     assert messages_deliver() == 0
     assert len(mail.received) == 1
+
+
+def test_each_administrator_reads_mails_in_their_language(mail, users) -> None:
+    users["admin"].email, users["admin"].language = "admin@example.org", "fr"
+    users["admin"].save()
+    low_accuracy(version_row())
+    assert messages_deliver() == 1
+    by_reader = {recipients[0]: message for message, recipients in mail.received}
+    assert set(by_reader) == {"admin@example.org", "bob@example.org"}
+    english, french = (
+        str(make_header(decode_header(by_reader[reader]["Subject"])))
+        for reader in ("bob@example.org", "admin@example.org")
+    )
+    assert english.startswith("ChampiPy: The accuracy of VGG16 1 is 65.50 %")
+    assert french.startswith("ChampiPy: L'exactitude de VGG16 1 est de 65,50\N{NO-BREAK SPACE}%")
+    text = by_reader["admin@example.org"].get_payload(decode=True).decode()
+    assert "Que faire" in text
+    assert (
+        by_reader["admin@example.org"]["Message-ID"] != by_reader["bob@example.org"]["Message-ID"]
+    )
+    assert messages_deliver() == 0
 
 
 def test_an_unreachable_mail_server_delays_messages_and_loses_none(mail, webhook) -> None:
