@@ -39,10 +39,10 @@ DECISIONS = {
     "unsure": gettext_lazy("you are unsure"),
 }
 RANK_WORDS = {
-    "contradicted": gettext_lazy("contradicted names"),
-    "out of scope": gettext_lazy("none of the known species"),
-    "undecided": gettext_lazy("undecided names"),
-    "other": gettext_lazy("others"),
+    "contradicted": gettext_lazy("contradicted"),
+    "out of scope": gettext_lazy("no known species"),
+    "undecided": gettext_lazy("undecided"),
+    "other": gettext_lazy("other"),
 }
 """How the page names RANKS."""
 MAX_SKIPS = 20

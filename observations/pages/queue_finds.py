@@ -48,8 +48,8 @@ class Find:
     observation: Observation
     photos: Sequence[PhotoOfFind]
     names: Sequence[ProposedName]
-    chosen: str
-    """The proposed name that a decision is about unless the verifier chooses another one."""
+    chosen: ProposedName | None
+    """The name that a decision is about unless the verifier chooses another one."""
     best: str
     """The accepted name of the best species; "" if it is none that the model knows."""
     links: Mapping[str, Any]
@@ -85,7 +85,7 @@ def _find(observation: Observation, *, accepted: dict[str, str], has_key: bool, 
             _photo(photo, number) for number, photo in enumerate(observation.photos.all(), start=1)
         ],
         names=names,
-        chosen=max(names, key=_preference).name if names else "",
+        chosen=max(names, key=_preference, default=None),
         best=accepted.get(best, best),
         links=links_of(observation, accepted) or {},
         seen=seen_of(observation),

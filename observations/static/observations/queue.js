@@ -1,12 +1,11 @@
 /* The queue: the next find at once, keys, and tools for photos. Without it, forms and links do. */
-"use strict";
+import { preparePhotos } from "./queue_photos.js";
 
 const queue = document.getElementById("queue");
 const finds = document.getElementById("queue-finds");
 const keys = document.getElementById("queue-keys");
 const keysOn = document.getElementById("queue-keys-on");
 const RENEW_MS = 240000;
-const BRIGHTER = "175";
 const sentAway = new Set(); // ids of finds about which something was sent
 let isUsed = true; // since the leases were renewed
 let sending = Promise.resolve(); // one request after the other, in the order of the clicks
@@ -15,14 +14,20 @@ const all = () => [...finds.querySelectorAll(":scope > .find")];
 const current = () => finds.querySelector(":scope > .find:not([hidden])");
 
 /** Show one find, and tell screen readers by the focus. */
-function show(find, withFocus = true) {
+function show(find) {
   for (const each of all()) {
     each.hidden = each !== find;
   }
-  if (find && withFocus) {
+  if (find) {
     find.querySelector("h2").focus({ preventScroll: true });
     window.scrollTo(0, 0);
   }
+}
+
+/** Forget what was told of an earlier decision. */
+function clearMessages() {
+  document.querySelector(".messages")?.remove();
+  document.getElementById("queue-told").replaceChildren();
 }
 
 function tell(text) {
@@ -67,9 +72,8 @@ function takeIn(update) {
   const held = new Set(update.dataset.held.split(" "));
   const first = update.dataset.first;
   sentAway.delete(first); // it was taken back
-  document.querySelector(".messages")?.remove();
   document.getElementById("queue-progress").replaceChildren(...update.querySelector(".progress").childNodes);
-  document.getElementById("queue-told").replaceChildren(...update.querySelector(".told").childNodes);
+  document.getElementById("queue-told").append(...update.querySelector(".told").children);
   for (const find of update.querySelectorAll(":scope > .find")) {
     const id = find.dataset.find;
     if (!sentAway.has(id) && !document.getElementById(find.id)) {
@@ -96,86 +100,29 @@ function loadMore() {
   send(queue.dataset.more, new FormData(document.getElementById("queue-undo")), null, queue.dataset.unloaded);
 }
 
-/** Show the tools that need a script, and load the photos before they are in view. */
+/** Show the tools that need a script. */
 function prepare(find) {
   find.querySelectorAll(".with-script").forEach((each) => (each.hidden = false));
-  find.querySelectorAll(".strip img").forEach((each) => (each.loading = "eager"));
-  find.querySelector(".strip").addEventListener("scroll", () => mark(find));
-}
-
-function photoInView(find) {
-  const strip = find.querySelector(".strip");
-  return Math.round(strip.scrollLeft / Math.max(strip.clientWidth, 1));
-}
-
-function mark(find) {
-  find.querySelectorAll("[data-photo]").forEach((each, index) => {
-    if (index === photoInView(find)) {
-      each.setAttribute("aria-current", "true");
-    } else {
-      each.removeAttribute("aria-current");
-    }
-  });
-}
-
-function goTo(find, number) {
-  const strip = find.querySelector(".strip");
-  const count = strip.children.length;
-  strip.scrollTo({ left: ((number + count) % count) * strip.clientWidth, behavior: "instant" });
-}
-
-function zoom(find, x = 0.5, y = 0.5) {
-  const isLarge = find.classList.toggle("zoomed");
-  find.querySelector("[data-zoom]").setAttribute("aria-pressed", String(isLarge));
-  for (const view of find.querySelectorAll(".strip .photo > a")) {
-    view.scrollTo((view.scrollWidth - view.clientWidth) * x, (view.scrollHeight - view.clientHeight) * y);
-  }
-}
-
-function brighten(find, percent) {
-  find.querySelector("[data-brightness]").value = percent;
-  find.querySelectorAll(".strip img").forEach((each) => (each.style.filter = percent === "100" ? "" : `brightness(${percent}%)`));
+  preparePhotos(find);
 }
 
 queue.addEventListener("submit", (event) => {
   const form = event.target, find = form.closest(".find");
   if (form.matches(".decide")) {
     event.preventDefault();
+    clearMessages();
     sentAway.add(find.dataset.find);
     find.remove();
     show(all()[0]);
     send(form.action, new FormData(form, event.submitter), find);
   } else if (form.id === "queue-undo") {
     event.preventDefault();
+    clearMessages();
     send(form.action, new FormData(form));
   }
 });
 
-queue.addEventListener("click", (event) => {
-  const find = event.target.closest(".find"), part = (selector) => event.target.closest(selector);
-  if (part("#queue-keys-open")) {
-    keys.showModal();
-  } else if (part("[data-go]")) {
-    goTo(find, photoInView(find) + Number(part("[data-go]").dataset.go));
-  } else if (part("[data-photo]")) {
-    event.preventDefault();
-    goTo(find, Number(part("[data-photo]").dataset.photo));
-  } else if (part("[data-zoom]")) {
-    zoom(find);
-  } else if (part("[data-brighter]")) {
-    brighten(find, find.querySelector("[data-brightness]").value === "100" ? BRIGHTER : "100");
-  } else if (part(".strip .photo > a")) {
-    event.preventDefault(); // without a script it opens the picture alone
-    const box = event.target.getBoundingClientRect();
-    zoom(find, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
-  }
-});
-
-queue.addEventListener("input", (event) => {
-  if (event.target.matches("[data-brightness]")) {
-    brighten(event.target.closest(".find"), event.target.value);
-  }
-});
+queue.addEventListener("click", (event) => event.target.closest("#queue-keys-open") && keys.showModal());
 
 document.addEventListener("keydown", (event) => {
   const at = event.target, isText = at.matches("textarea, select, input:not([type=radio], [type=checkbox], [type=range])");
