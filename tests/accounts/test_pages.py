@@ -73,3 +73,9 @@ def test_pages_forbid_inline_scripts_and_styles(client: Client) -> None:
     policy = client.get("/login").headers["Content-Security-Policy"]
     assert "unsafe" not in policy
     assert "default-src 'self'" in policy
+
+
+def test_each_language_is_offered_in_its_own_words(users, client: Client) -> None:
+    for language, other in (("fr", "English"), ("en", "Français")):
+        page = client.get("/login", headers={"accept-language": language}).text
+        assert f">{other}</button>" in page
