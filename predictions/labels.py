@@ -10,6 +10,8 @@ from predictions.models import MAX_OTHER_NAME, Photo
 
 REVIEWED = (Photo.LabelSource.CONFIRMED, Photo.LabelSource.CORRECTED)
 """Sources of the labels that an administrator gave."""
+NAMED = (Photo.LabelSource.IMPORTED, Photo.LabelSource.SETTLED, *REVIEWED)
+"""Sources of the labels that people gave."""
 LABEL_FIELDS = ("label", "is_other", "other_name")
 """The fields of a photo that hold its label."""
 

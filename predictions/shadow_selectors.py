@@ -23,12 +23,17 @@ MAX_ASKED: Final = 20
 for one photo many times."""
 
 
+def are_shadows_on() -> bool:
+    """Return whether versions in Staging score photos at all."""
+    return settings.CHAMPIPY_SHADOW_PHOTOS > 0
+
+
 def shadow_versions() -> list[ModelVersion]:
     """Return the versions that are shadows now, newest first; none if shadows are switched off.
 
     Their cards and metrics are deferred.
     """
-    if settings.CHAMPIPY_SHADOW_PHOTOS <= 0:
+    if not are_shadows_on():
         return []
     staged = ModelVersion.objects.filter(stage=ModelVersion.Stage.STAGING)
     return list(staged.defer("card", "metrics").order_by("-id")[:MAX_SHADOWS])

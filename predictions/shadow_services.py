@@ -41,22 +41,30 @@ Score = Callable[[Image.Image], PhotoAnswer]
 
 
 def shadows_score(*, seconds: float = SECONDS) -> int:
-    """Have the shadows score photos for some seconds, while nobody waits; return how many."""
+    """Have a shadow score photos for some seconds, while nobody waits; return how many.
+
+    The newest version comes first that has photos left and can score them.
+    """
     production = production_version()
     if production is None:
         return 0
-    deadline = time.monotonic() + seconds
-    done = 0
     for version in shadow_versions():
-        if time.monotonic() >= deadline or is_scoring_awaited():
+        if is_scoring_awaited():
             break
         if photos_to_shadow(shadow_of(version), production):
-            done += _score_photos(version, production, deadline)
-    return done
+            done = _score_photos(version, production, seconds)
+            if done:
+                return done
+    return 0
 
 
-def _score_photos(version: ModelVersion, production: ModelVersion, deadline: float) -> int:
-    """Have one version score photos until the deadline; return how many."""
+def shadow_retry(*, version: ModelVersion) -> None:
+    """Forget what a version had trouble with, and which photos it skipped, so that it goes on."""
+    Shadow.objects.filter(model_version=version).delete()
+
+
+def _score_photos(version: ModelVersion, production: ModelVersion, seconds: float) -> int:
+    """Have one version score a photo, and more for some seconds; return how many."""
     shadow = _claim(version)
     if shadow is None:
         return 0
@@ -65,8 +73,10 @@ def _score_photos(version: ModelVersion, production: ModelVersion, deadline: flo
     if photos:
         try:
             with guest_scorer(version) as score:
+                # From here on: on a busy machine an engine takes seconds to load.
+                deadline = time.monotonic() + seconds
                 for photo in photos:
-                    is_late = time.monotonic() >= deadline
+                    is_late = bool(done) and time.monotonic() >= deadline
                     if is_late or is_scoring_awaited() or not _hold(shadow, photo):
                         break
                     done += _score_photo(shadow, photo, score)

@@ -10,7 +10,7 @@ from django.db.models.expressions import RawSQL
 from accounts.models import User
 from mlmodels.ml.embedder import embedder
 from mlmodels.ml.preprocessing import NEAR_DUPLICATE_BITS
-from predictions.labels import REVIEWED, Label, OtherSpecies
+from predictions.labels import NAMED, Label, OtherSpecies
 from predictions.models import Photo, PhotoEmbedding, Prediction
 from predictions.vector_services import VECTOR
 
@@ -23,8 +23,6 @@ MAX_SCANNED = 100_000
 """Rows that the index goes through when a filter leaves out what it finds."""
 MARGIN = 4
 """Times as many photos as are wanted, which the index is asked for."""
-_NAMED = (Photo.LabelSource.IMPORTED, Photo.LabelSource.SETTLED, *REVIEWED)
-"""Sources of the labels that people gave."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def is_listed() -> Q:
     excluded it.
     """
     has_name = Q(label__isnull=False) | ~Q(other_name="")
-    return ~Q(licence="") & ~Q(file="") & Q(excluded=False, label_source__in=_NAMED) & has_name
+    return ~Q(licence="") & ~Q(file="") & Q(excluded=False, label_source__in=NAMED) & has_name
 
 
 def is_called(label: Label) -> Q:

@@ -20,6 +20,7 @@ from supervision.evaluations.comparison import (
 from supervision.evaluations.on_demand import evaluations_request
 from supervision.evaluations.promotion import PromotionRefused, promotion_checks, promotion_request
 from supervision.evaluations.selectors import VersionFigures, version_figures
+from supervision.evaluations.shadow import shadow_sentence
 
 SHOWN_DISAGREEMENTS = 36
 
@@ -49,7 +50,7 @@ def promotion_page(
     current = production_version()
     context |= {"title": f"Promote {version}", "version": version, "current": current, "form": form}
     if version != current:
-        context |= _comparison(version, current)
+        context |= {"shadow": shadow_sentence(version, current), **_comparison(version, current)}
     return render(request, "admin/supervision/version_promote.html", context)
 
 

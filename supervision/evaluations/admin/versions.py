@@ -22,6 +22,7 @@ from mlmodels.selectors import production_version, version_before_production
 from supervision.evaluations.admin.figures import accuracy_text, answer_table
 from supervision.evaluations.admin.measured import MeasuredAdmin
 from supervision.evaluations.admin.promotion_page import promotion_page
+from supervision.evaluations.admin.shadow_page import shadow_page
 from supervision.evaluations.answer_report import speed_text
 from supervision.evaluations.gate_checks import missing_scope_of
 from supervision.evaluations.promotion import PromotionRefused, rollback_request
@@ -215,11 +216,20 @@ class ModelVersionAdmin(MeasuredAdmin):
             self.admin_site.admin_view(self.rollback),
             name="mlmodels_modelversion_rollback",
         )
-        return [promote, rollback, *super().get_urls()]
+        shadow = path(
+            "<int:version_id>/shadow/",
+            self.admin_site.admin_view(self.shadow),
+            name="mlmodels_modelversion_shadow",
+        )
+        return [promote, rollback, shadow, *super().get_urls()]
 
     def promote(self, request: HttpRequest, version_id: int) -> HttpResponse:
         version = get_object_or_404(ModelVersion, pk=version_id)
         return promotion_page(request, version, self.admin_site.each_context(request))
+
+    def shadow(self, request: HttpRequest, version_id: int) -> HttpResponse:
+        version = get_object_or_404(ModelVersion, pk=version_id)
+        return shadow_page(request, version, self.admin_site.each_context(request))
 
     def rollback(self, request: HttpRequest) -> HttpResponse:
         """Undo the last promotion, unless another version has replaced the one that Bob saw.
