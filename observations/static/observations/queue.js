@@ -21,6 +21,7 @@ function show(find) {
   if (find) {
     find.querySelector("h2").focus({ preventScroll: true });
     window.scrollTo(0, 0);
+    history.replaceState(null, "", `?find=${find.dataset.find}`); // a reload shows the same find
   }
 }
 
