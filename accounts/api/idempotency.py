@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
@@ -21,7 +21,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import APIException, NotFound, ParseError
 from rest_framework.request import Request
 
-from accounts.models import KEY_COUNTS, IdempotencyKey
+from accounts.models import KEY_COUNTS, IdempotencyKey, User
 from common.messages import Message
 
 HEADER = "Idempotency-Key"
@@ -71,27 +71,51 @@ def create_once(request: Request, *, create: Callable[[], list[T]], rows: QueryS
                 header=HEADER,
             )
         )
-    place = {"user": request.user, "path": request.path, "key": key}
-    body = body_sha256(request.data)
+    created = created_once(
+        user=cast(User, request.user),
+        path=request.path,
+        key=key,
+        body_sha256=body_sha256(request.data),
+        create=create,
+        rows=rows,
+    )
+    if not created:
+        raise NotFound(
+            Message("What was created with this %(header)s has been deleted.", header=HEADER)
+        )
+    return created
+
+
+def created_once(
+    *,
+    user: User,
+    path: str,
+    key: str,
+    body_sha256: str,
+    create: Callable[[], list[T]],
+    rows: QuerySet[T],
+) -> list[T]:
+    """Return what `create` returns, or, if the key came before, what is left of what it created.
+
+    As `create_once` does, for pages, too: `path` says which form it is. Raises KeyReused if the key
+    came with another body, and what `create` raises.
+    """
+    place = {"user": user, "path": path, "key": key}
     with transaction.atomic():
         too_old = timezone.now() - KEY_COUNTS
         IdempotencyKey.objects.filter(**place, created_at__lt=too_old).delete()
         # Inserting waits while another transaction has inserted the same key.
         stored, is_new = IdempotencyKey.objects.get_or_create(
-            **place, defaults={"body_sha256": body}
+            **place, defaults={"body_sha256": body_sha256}
         )
         if is_new:
             created = create()
             stored.created_ids = [row.pk for row in created]
             stored.save(update_fields=["created_ids"])
             return created
-    if stored.body_sha256 != body:
+    if stored.body_sha256 != body_sha256:
         raise KeyReused
     found = rows.in_bulk(stored.created_ids)
-    if not found:
-        raise NotFound(
-            Message("What was created with this %(header)s has been deleted.", header=HEADER)
-        )
     return [found[pk] for pk in stored.created_ids if pk in found]
 
 
