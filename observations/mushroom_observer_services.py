@@ -229,8 +229,9 @@ def _take_in_settled(
 def _take_in_names(
     observation: Observation, there: answers.Observation, meanings: Mapping[int, NameMeaning]
 ) -> None:
-    """Make the proposed names those that are there, in their order."""
-    stored = {name.naming_id: name for name in observation.names.all()}
+    """Make the proposed names those that are there, in their order; names proposed here stay."""
+    there_before = observation.names.filter(naming_id__isnull=False)
+    stored = {name.naming_id: name for name in there_before}
     for naming in there.namings:
         name = stored.pop(naming.id, None) or ProposedName(
             observation=observation, naming_id=naming.id

@@ -21,7 +21,7 @@ from predictions.answer_services import PredictionDeleted, prediction_wait
 from predictions.deletion_services import prediction_delete
 from predictions.dispatch import Send, send_to_worker
 from predictions.import_services import genera_lock
-from predictions.models import Photo, Prediction
+from predictions.models import Inference, Photo, Prediction
 from predictions.services import predictions_create
 from predictions.verdicts import verdict_on
 
@@ -103,13 +103,7 @@ def observation_finish(*, observation_id: int) -> Observation | None:
             observation.status = Observation.Status.DONE
             observation.answer = as_told(together)
             for name in observation.names.all():
-                verdict = verdict_on(proposed=name.name, species=name.species, inference=together)
-                if verdict is not None:
-                    name.verdict, name.score = verdict["verdict"], verdict["score"]
-                    name.because = verdict["because"]
-                else:  # an earlier verdict may have been told by another version
-                    name.verdict, name.score, name.because = "", None, None
-                name.save(update_fields=["verdict", "score", "because"])
+                name_judge(name, together)
         else:
             observation.status = Observation.Status.FAILED
             observation.error_code = predictions[0].error_code
@@ -117,6 +111,17 @@ def observation_finish(*, observation_id: int) -> Observation | None:
             observation.answer = None
         observation.save(update_fields=["status", "answer", "error_code", "error_detail"])
     return observation
+
+
+def name_judge(name: ProposedName, together: Inference) -> None:
+    """Store the verdict on a proposed name; `together` is what all photos show."""
+    verdict = verdict_on(proposed=name.name, species=name.species, inference=together)
+    if verdict is not None:
+        name.verdict, name.score = verdict["verdict"], verdict["score"]
+        name.because = verdict["because"]
+    else:  # an earlier verdict may have been told by another version
+        name.verdict, name.score, name.because = "", None, None
+    name.save(update_fields=["verdict", "score", "because"])
 
 
 def _settle_photos(observation: Observation) -> None:
