@@ -4,6 +4,7 @@ from collections import defaultdict
 
 from mlmodels.models import Species, SpeciesName
 from mlmodels.names import InvalidName, parse_name
+from mlmodels.selectors import production_version
 
 
 def species_with_key(key: str) -> Species | None:
@@ -39,6 +40,13 @@ def names_of_species(labels: list[str]) -> dict[str, list[tuple[str, str]]]:
             kind = SpeciesName.Kind.SYNONYM if has_accepted else SpeciesName.Kind.ACCEPTED
             names[label].insert(int(has_accepted), (label, kind.value))
     return {label: names[label] for label in labels}
+
+
+def known_names() -> list[str]:
+    """Return all names, in order, of the species that the version in production knows."""
+    version = production_version()
+    names = names_of_species(version.labels) if version is not None else {}
+    return sorted({name for of_it in names.values() for name, _ in of_it})
 
 
 def accepted_names() -> dict[str, str]:

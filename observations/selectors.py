@@ -28,9 +28,12 @@ def observations_visible_to(user: User, *, with_pictures: bool = False) -> Query
     return observations.filter(Q(user=user) | Q(pk__in=given))
 
 
-def observations_asked_by(user: User) -> QuerySet[Observation]:
-    """Return the observations that a user asked about, or decided in the queue, newest first."""
-    return told_observations().filter(user=user).order_by("-id")
+def observations_asked_by(user: User, *, with_pictures: bool = False) -> QuerySet[Observation]:
+    """Return the observations that a user asked about, or decided in the queue, newest first.
+
+    `with_pictures`: as `told_observations` has it.
+    """
+    return told_observations(with_pictures=with_pictures).filter(user=user).order_by("-id")
 
 
 def told_observations(*, with_pictures: bool = False) -> QuerySet[Observation]:

@@ -36,6 +36,7 @@ pictures = [
 ]
 urlpatterns = [
     path("", ask.home, name="home"),
+    path("ask", ask.ask, name="ask"),
     path("queue", queue.queue, name="queue"),
     path("queue/undo", queue.undo, name="queue-undo"),
     path("queue/more", queue.more, name="queue-more"),
@@ -50,6 +51,10 @@ urlpatterns = [
     path("finds.csv", history.finds_csv, name="finds-csv"),
     path("finds/delete", history.finds_delete, name="finds-delete"),
     re_path(r"^finds/(?P<number>[0-9]{1,18})\Z", finds.find, name="find"),
+    re_path(r"^finds/(?P<number>[0-9]{1,18})/card\Z", finds.card, name="find-card"),
+    re_path(r"^finds/(?P<number>[0-9]{1,18})/names\Z", finds.names, name="find-names"),
+    re_path(r"^finds/(?P<number>[0-9]{1,18})/decision\Z", finds.decide, name="find-decide"),
+    re_path(r"^finds/(?P<number>[0-9]{1,18})/delete\Z", finds.delete, name="find-delete"),
     re_path(r"^finds/(?P<number>[0-9]{1,18})/why\Z", why.why, name="find-why"),
     re_path(
         r"^finds/(?P<number>[0-9]{1,18})/photos/(?P<prediction>[0-9]{1,18})/similar\Z",

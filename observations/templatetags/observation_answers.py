@@ -21,6 +21,9 @@ register = template.Library()
 MAX_BARS = 5
 """Species that an answer shows as bars; those below MIN_PERCENT are left out."""
 MIN_PERCENT = 1.0
+FIRST_POLL_MS, POLL_GROWTH, MAX_POLL_MS = 400, 1.4, 15_000
+MAX_POLLS = 40
+"""A pending card asks this often, first soon, then less and less: for about eight minutes."""
 
 
 @register.inclusion_tag("observations/answer_words.html")
@@ -59,6 +62,23 @@ def _told(observation: Observation) -> dict[str, Any]:
         "known_species": len(told["predictions"]),
         "names": observation.names.all(),
         "remarks": [remark_sentence(each) for each in observation.remarks],
+    }
+
+
+@register.inclusion_tag("observations/card.html")
+def find_card(observation: Observation, polls: int | str = 0) -> dict[str, Any]:
+    """Show a find of the user as a card. While it is pending, htmx asks for it again.
+
+    `observation` is one of `told_observations(with_pictures=True)`; `polls` is how often htmx did.
+    """
+    polls = int(polls or 0)
+    is_pending = observation.status == Observation.Status.PENDING
+    return {
+        "observation": observation,
+        "own_names": [name.name for name in observation.names.all() if name.naming_id is None],
+        "is_polled": is_pending and polls < MAX_POLLS,
+        "next_poll": polls + 1,
+        "delay_ms": min(round(FIRST_POLL_MS * POLL_GROWTH**polls), MAX_POLL_MS),
     }
 
 

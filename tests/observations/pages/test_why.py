@@ -37,7 +37,9 @@ def find(users: dict[str, User]) -> Observation:
     """Return a find of alice's with two photos and two proposed names."""
     for species in ten_species():
         for name in SYNONYMS.get(species.name, ()):
-            SpeciesName.objects.create(species=species, name=name, key=name.lower(), kind="synonym")
+            SpeciesName.objects.get_or_create(
+                key=name.lower(), defaults={"species": species, "name": name, "kind": "synonym"}
+            )
     observation = observation_create(
         user=users["alice"],
         photos=[ContentFile(drawn_photo(seed), name="a.jpg") for seed in (900, 901)],
