@@ -1,5 +1,7 @@
-/* Pictures that a worker is still making are asked for again; explanations are laid over photos. */
+/* Pictures that a worker is still making, and cards, are asked for again; explanations are laid over
+   photos. */
 const MAX_RETRIES = 5;
+const FAILED_PAUSE_MS = 10_000;
 
 // Errors of pictures do not bubble: they are caught on their way down.
 document.addEventListener("error", (event) => retry(event.target), true);
@@ -16,6 +18,20 @@ htmx.onLoad((root) => {
     layOver(range);
   }
 });
+// A card whose find could not be asked for asks again; one whose find was deleted goes.
+for (const name of ["htmx:responseError", "htmx:sendError"]) {
+  document.addEventListener(name, (event) => {
+    const card = event.target;
+    if (!card.matches?.(".find-card[hx-get]")) {
+      return;
+    }
+    if (event.detail.xhr?.status === 404) {
+      card.remove();
+    } else {
+      setTimeout(() => htmx.trigger(card, "again"), FAILED_PAUSE_MS);
+    }
+  });
+}
 
 /** Ask again for a picture that was not ready: after 1 s, 2 s, 4 s, … */
 function retry(image) {
