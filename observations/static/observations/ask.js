@@ -169,7 +169,8 @@ async function send(find) {
     htmx.swap(find.card, html, {swapStyle: "outerHTML", swapDelay: 0, settleDelay: 0});
     giveBack(find); // to be mended
   } else {
-    showFailure(find, response.headers.get("Content-Type")?.startsWith("text/html") ? html : "");
+    const isPiece = response.headers.get("Content-Type")?.startsWith("text/html");
+    showFailure(find, isPiece ? html : "", response.status === 403);
   }
 }
 
@@ -184,7 +185,7 @@ function giveBack(find) {
 }
 
 /** Say why a find was not accepted now, and let it be sent again. */
-function showFailure(find, html) {
+function showFailure(find, html, isForbidden = false) {
   const card = copyOf("failed-template");
   card.querySelector("h3").textContent = nameOf(find);
   const isRefused = html.includes('class="message');
@@ -192,6 +193,8 @@ function showFailure(find, html) {
     card.querySelector(".failure").innerHTML = html;
   }
   card.querySelector(".no-answer").hidden = isRefused;
+  card.querySelector(".unreachable").hidden = isForbidden;
+  card.querySelector(".forbidden").hidden = !isForbidden;
   card.querySelector("button").addEventListener("click", () => {
     const waiting = copyOf("waiting-template");
     waiting.querySelector("h3").textContent = nameOf(find);

@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 from observations import mushroom_observer_services as services
 from observations.models import Observation, ObservationPhoto
 from observations.mushroom_observer_services import observations_read_due
+from observations.name_services import names_replace
 from predictions.models import Prediction
 from tests.support.api import error_of
 from tests.support.mushroom_observer import MushroomObserver
@@ -215,3 +216,14 @@ def test_a_worker_that_dies_is_followed_by_another_and_at_last_it_is_given_up(
     told = alice.get(path).json()
     assert (told["status"], told["error"]["code"]) == ("failed", "mushroom_observer_unavailable")
     assert read(alice)["status"] == "done"
+
+
+def test_names_that_are_proposed_here_stay_when_it_is_read_again(alice: APIClient, site) -> None:
+    told = read(alice, FIRST)
+    find = Observation.objects.get(pk=told["id"])
+    names_replace(observation=find, proposed=["Boletus edulis"])
+    again = read(alice, FIRST)
+    proposed = {each["proposed"]: each for each in again["verdicts"]}
+    assert proposed.keys() == {each["proposed"] for each in told["verdicts"]} | {"Boletus edulis"}
+    assert proposed["Boletus edulis"]["naming"] is None
+    assert proposed["Boletus edulis"]["verdict"] == "not_covered"
