@@ -5,6 +5,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import cast
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
@@ -55,12 +56,16 @@ def request_ids(get_response: GetResponse) -> GetResponse:
 
 
 def private_answers(get_response: GetResponse) -> GetResponse:
-    """Let nobody store an answer of the API that is somebody's."""
+    """Let nobody store an answer of the API, or a page, that is somebody's."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        is_somebodys = "Authorization" in request.headers or request.path_info == TOKEN_PATH
-        if request.path_info.startswith(API_PREFIX) and is_somebodys:
+        if request.path_info.startswith(API_PREFIX):
+            is_somebodys = "Authorization" in request.headers or request.path_info == TOKEN_PATH
+        else:
+            is_page = response.headers.get("Content-Type", "").startswith("text/html")
+            is_somebodys = is_page and settings.SESSION_COOKIE_NAME in request.COOKIES
+        if is_somebodys:
             response.headers.setdefault("Cache-Control", "private, no-store")
         return response
 

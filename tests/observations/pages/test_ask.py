@@ -3,10 +3,11 @@
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.urls import reverse
 
 from accounts.api.throttling import PredictionThrottle
 from accounts.models import IdempotencyKey, User
-from common.uploads import MAX_OBSERVATION_BYTES
+from common.uploads import MAX_BODY_BYTES, MAX_OBSERVATION_BYTES, max_body_bytes
 from observations import services
 from observations.models import Observation
 from observations.pages.questions import MAX_LINES
@@ -162,6 +163,12 @@ def test_more_than_a_form_may_have_is_refused(client: Client) -> None:
     text = submit(client, "/ask", {"lines": "9" * 1_100_000})
     assert (text.status_code, "too long" in text.text) == (413, True)
     assert finds() == []
+
+
+def test_only_this_form_and_the_api_may_send_so_much() -> None:
+    assert max_body_bytes("POST", reverse("ask")) == MAX_OBSERVATION_BYTES
+    for method, path in (("PUT", "/ask"), ("POST", "/ask/"), ("POST", "/"), ("POST", "/queue")):
+        assert max_body_bytes(method, path) == MAX_BODY_BYTES
 
 
 def test_forms_of_other_sites_and_strangers_ask_nothing(client: Client) -> None:

@@ -68,6 +68,11 @@ def test_a_name_that_is_proposed_later_is_judged_without_scoring_again(
     assert names(find) == {}
 
 
+def test_no_browser_keeps_the_page_after_the_logout(find: Observation, client: Client) -> None:
+    for path in ("/", f"/finds/{find.pk}", f"/finds/{find.pk}/why"):
+        assert client.get(path).headers["Cache-Control"] == "private, no-store"
+
+
 def test_names_of_the_site_and_the_decided_one_stay(find: Observation, client: Client) -> None:
     ProposedName.objects.create(observation=find, name="Of the site", key="of the", naming_id=7)
     submit(
