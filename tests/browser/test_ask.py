@@ -93,7 +93,7 @@ def test_an_answer_is_explained_and_another_name_judged(new_page: NewPage) -> No
     card.get_by_label("Show the evidence").uncheck()
     expect(evidence).to_have_css("visibility", "hidden")
     card.get_by_label("rather than for").select_option("Amanita muscaria")
-    expect(card.locator(".why")).to_contain_text("blue for Amanita muscaria")
+    expect(card.locator(".reasons")).to_contain_text("blue for Amanita muscaria")
     wait_for(page, f"{shown} && document.querySelector('.evidence').src.includes('against')", 60)
     card.get_by_text("Propose a name").click()
     card.get_by_label("Name", exact=True).fill("Boletus edulis")

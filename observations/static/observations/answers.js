@@ -50,7 +50,7 @@ function retry(image) {
 
 /** Let a slider say how strongly the explanation covers the photo. */
 function layOver(range) {
-  const evidence = range.closest(".why").querySelector(".evidence");
+  const evidence = range.closest(".reasons").querySelector(".evidence");
   range.addEventListener("input", () => {
     evidence.style.opacity = String(range.value / 100);
   });
