@@ -1,23 +1,28 @@
 """Formats numbers for people, for the admin pages."""
 
+from common.messages import CountedMessage, Message
+
 
 def format_duration(seconds: float) -> str:
     """Return a duration as text: "40 seconds", "12 minutes", "2 hours 5 minutes"."""
     if seconds < 90:
-        return _counted(max(1, round(seconds)), "second")
+        return str(CountedMessage("%(count)d second", "%(count)d seconds", max(1, round(seconds))))
     minutes = round(seconds / 60)
     if minutes < 90:
-        return _counted(minutes, "minute")
+        return _minutes(minutes)
     hours, rest = divmod(minutes, 60)
-    return _counted(hours, "hour") + (f" {_counted(rest, 'minute')}" if rest else "")
+    told = str(CountedMessage("%(count)d hour", "%(count)d hours", hours))
+    return f"{told} {_minutes(rest)}" if rest else told
 
 
 def format_bytes(count: float) -> str:
     """Return a number of bytes as text: "310 kB", "12 MB" or "1.3 GB"."""
     if 0 < count < 1e6:
-        return f"{count / 1e3:.0f} kB"
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+        return str(Message("%(count).0f kB", count=count / 1e3))
+    if count < 1e9:
+        return str(Message("%(count).0f MB", count=count / 1e6))
+    return str(Message("%(count).1f GB", count=count / 1e9))
 
 
-def _counted(count: int, unit: str) -> str:
-    return f"{count} {unit}{'' if count == 1 else 's'}"
+def _minutes(count: int) -> str:
+    return str(CountedMessage("%(count)d minute", "%(count)d minutes", count))

@@ -4,6 +4,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from common.messages import MessageField
 from mlmodels.models import Species
@@ -29,15 +31,15 @@ class Observation(models.Model):
         FAILED = "failed", "failed"
 
     class Source(models.TextChoices):
-        OWN = "own", "own photos"
+        OWN = "own", _("own photos")
         MUSHROOM_OBSERVER = "mushroom_observer", "Mushroom Observer"
-        QUEUE = "queue", "the queue"
+        QUEUE = "queue", _("the queue")
 
     class Decision(models.TextChoices):
-        NONE = "", "none"
-        AGREE = "agree", "agree"
-        DISAGREE = "disagree", "disagree"
-        UNSURE = "unsure", "unsure"
+        NONE = "", pgettext_lazy("decision", "none")
+        AGREE = "agree", pgettext_lazy("decision", "agree")
+        DISAGREE = "disagree", pgettext_lazy("decision", "disagree")
+        UNSURE = "unsure", pgettext_lazy("decision", "unsure")
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,

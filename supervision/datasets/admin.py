@@ -14,9 +14,11 @@ from django.http import (
 )
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.translation import gettext
 
 from accounts.models import User
 from common.admin import ReadOnlyAdmin
+from common.messages import Message
 from supervision.datasets.selectors import current_evaluation_set
 from supervision.datasets.services import evaluation_set_changes, evaluation_set_freeze
 from supervision.models import EvaluationSet
@@ -55,7 +57,7 @@ class EvaluationSetAdmin(ReadOnlyAdmin):
             }
             for kind in EvaluationSet.Kind
         ]
-        context = {"title": "Evaluation sets", "kinds": kinds}
+        context = {"title": gettext("Evaluation sets"), "kinds": kinds}
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
     def get_urls(self) -> list[URLPattern]:
@@ -74,22 +76,26 @@ class EvaluationSetAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         kind = request.POST.get("kind", EvaluationSet.Kind.SPECIES)
         if kind not in EvaluationSet.Kind:
-            return HttpResponseBadRequest("There is no such kind of evaluation set.")
+            return HttpResponseBadRequest(gettext("There is no such kind of evaluation set."))
         form = FreezeForm(request.POST, prefix=_prefix(kind))
         if form.is_valid():
             by, before = cast(User, request.user), current_evaluation_set(kind)
             frozen = evaluation_set_freeze(by=by, reason=form.cleaned_data["reason"], kind=kind)
             if frozen is None:
-                messages.warning(request, "Nothing was frozen: there are no evaluation photos.")
-            elif frozen == before:
                 messages.warning(
-                    request,
-                    f"Nothing was frozen: the evaluation photos are still those of {frozen}.",
+                    request, gettext("Nothing was frozen: there are no evaluation photos.")
                 )
+            elif frozen == before:
+                same = Message(
+                    "Nothing was frozen: the evaluation photos are still those of %(frozen)s.",
+                    frozen=frozen,
+                )
+                messages.warning(request, str(same))
             else:
-                messages.success(request, f"Versions are measured on {frozen} from now on.")
+                new = Message("Versions are measured on %(frozen)s from now on.", frozen=frozen)
+                messages.success(request, str(new))
         else:
-            messages.error(request, "Nothing was frozen: enter a reason above the button.")
+            messages.error(request, gettext("Nothing was frozen: enter a reason above the button."))
         return redirect("admin:supervision_evaluationset_changelist")
 
 

@@ -6,6 +6,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from accounts.models import User
+from common.messages import Message
 from predictions.models import Photo
 from supervision.datasets.others import other_photos
 from supervision.datasets.selectors import current_evaluation_set, set_sha256
@@ -26,7 +27,14 @@ class SetChanges:
         return bool(self.added or self.removed or self.relabelled)
 
     def __str__(self) -> str:
-        return f"{self.added} photos added, {self.removed} removed, {self.relabelled} relabelled"
+        return str(
+            Message(
+                "%(added)d photos added, %(removed)d removed, %(relabelled)d relabelled",
+                added=self.added,
+                removed=self.removed,
+                relabelled=self.relabelled,
+            )
+        )
 
 
 def evaluation_set_freeze(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.db.models import Case, Count, F, Q, Value, When
 
+from common.messages import Message
 from mlmodels.models import ModelVersion
 from predictions.models import Feedback
 
@@ -93,7 +94,8 @@ def _sum(of: str, pairs: list[tuple[int, int]]) -> Agreement:
 
 def _band(bound: int) -> str:
     if bound == SCORES[0]:
-        return f"below {bound} %"
+        return str(Message("below %(bound)d %%", bound=bound))
     if bound > SCORES[-1]:
-        return f"{SCORES[-1]} % and more"
-    return f"{SCORES[SCORES.index(bound) - 1]} to {bound} %"
+        return str(Message("%(bound)d %% and more", bound=SCORES[-1]))
+    below = SCORES[SCORES.index(bound) - 1]
+    return str(Message("%(low)d to %(high)d %%", low=below, high=bound))

@@ -6,7 +6,9 @@ from django.conf import settings
 from django.db.models import Case, IntegerField, Min, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.translation import gettext
 
+from common.messages import CountedMessage, Message
 from mlmodels.models import ModelVersion, StageTransition
 from predictions.models import SERVICE_FAILURES, Photo, Prediction
 from predictions.selectors import WAITS_FOR_ITS_TURN, peoples_predictions
@@ -90,7 +92,14 @@ def open_alerts() -> QuerySet[Alert]:
 
 def channels_configured() -> str:
     """Return the ways in which alerts are sent, as text; empty if no channel is configured."""
-    channels = ["by mail"] if settings.EMAIL_URL else []
-    if count := len(settings.CHAMPIPY_ALERT_URLS):
-        channels.append(f"to {count} address{'es' if count > 1 else ''} in CHAMPIPY_ALERT_URLS")
-    return " and ".join(channels)
+    by_mail = gettext("by mail") if settings.EMAIL_URL else ""
+    count = len(settings.CHAMPIPY_ALERT_URLS)
+    if not count:
+        return by_mail
+    addresses = CountedMessage(
+        "to %(count)d address in CHAMPIPY_ALERT_URLS",
+        "to %(count)d addresses in CHAMPIPY_ALERT_URLS",
+        count,
+    )
+    both = Message("%(first)s and %(second)s", first=by_mail, second=addresses)
+    return str(both if by_mail else addresses)

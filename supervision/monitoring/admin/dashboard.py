@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from common.wording import format_bytes
 from supervision.datasets.selectors import labelled_counts
@@ -101,7 +102,11 @@ def _accuracy_picture(periods: list[ProductionPeriod]) -> str:
 def _disk() -> dict[str, Any]:
     use = storage_use()
     free = shutil.disk_usage(settings.CHAMPIPY_HOME).free
-    parts = (("photos", use.photos), ("models", use.models), ("cache", use.cache))
+    parts = (
+        (gettext("photos"), use.photos),
+        (gettext("models"), use.models),
+        (gettext("cache"), use.cache),
+    )
     shown, others = use.by_user[:MAX_USERS], use.by_user[MAX_USERS:]
     return {
         "total": format_bytes(use.total),
