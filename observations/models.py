@@ -26,9 +26,9 @@ class Observation(models.Model):
     """
 
     class Status(models.TextChoices):
-        PENDING = "pending", "pending"
-        DONE = "done", "done"
-        FAILED = "failed", "failed"
+        PENDING = "pending", pgettext_lazy("observation", "pending")
+        DONE = "done", pgettext_lazy("observation", "done")
+        FAILED = "failed", pgettext_lazy("observation", "failed")
 
     class Source(models.TextChoices):
         OWN = "own", _("own photos")
@@ -351,10 +351,10 @@ class MushroomObserverKey(models.Model):
     """A user's own API key at Mushroom Observer, encrypted (`key_encryption.py`)."""
 
     class Status(models.TextChoices):
-        CHECKING = "checking", "is being checked"
-        VALID = "valid", "valid"
-        UNCHECKED = "unchecked", "could not be checked"
-        REFUSED = "refused", "refused"
+        CHECKING = "checking", pgettext_lazy("key", "is being checked")
+        VALID = "valid", pgettext_lazy("key", "valid")
+        UNCHECKED = "unchecked", pgettext_lazy("key", "could not be checked")
+        REFUSED = "refused", pgettext_lazy("key", "refused")
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     ciphertext = models.TextField(blank=True, help_text="Empty if the site refused the key.")
@@ -388,16 +388,16 @@ class MushroomObserverWrite(models.Model):
     """
 
     class Kind(models.TextChoices):
-        VOTE = "vote", "a vote"
-        NAMING = "naming", "a proposed name"
-        COMMENT = "comment", "a comment"
+        VOTE = "vote", _("a vote")
+        NAMING = "naming", _("a proposed name")
+        COMMENT = "comment", _("a comment")
 
     class State(models.TextChoices):
-        PENDING = "pending", "pending"
-        SENDING = "sending", "being sent"
-        SENT = "sent", "sent"
-        FAILED = "failed", "failed: nothing was done"
-        UNKNOWN = "unknown", "unknown"
+        PENDING = "pending", pgettext_lazy("write", "pending")
+        SENDING = "sending", _("being sent")
+        SENT = "sent", pgettext_lazy("write", "sent")
+        FAILED = "failed", _("failed: nothing was done")
+        UNKNOWN = "unknown", pgettext_lazy("write", "unknown")
 
     OPEN = (State.PENDING, State.SENDING, State.UNKNOWN)
 
