@@ -61,6 +61,8 @@ class _Smtp(socketserver.StreamRequestHandler):
                 self.reply("221 bye")
                 return
             else:
+                if verb == b"MAIL":  # of the next message on this connection
+                    recipients = []
                 self.reply("250 OK")
 
     def reply(self, text: str) -> None:
