@@ -7,7 +7,6 @@ any more go) and compiles it. Django's own `makemessages` needs GNU gettext, whi
 lacks; this needs Babel (requirements-dev.txt). Tests say what the catalogue lacks.
 """
 
-import ast
 import io
 import re
 import sys
@@ -64,28 +63,11 @@ def marked_texts(paths: Iterable[Path]) -> Catalog:
             source = "\n".join(f"{call})" for call in re.findall(r'\bphrase\(\s*"[^"]+"', source))
         elif path.suffix != ".py":
             source = _as_python(source, name)
-        elif path.name == "models.py":
-            source += "".join(f"\ngettext({field!r})" for field in field_names(source))
         for _line, text, comments, context in extract(
             "python", io.BytesIO(source.encode()), KEYWORDS, ["Translators:"]
         ):
             catalogue.add(text, None, [(name, 1)], auto_comments=comments, context=context)
     return catalogue
-
-
-def field_names(source: str) -> list[str]:
-    """Return the names, in words, of the fields in a module of models (common/apps.py)."""
-    return [
-        statement.targets[0].id.replace("_", " ")
-        for definition in ast.parse(source).body
-        if isinstance(definition, ast.ClassDef)
-        for statement in definition.body
-        if isinstance(statement, ast.Assign)
-        and isinstance(statement.targets[0], ast.Name)
-        and isinstance(statement.value, ast.Call)
-        and re.search(r"(Field|ForeignKey)$", ast.unparse(statement.value.func))
-        and not any(isinstance(argument, ast.Constant) for argument in statement.value.args)
-    ]
 
 
 def _as_python(template: str, name: str) -> str:

@@ -41,9 +41,9 @@ class SpeciesName(models.Model):
     """
 
     class Kind(models.TextChoices):
-        ACCEPTED = "accepted", pgettext_lazy("name", "accepted")
-        SYNONYM = "synonym", pgettext_lazy("name", "synonym")
-        MISSPELLING = "misspelling", pgettext_lazy("name", "misspelling")
+        ACCEPTED = "accepted", "accepted"
+        SYNONYM = "synonym", "synonym"
+        MISSPELLING = "misspelling", "misspelling"
 
     species = models.ForeignKey(Species, models.CASCADE, related_name="names")
     name = models.CharField(max_length=100, help_text="Genus and epithet, without author.")

@@ -5,11 +5,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin
-from common.messages import Message, fill
 from common.paging import MAX_COUNTED, CappedPaginator
 from mlmodels.names import InvalidName
 from observations.models import MushroomObserverImage, MushroomObserverWrite, Observation
@@ -25,7 +22,7 @@ __all__ = ["queue"]
 class VerdictFilter(admin.SimpleListFilter):
     """Filters by the verdict that a proposed name has."""
 
-    title = _("verdict")
+    title = "verdict"
     parameter_name = "verdict"
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
@@ -41,10 +38,9 @@ class ObservationAdmin(ReadOnlyAdmin):
     list_display = ("id", "user", "status", "best", "verdicts", "decision", "source", "created_at")
     list_filter = ("status", VerdictFilter, "decision", "source")
     search_fields = ("id",)
-    search_help_text = Message(
-        "A proposed name (synonyms count), an id here or at Mushroom Observer, or a user. Of more "
-        "than %(count)s observations the newest %(count)s are listed.",
-        count=MAX_COUNTED,
+    search_help_text = (
+        "A proposed name (synonyms count), an id here or at Mushroom Observer, or a user. "
+        f"Of more than {MAX_COUNTED:,} observations the newest {MAX_COUNTED:,} are listed."
     )
     fields = (
         *("user", "status", "error_code", "error_detail", "source", "mushroom_observer_id", "url"),
@@ -74,48 +70,41 @@ class ObservationAdmin(ReadOnlyAdmin):
             of_name = queryset.none()
         return queryset.filter(user__username=term) | of_name, False
 
-    @admin.display(description=_("answer"))
+    @admin.display(description="answer")
     def best(self, observation: Observation) -> str:
         if observation.answer is None:
             return observation.error_code
         [best, *_] = observation.answer["predictions"]
         scope = observation.answer["scope"]
-        text = fill("%(species)s %(score).2f %%", best)
-        none = Message("none of its species; the likeliest: %(best)s", best=text)
-        return str(none) if _is_outside(scope) else text
+        text = f"{best['species']} {best['score']:.2f} %"
+        return f"none of its species; the likeliest: {text}" if _is_outside(scope) else text
 
-    @admin.display(description=_("verdicts"))
+    @admin.display(description="verdicts")
     def verdicts(self, observation: Observation) -> str:
         return "; ".join(
             f"{name.name}: {name.verdict}" if name.verdict else name.name
             for name in observation.names.all()
         )
 
-    @admin.display(description=_("at Mushroom Observer"))
+    @admin.display(description="at Mushroom Observer")
     def said_there(self, observation: Observation) -> str:
         """Return remarks, and the confidence and votes of the names there."""
         names = [name for name in observation.names.all() if name.naming_id is not None]
         told = [
-            str(
-                Message(
-                    "%(name)s: confidence %(confidence).2f, votes %(votes)s",
-                    name=name.name,
-                    confidence=name.confidence or 0,
-                    votes=", ".join(f"{vote:g}" for vote in name.votes) or Message("none"),
-                )
-            )
+            f"{name.name}: confidence {name.confidence or 0:.2f}, "
+            f"votes {', '.join(f'{vote:g}' for vote in name.votes) or 'none'}"
             for name in names
         ]
         told += [remark_sentence(each) for each in observation.remarks]
         return format_html_join("", "<p>{}</p>", [(each,) for each in told])
 
-    @admin.display(description=_("reasons"))
+    @admin.display(description="reasons")
     def reasons(self, observation: Observation) -> str:
         names = observation.names.all()
         told = [(name.name, verdict_sentence(name.because)) for name in names if name.because]
         return format_html_join("", "<p>{}: {}</p>", told)
 
-    @admin.display(description=_("photos"))
+    @admin.display(description="photos")
     def pictures(self, observation: Observation) -> str:
         """Return the photos, each with a link to its prediction."""
         cells = []
@@ -132,10 +121,9 @@ class ObservationAdmin(ReadOnlyAdmin):
             if photo.image_id is not None:
                 whose = f"{attribution_text(photo.year, photo.holder)}, {photo.licence}"
             cells.append((link, shown, whose))
-        pictures = format_html_join(" ", '<a href="{}">{}</a> {}', cells)
-        return pictures or gettext("All were deleted.")
+        return format_html_join(" ", '<a href="{}">{}</a> {}', cells) or "All were deleted."
 
-    @admin.display(description=_("all photos together"))
+    @admin.display(description="all photos together")
     def together(self, observation: Observation) -> str:
         """Return a table of all species with their scores, the highest first."""
         if observation.answer is None:
@@ -144,15 +132,15 @@ class ObservationAdmin(ReadOnlyAdmin):
         scope, plausible = observation.answer["scope"], observation.answer["plausible"]
         return format_html(
             "{}<table><tbody>{}</tbody></table>{}",
-            Message("None of the species: %(score).2f %% that it is one of them.", **scope)
+            f"None of the species: {scope['score']:.2f} % that it is one of them."
             if _is_outside(scope)
             else "",
             format_html_join(
                 "",
                 "<tr><th><i>{}</i></th><td>{} %</td></tr>",
-                ((row["species"], fill("%(score).2f", row)) for row in scores),
+                ((row["species"], f"{row['score']:.2f}") for row in scores),
             ),
-            format_html("<p>{} {}</p>", gettext("Cannot be ruled out:"), ", ".join(plausible))
+            format_html("<p>Cannot be ruled out: {}</p>", ", ".join(plausible))
             if plausible
             else "",
         )
@@ -164,7 +152,7 @@ class MushroomObserverImageAdmin(ReadOnlyAdmin):
     list_filter = ("species", "ok_for_export", "gave_label")
     list_select_related = ("species",)
     search_fields = ("=image_id", "=observation_id")
-    search_help_text = _("An id of an image or of an observation there")
+    search_help_text = "An id of an image or of an observation there"
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -176,7 +164,7 @@ class MushroomObserverWriteAdmin(ReadOnlyAdmin):
     list_filter = ("kind", "state")
     list_select_related = ("user",)
     search_fields = ("mushroom_observer_id", "user__username")
-    search_help_text = _("A user, or the id of an observation at Mushroom Observer.")
+    search_help_text = "A user, or the id of an observation at Mushroom Observer."
     fields = (
         *("user", "observation", "mushroom_observer_id", "kind", "content", "state"),
         *("error_code", "error_detail", "answer", "site_user_id"),

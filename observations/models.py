@@ -4,8 +4,6 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from common.messages import MessageField
 from mlmodels.models import Species
@@ -26,20 +24,20 @@ class Observation(models.Model):
     """
 
     class Status(models.TextChoices):
-        PENDING = "pending", pgettext_lazy("observation", "pending")
-        DONE = "done", pgettext_lazy("observation", "done")
-        FAILED = "failed", pgettext_lazy("observation", "failed")
+        PENDING = "pending", "pending"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
 
     class Source(models.TextChoices):
-        OWN = "own", _("own photos")
+        OWN = "own", "own photos"
         MUSHROOM_OBSERVER = "mushroom_observer", "Mushroom Observer"
-        QUEUE = "queue", _("the queue")
+        QUEUE = "queue", "the queue"
 
     class Decision(models.TextChoices):
-        NONE = "", pgettext_lazy("decision", "none")
-        AGREE = "agree", pgettext_lazy("decision", "agree")
-        DISAGREE = "disagree", pgettext_lazy("decision", "disagree")
-        UNSURE = "unsure", pgettext_lazy("decision", "unsure")
+        NONE = "", "none"
+        AGREE = "agree", "agree"
+        DISAGREE = "disagree", "disagree"
+        UNSURE = "unsure", "unsure"
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -351,10 +349,10 @@ class MushroomObserverKey(models.Model):
     """A user's own API key at Mushroom Observer, encrypted (`key_encryption.py`)."""
 
     class Status(models.TextChoices):
-        CHECKING = "checking", pgettext_lazy("key", "is being checked")
-        VALID = "valid", pgettext_lazy("key", "valid")
-        UNCHECKED = "unchecked", pgettext_lazy("key", "could not be checked")
-        REFUSED = "refused", pgettext_lazy("key", "refused")
+        CHECKING = "checking", "is being checked"
+        VALID = "valid", "valid"
+        UNCHECKED = "unchecked", "could not be checked"
+        REFUSED = "refused", "refused"
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     ciphertext = models.TextField(blank=True, help_text="Empty if the site refused the key.")
@@ -388,16 +386,16 @@ class MushroomObserverWrite(models.Model):
     """
 
     class Kind(models.TextChoices):
-        VOTE = "vote", _("a vote")
-        NAMING = "naming", _("a proposed name")
-        COMMENT = "comment", _("a comment")
+        VOTE = "vote", "a vote"
+        NAMING = "naming", "a proposed name"
+        COMMENT = "comment", "a comment"
 
     class State(models.TextChoices):
-        PENDING = "pending", pgettext_lazy("write", "pending")
-        SENDING = "sending", _("being sent")
-        SENT = "sent", pgettext_lazy("write", "sent")
-        FAILED = "failed", _("failed: nothing was done")
-        UNKNOWN = "unknown", pgettext_lazy("write", "unknown")
+        PENDING = "pending", "pending"
+        SENDING = "sending", "being sent"
+        SENT = "sent", "sent"
+        FAILED = "failed", "failed: nothing was done"
+        UNKNOWN = "unknown", "unknown"
 
     OPEN = (State.PENDING, State.SENDING, State.UNKNOWN)
 

@@ -8,11 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin
-from common.messages import Message, fill
 from common.paging import MAX_COUNTED, CappedPaginator
 from predictions.errors import FAILURES
 from predictions.models import Prediction
@@ -23,7 +20,7 @@ from predictions.verdicts import verdict_sentence
 class ErrorFilter(admin.SimpleListFilter):
     """Filters by error code. Django's own filter would read the codes from the whole table."""
 
-    title = _("error code")
+    title = "error code"
     parameter_name = "error_code"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -38,10 +35,9 @@ class PredictionAdmin(ReadOnlyAdmin):
     list_display = ("id", "user", "file", "status", "error_code", "best", "reused", "created_at")
     list_filter = ("status", ErrorFilter, "reused")
     search_fields = ("sha256",)
-    search_help_text = Message(
-        "The photo's SHA-256, or its first characters. Of more than %(count)s predictions the "
-        "newest %(count)s are listed.",
-        count=MAX_COUNTED,
+    search_help_text = (
+        "The photo's SHA-256, or its first characters. "
+        f"Of more than {MAX_COUNTED:,} predictions the newest {MAX_COUNTED:,} are listed."
     )
     fields = (
         *("user", "file", "status", "error_code", "error_detail", "picture", "scores"),
@@ -68,52 +64,48 @@ class PredictionAdmin(ReadOnlyAdmin):
             return queryset.none(), False
         return queryset.filter(sha256__startswith=term), False
 
-    @admin.display(description=_("answer"))
+    @admin.display(description="answer")
     def best(self, prediction: Prediction) -> str:
         inference = prediction.inference
         if inference is None:
             return ""
-        best = fill(
-            "%(species)s %(score).2f %%",
-            {"species": inference.best_species, "score": inference.best_score},
-        )
-        none = Message("none of its species; the likeliest: %(best)s", best=best)
-        return str(none) if inference.scope_sentence else best
+        best = f"{inference.best_species} {inference.best_score:.2f} %"
+        return f"none of its species; the likeliest: {best}" if inference.scope_sentence else best
 
-    @admin.display(description=_("photo"))
+    @admin.display(description="photo")
     def picture(self, prediction: Prediction) -> str:
         if prediction.inference is None:
-            return gettext("No photo was scored.")
+            return "No photo was scored."
         photo_id = prediction.inference.photo_id
         return format_html(
-            '<a href="{}"><img src="{}" alt="{}"></a>',
+            '<a href="{}"><img src="{}" alt="Photo {}"></a>',
             reverse("admin:predictions_photo_change", args=[photo_id]),
             reverse("admin:predictions_photo_thumbnail", args=[photo_id]),
-            Message("Photo %(number)s", number=str(photo_id)),
+            photo_id,
         )
 
-    @admin.display(description=_("verdict"))
+    @admin.display(description="verdict")
     def judged(self, prediction: Prediction) -> str:
         if prediction.verdict is None:
             return ""
         verdict = prediction.verdict
         return f"{verdict['verdict']}: {verdict_sentence(verdict['because'])}"
 
-    @admin.display(description=_("scores"))
+    @admin.display(description="scores")
     def scores(self, prediction: Prediction) -> str:
         """Return a table of all species with their scores, the highest first."""
         if prediction.inference is None:
             return ""
         version = prediction.inference.model_version
         best = prediction.inference.best(len(version.labels))
-        rows = [(species, fill("%(score).2f", {"score": score})) for species, score in best]
+        rows = [(species, f"{score:.2f}") for species, score in best]
         sentence, plausible = prediction.inference.scope_sentence, prediction.inference.plausible
         return format_html(
-            "{}<p>{}</p><table><tbody>{}</tbody></table>{}",
+            "{}<p>By {}</p><table><tbody>{}</tbody></table>{}",
             format_html("<p><strong>{}</strong></p>", sentence) if sentence else "",
-            Message("By %(version)s", version=version),
+            version,
             format_html_join("", "<tr><th><i>{}</i></th><td>{} %</td></tr>", rows),
-            format_html("<p>{} {}</p>", gettext("Cannot be ruled out:"), ", ".join(plausible))
+            format_html("<p>Cannot be ruled out: {}</p>", ", ".join(plausible))
             if plausible
             else "",
         )

@@ -10,7 +10,6 @@ from django.db import models
 from django.db.models import Func, Q, Value
 from django.db.models.functions import Left, Upper
 from django.utils import timezone
-from django.utils.translation import pgettext_lazy
 
 from common.messages import Message, MessageField
 from common.request_id import MAX_LENGTH as MAX_REQUEST_ID
@@ -41,17 +40,17 @@ class Photo(models.Model):
     """
 
     class LabelSource(models.TextChoices):
-        NONE = "", pgettext_lazy("label", "none")
-        IMPORTED = "imported", pgettext_lazy("label", "imported")
-        PREDICTED = "predicted", pgettext_lazy("label", "predicted")
-        CONFIRMED = "confirmed", pgettext_lazy("label", "confirmed")
-        CORRECTED = "corrected", pgettext_lazy("label", "corrected")
-        SETTLED = "settled", pgettext_lazy("label", "settled at Mushroom Observer")
+        NONE = "", "none"
+        IMPORTED = "imported", "imported"
+        PREDICTED = "predicted", "predicted"
+        CONFIRMED = "confirmed", "confirmed"
+        CORRECTED = "corrected", "corrected"
+        SETTLED = "settled", "settled at Mushroom Observer"
 
     class Split(models.TextChoices):
-        NONE = "", pgettext_lazy("split", "none")
-        TRAINING = "training", pgettext_lazy("split", "training")
-        EVALUATION = "evaluation", pgettext_lazy("split", "evaluation")
+        NONE = "", "none"
+        TRAINING = "training", "training"
+        EVALUATION = "evaluation", "evaluation"
 
     sha256 = models.CharField(max_length=64, unique=True)
     file = models.FileField(
@@ -347,9 +346,9 @@ class Prediction(models.Model):
     """
 
     class Status(models.TextChoices):
-        PENDING = "pending", pgettext_lazy("prediction", "pending")
-        DONE = "done", pgettext_lazy("prediction", "done")
-        FAILED = "failed", pgettext_lazy("prediction", "failed")
+        PENDING = "pending", "pending"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -22,8 +22,8 @@ class EvaluationSet(models.Model):
     """
 
     class Kind(models.TextChoices):
-        SPECIES = "species", _("species")
-        OTHERS = "others", _("other species")
+        SPECIES = "species", "species"
+        OTHERS = "others", "other species"
 
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.SPECIES)
     version = models.PositiveIntegerField(help_text="1, 2, … for each kind.")
@@ -61,9 +61,9 @@ class PhotoReview(models.Model):
     """
 
     class Kind(models.TextChoices):
-        LABEL = "label", _("species")
-        OTHER = "other", _("other species")
-        EXCLUDE = "exclude", pgettext_lazy("photo", "excluded")
+        LABEL = "label", "species"
+        OTHER = "other", "other species"
+        EXCLUDE = "exclude", "excluded"
 
     photo = models.ForeignKey(Photo, models.CASCADE, related_name="reviews")
     decision = models.UUIDField(db_index=True)
@@ -152,8 +152,8 @@ class Check(models.Model):
     """The last run of a scheduled check; one row per kind."""
 
     class Kind(models.TextChoices):
-        ACCURACY = "accuracy", _("accuracy")
-        NEW_PHOTOS = "new_photos", _("new photos")
+        ACCURACY = "accuracy", "accuracy"
+        NEW_PHOTOS = "new_photos", "new photos"
 
     kind = models.CharField(max_length=20, choices=Kind, primary_key=True)
     begun_at = models.DateTimeField()
@@ -229,8 +229,8 @@ class AlertMessage(models.Model):
     """An alert to be sent by one channel; sending is retried until the channel accepts it."""
 
     class Channel(models.TextChoices):
-        MAIL = "mail", _("mail to the administrators")
-        APPRISE = "apprise", _("address in CHAMPIPY_ALERT_URLS")
+        MAIL = "mail", "mail to the administrators"
+        APPRISE = "apprise", "address in CHAMPIPY_ALERT_URLS"
 
     alert = models.ForeignKey(Alert, models.CASCADE, related_name="messages")
     channel = models.CharField(max_length=10, choices=Channel)

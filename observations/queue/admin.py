@@ -10,12 +10,9 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import PeriodicTask
 
 from common.admin import ReadOnlyAdmin
-from common.messages import Message
 from observations.models import Observation, QueueEntry, QueuePoll
 from observations.mushroom_observer.references import observation_url
 from observations.queue.polling import POLL_TASK, poll_request
@@ -33,17 +30,17 @@ from observations.queue.selectors import (
 class StateFilter(admin.SimpleListFilter):
     """Filters by what is to be done with a find."""
 
-    title = _("state")
+    title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         return [
-            ("waiting", gettext("waits for a verifier")),
-            ("held", gettext("held by a verifier")),
-            ("decided", gettext("decided")),
-            ("to_read", gettext("to be read at the site")),
-            ("predicting", gettext("photos are being looked at")),
-            ("failed", gettext("photos could not be had")),
+            ("waiting", "waits for a verifier"),
+            ("held", "held by a verifier"),
+            ("decided", "decided"),
+            ("to_read", "to be read at the site"),
+            ("predicting", "photos are being looked at"),
+            ("failed", "photos could not be had"),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
@@ -67,7 +64,7 @@ class QueueEntryAdmin(ReadOnlyAdmin):
     list_filter = (StateFilter,)
     list_per_page = 50
     search_fields = ("=mushroom_observer_id", "=leased_to__username")
-    search_help_text = _("The id of an observation at Mushroom Observer, or a user.")
+    search_help_text = "The id of an observation at Mushroom Observer, or a user."
     fields = (
         *("mushroom_observer_id", "page", "observation", "state", "reason", "verdicts"),
         *("leased_to", "leased_until", "skipped_by", "is_to_read", "changed_at", "read_at"),
@@ -84,54 +81,42 @@ class QueueEntryAdmin(ReadOnlyAdmin):
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ("rank", "mushroom_observer_id")  # Django puts the model's own in place of none
 
-    @admin.display(description=_("state"))
+    @admin.display(description="state")
     def state(self, entry: QueueEntry) -> str:
-        return str(self._state(entry))
-
-    def _state(self, entry: QueueEntry) -> Message:
         observation = entry.observation
         if entry.is_to_read:
-            return Message("to be read at the site")
+            return "to be read at the site"
         if observation is None:
-            return Message("nothing to check")
+            return "nothing to check"
         if observation.decision:
-            return Message(
-                "decided by %(user)s: %(decision)s",
-                user=observation.user or Message("a deleted user"),
-                decision=observation.get_decision_display(),
-            )
+            return f"decided by {observation.user or 'a deleted user'}: {observation.decision}"
         if observation.status == Observation.Status.PENDING:
-            return Message("photos are being looked at")
+            return "photos are being looked at"
         if observation.status == Observation.Status.FAILED:
-            return Message("photos could not be had: %(code)s", code=observation.error_code)
-        return Message("held") if self._is_held(entry) else Message("waits")
+            return f"photos could not be had: {observation.error_code}"
+        return "held" if self._is_held(entry) else "waits"
 
-    @admin.display(description=_("why first"))
+    @admin.display(description="why first")
     def reason(self, entry: QueueEntry) -> str:
         observation = entry.observation
         is_told = observation is not None and observation.status == Observation.Status.DONE
-        return gettext(RANKS[entry.rank]) if is_told else ""  # type: ignore[attr-defined]
+        return RANKS[entry.rank] if is_told else ""  # type: ignore[attr-defined]
 
-    @admin.display(description=_("verdicts"))
+    @admin.display(description="verdicts")
     def verdicts(self, entry: QueueEntry) -> str:
         names = entry.observation.names.all() if entry.observation else ()
         return "; ".join(
             f"{name.name}: {name.verdict}" if name.verdict else name.name for name in names
         )
 
-    @admin.display(description=_("held by"))
+    @admin.display(description="held by")
     def holder(self, entry: QueueEntry) -> str:
         if not self._is_held(entry) or entry.leased_until is None:
             return ""
         until = timezone.localtime(entry.leased_until)
-        held = Message(
-            "%(user)s until %(time)s",
-            user=entry.leased_to or Message("a deleted user"),
-            time=f"{until:%H:%M}",
-        )
-        return str(held)
+        return f"{entry.leased_to or 'a deleted user'} until {until:%H:%M}"
 
-    @admin.display(description=_("page"))
+    @admin.display(description="page")
     def page(self, entry: QueueEntry) -> str:
         url = observation_url(entry.mushroom_observer_id)
         return format_html('<a href="{}" rel="noreferrer">{}</a>', url, url)
@@ -143,7 +128,7 @@ class QueueEntryAdmin(ReadOnlyAdmin):
         context = {
             "poll": QueuePoll.objects.first(),
             "schedules": [_schedule(row) for row in PeriodicTask.objects.filter(task=POLL_TASK)],
-            "waiting": [(gettext(name), count) for name, count in waiting_counts(now)],
+            "waiting": waiting_counts(now),
             "to_read": entries_to_read(now).count(),
             "pending_photos": pending_photos(),
         }
@@ -162,17 +147,13 @@ class QueueEntryAdmin(ReadOnlyAdmin):
         if poll_request():
             messages.success(
                 request,
-                gettext(
-                    "A worker asks Mushroom Observer now, at the site's pace: this takes some "
-                    "minutes. Reload this page to see the result."
-                ),
+                "A worker asks Mushroom Observer now, at the site's pace: this takes some minutes. "
+                "Reload this page to see the result.",
             )
         else:
             messages.error(
                 request,
-                gettext(
-                    "The poll was not sent: the broker does not answer. Run ./champipy status."
-                ),
+                "The poll was not sent: the broker does not answer. Run ./champipy status.",
             )
         return redirect("admin:observations_queueentry_changelist")
 

@@ -5,18 +5,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
-from django.utils.translation import gettext_noop
 
 from accounts.models import User
 from observations.models import Observation, ProposedName, QueueEntry
 from predictions.models import Prediction
 
-RANKS = (
-    gettext_noop("contradicted"),
-    gettext_noop("out of scope"),
-    gettext_noop("undecided"),
-    gettext_noop("other"),
-)
+RANKS = ("contradicted", "out of scope", "undecided", "other")
 """Why a find is worth a look, the most urgent first."""
 
 

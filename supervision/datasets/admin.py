@@ -14,11 +14,9 @@ from django.http import (
 )
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
-from django.utils.translation import gettext
 
 from accounts.models import User
 from common.admin import ReadOnlyAdmin
-from common.messages import Message
 from supervision.datasets.selectors import current_evaluation_set
 from supervision.datasets.services import evaluation_set_changes, evaluation_set_freeze
 from supervision.models import EvaluationSet
@@ -57,7 +55,7 @@ class EvaluationSetAdmin(ReadOnlyAdmin):
             }
             for kind in EvaluationSet.Kind
         ]
-        context = {"title": gettext("Evaluation sets"), "kinds": kinds}
+        context = {"title": "Evaluation sets", "kinds": kinds}
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
     def get_urls(self) -> list[URLPattern]:
@@ -76,26 +74,22 @@ class EvaluationSetAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         kind = request.POST.get("kind", EvaluationSet.Kind.SPECIES)
         if kind not in EvaluationSet.Kind:
-            return HttpResponseBadRequest(gettext("There is no such kind of evaluation set."))
+            return HttpResponseBadRequest("There is no such kind of evaluation set.")
         form = FreezeForm(request.POST, prefix=_prefix(kind))
         if form.is_valid():
             by, before = cast(User, request.user), current_evaluation_set(kind)
             frozen = evaluation_set_freeze(by=by, reason=form.cleaned_data["reason"], kind=kind)
             if frozen is None:
-                messages.warning(
-                    request, gettext("Nothing was frozen: there are no evaluation photos.")
-                )
+                messages.warning(request, "Nothing was frozen: there are no evaluation photos.")
             elif frozen == before:
-                same = Message(
-                    "Nothing was frozen: the evaluation photos are still those of %(frozen)s.",
-                    frozen=frozen,
+                messages.warning(
+                    request,
+                    f"Nothing was frozen: the evaluation photos are still those of {frozen}.",
                 )
-                messages.warning(request, str(same))
             else:
-                new = Message("Versions are measured on %(frozen)s from now on.", frozen=frozen)
-                messages.success(request, str(new))
+                messages.success(request, f"Versions are measured on {frozen} from now on.")
         else:
-            messages.error(request, gettext("Nothing was frozen: enter a reason above the button."))
+            messages.error(request, "Nothing was frozen: enter a reason above the button.")
         return redirect("admin:supervision_evaluationset_changelist")
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from django.utils.translation import gettext_lazy
 
 from common.messages import Message, Text, joined, message_of
 from mlmodels.ml.answers import OTHER_CLASS
@@ -25,17 +24,6 @@ MAX_ROUNDS = 4
 """Rounds until a version passes; after the last one it fails."""
 
 
-CHECK_LABELS = {
-    "target_reached": gettext_lazy("target reached"),
-    "not_worse": gettext_lazy("not worse"),
-    "scope": gettext_lazy("scope"),
-    "files_intact": gettext_lazy("files intact"),
-    "smoke_prediction": gettext_lazy("smoke prediction"),
-    "speed": gettext_lazy("speed"),
-}
-"""How pages name the checks."""
-
-
 @dataclass(frozen=True)
 class GateCheck:
     """The result of one check of the gate; `detail` has the numbers behind it."""
@@ -43,11 +31,6 @@ class GateCheck:
     name: str
     passed: bool
     detail: Text
-
-    @property
-    def label(self) -> str:
-        """Return how pages name the check."""
-        return str(CHECK_LABELS[self.name])
 
     @property
     def can_be_overridden(self) -> bool:

@@ -12,11 +12,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 
-from common.messages import Message
 from supervision.pictures.svg import BLUE, GREEN, INK, VERMILION, render_svg
 
 if TYPE_CHECKING:
@@ -53,32 +50,15 @@ def learning_curves_svg(
     `history` is TrainingRun.history; accuracy and likelihood are those of the validation photos.
     `validation_is_new` False says that the version was trained on these before.
     """
-    kind = gettext("validation") if validation_is_new else gettext("seen photos:")
-    description = gettext("No epoch has ended yet.")
+    kind = "validation" if validation_is_new else "seen photos:"
+    description = "No epoch has ended yet."
     if history:
         last = history[-1]
-        measured = {
-            "epoch": last["epoch"],
-            "kind": kind,
-            "accuracy": 100 * last["accuracy"],
-            "nll": last["nll"],
-        }
-        told = Message(
-            "After epoch %(epoch)d: %(kind)s accuracy %(accuracy).1f%%, negative log-likelihood "
-            "%(nll).3f.",
-            **measured,
-        )
-        if last["loss"] is not None:
-            told = Message(
-                "After epoch %(epoch)d: %(kind)s accuracy %(accuracy).1f%%, negative "
-                "log-likelihood %(nll).3f, training loss %(loss).3f.",
-                **measured,
-                loss=last["loss"],
-            )
-        description = str(told)
+        description = f"After epoch {last['epoch']}: {kind} accuracy {last['accuracy']:.1%}, "
+        description += f"negative log-likelihood {last['nll']:.3f}"
+        description += f", training loss {last['loss']:.3f}." if last["loss"] is not None else "."
         if not validation_is_new:
-            seen = gettext("The version was trained on these photos before.")
-            description = f"{description} {seen}"
+            description += " The version was trained on these photos before."
     epochs = tuple(
         (entry["epoch"], entry["loss"], entry["accuracy"], entry["nll"]) for entry in history
     )
@@ -86,7 +66,7 @@ def learning_curves_svg(
         _draw_curves,
         (epochs, kind),
         size=(9.6, 2.7),
-        title=gettext("Learning curves"),
+        title="Learning curves",
         description=description,
     )
 
@@ -95,14 +75,9 @@ def _draw_curves(figure: Figure, epochs: Sequence[tuple], kind: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     panels = (
-        (gettext("training loss (nats)"), BLUE, "o-", 1),
-        (str(Message("%(kind)s accuracy (%%)", kind=kind)), GREEN, "s-", 100),
-        (
-            str(Message("%(kind)s negative log-likelihood (nats)", kind=kind)),
-            VERMILION,
-            "^--",
-            1,
-        ),
+        ("training loss (nats)", BLUE, "o-", 1),
+        (f"{kind} accuracy (%)", GREEN, "s-", 100),
+        (f"{kind} negative log-likelihood (nats)", VERMILION, "^--", 1),
     )
     all_axes = figure.subplots(1, len(panels), sharex=True)
     for place, (axes, (title, colour, style, factor)) in enumerate(
@@ -115,7 +90,7 @@ def _draw_curves(figure: Figure, epochs: Sequence[tuple], kind: str) -> None:
             low, high = axes.get_ylim()
             axes.set_ylim(max(0, low), min(100, high))
         axes.set_title(title)
-        axes.set_xlabel(gettext("epoch"))
+        axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if not known:  # epoch 0 is before the first pass and has no training loss
             axes.set_yticks([])
@@ -127,8 +102,8 @@ def confusion_matrix_svg(confusion: Sequence[Sequence[int]], labels: Sequence[st
     The colour of a cell is stronger for a larger share of its row.
     """
     rows = tuple(tuple(row) for row in confusion)
-    shares = ", ".join(
-        f"{name} {_of(row[place], sum(row))}"
+    description = "Right answers: " + ", ".join(
+        f"{name} {row[place]} of {sum(row)}"
         for place, (name, row) in enumerate(zip(labels, rows, strict=True))
     )
     side = 1.9 + 0.42 * len(labels)
@@ -136,13 +111,9 @@ def confusion_matrix_svg(confusion: Sequence[Sequence[int]], labels: Sequence[st
         _draw_confusion,
         (rows, tuple(labels)),
         size=(side + 1.3, side),
-        title=gettext("Confusion matrix"),
-        description=str(Message("Right answers: %(shares)s.", shares=shares)),
+        title="Confusion matrix",
+        description=f"{description}.",
     )
-
-
-def _of(count: int, total: int) -> str:
-    return str(Message("%(count)d of %(total)d", count=count, total=total))
 
 
 def _draw_confusion(figure: Figure, rows: Sequence[tuple], labels: Sequence[str]) -> None:
@@ -168,14 +139,14 @@ def _draw_confusion(figure: Figure, rows: Sequence[tuple], labels: Sequence[str]
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.set_yticks(range(n), labels, style="italic")
-    axes.set(xlabel=gettext("answered"), ylabel=gettext("true species"))
+    axes.set(xlabel="answered", ylabel="true species")
     axes.grid(visible=False)
     axes.set_xticks([place + 0.5 for place in range(n - 1)], minor=True)
     axes.set_yticks([place + 0.5 for place in range(n - 1)], minor=True)
     axes.grid(which="minor")
     axes.tick_params(which="both", length=0)
     shares = axes.secondary_yaxis("right")
-    shares.set_yticks(range(n), [_of(row[place], sum(row)) for place, row in enumerate(rows)])
+    shares.set_yticks(range(n), [f"{row[place]} of {sum(row)}" for place, row in enumerate(rows)])
     shares.tick_params(length=0)
     for spine in (*axes.spines.values(), *shares.spines.values()):
         spine.set_visible(False)
@@ -191,16 +162,12 @@ def trials_svg(trials: Sequence[Mapping[str, Any]]) -> SafeString:
         (trial["number"] + 1, trial["nll"], trial["state"] == "complete") for trial in trials
     )
     complete = [(nll, number) for number, nll, is_complete in rows if is_complete]
-    counts = Message(
-        "%(complete)d of %(count)d trials were completed.", complete=len(complete), count=len(rows)
-    )
-    description = str(counts)
+    description = f"{len(complete)} of {len(rows)} trials were completed."
     if complete:
         nll, number = min(complete)
-        best = Message("The best is trial %(number)d with %(nll).3f nats.", number=number, nll=nll)
-        description = f"{description} {best}"
+        description += f" The best is trial {number} with {nll:.3f} nats."
     return render_svg(
-        _draw_trials, (rows,), size=(6.4, 2.6), title=gettext("Trials"), description=description
+        _draw_trials, (rows,), size=(6.4, 2.6), title="Trials", description=description
     )
 
 
@@ -208,10 +175,7 @@ def _draw_trials(figure: Figure, rows: Sequence[tuple[int, float, bool]]) -> Non
     from matplotlib.ticker import MaxNLocator
 
     axes = figure.subplots()
-    kinds = (
-        (gettext("completed"), True, "o", BLUE),
-        (gettext("stopped early"), False, "x", VERMILION),
-    )
+    kinds = (("completed", True, "o", BLUE), ("stopped early", False, "x", VERMILION))
     for label, is_complete, marker, colour in kinds:
         chosen = [row for row in rows if row[2] == is_complete]
         if chosen:
@@ -219,9 +183,8 @@ def _draw_trials(figure: Figure, rows: Sequence[tuple[int, float, bool]]) -> Non
             axes.plot(numbers, values, marker, color=colour, label=label)
             if is_complete:
                 lowest = list(accumulate(values, min))
-                best = gettext("best so far")
-                axes.step(numbers, lowest, ":", where="post", color=GREEN, label=best)
-    axes.set(xlabel=gettext("trial"), ylabel=gettext("negative log-likelihood"))
+                axes.step(numbers, lowest, ":", where="post", color=GREEN, label="best so far")
+    axes.set(xlabel="trial", ylabel="negative log-likelihood")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.legend(loc="outside upper right", ncols=3)
 
@@ -238,26 +201,17 @@ def accuracy_over_time_svg(
     `points` has at least one point, oldest first; each holds until the next, the last to `until`.
     `target` is from 0 to 1. Times are shown in TIME_ZONE.
     """
-    told = "; ".join(
-        str(
-            Message(
-                "from %(day)s %(accuracy).1f%% (%(low).1f%% to %(high).1f%%)",
-                day=f"{timezone.localtime(point.at):%Y-%m-%d}",
-                accuracy=100 * point.accuracy,
-                low=100 * point.low,
-                high=100 * point.high,
-            )
-        )
+    description = f"Target {target:.0%}. " + "; ".join(
+        f"from {timezone.localtime(point.at):%Y-%m-%d} {point.accuracy:.1%} "
+        f"({point.low:.1%} to {point.high:.1%})"
         for point in points
     )
     return render_svg(
         _draw_accuracy,
         (tuple(points), tuple(changes), target, (until, timezone.get_current_timezone())),
         size=(6.4, 2.6),
-        title=gettext("Accuracy in production"),
-        description=str(
-            Message("Target %(target).0f%%. %(points)s.", target=100 * target, points=told)
-        ),
+        title="Accuracy in production",
+        description=f"{description}.",
     )
 
 
@@ -280,8 +234,7 @@ def _draw_accuracy(
     axes.plot(times[:-1], [100 * point.accuracy for point in points], "o", color=BLUE)
     axes.axhline(100 * target, color=VERMILION, linestyle="--", linewidth=1.3)
     missed = points[0].accuracy < target  # then its note is above, away from the curve
-    note = Message("target %(target)g %%", target=100 * target)
-    _note(axes, times[0], 100 * target, str(note), above=missed)
+    _note(axes, times[0], 100 * target, f"target {100 * target:g} %", above=missed)
     wide_enough = (until - points[0].at) / 8
     ends = [*(change.at for change in changes[1:]), until + wide_enough]
     for change, end in zip(changes, ends, strict=False):
@@ -290,7 +243,7 @@ def _draw_accuracy(
         if end - change.at >= wide_enough:  # else the next one would overwrite it
             _note(axes, at, 100, change.version, above=False)
     axes.set_ylim(max(0, min(100 * target, *low) - 8), 100)
-    axes.set_ylabel(gettext("accuracy (%)"))
+    axes.set_ylabel("accuracy (%)")
     locator = AutoDateLocator(minticks=3, maxticks=8, tz=zone)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))
@@ -312,15 +265,8 @@ def predictions_per_day_svg(days: Sequence[tuple[date, int, int]]) -> SafeString
         _draw_days,
         (tuple(days),),
         size=(6.4, 2.6),
-        title=gettext("Predictions a day"),
-        description=str(
-            Message(
-                "%(answered)d answered and %(failed)d failed in %(days)d days.",
-                answered=answered,
-                failed=failed,
-                days=len(days),
-            )
-        ),
+        title="Predictions a day",
+        description=f"{answered} answered and {failed} failed in {len(days)} days.",
     )
 
 
@@ -330,18 +276,16 @@ def _draw_days(figure: Figure, days: Sequence[tuple[date, int, int]]) -> None:
     axes = figure.subplots()
     places = range(len(days))
     answered, failed = [day[1] for day in days], [day[2] for day in days]
-    axes.bar(places, answered, color=BLUE, label=gettext("answered"))
+    axes.bar(places, answered, color=BLUE, label="answered")
     if any(failed):
-        hatched = axes.bar(
-            places, failed, bottom=answered, color=VERMILION, label=gettext("failed")
-        )
+        hatched = axes.bar(places, failed, bottom=answered, color=VERMILION, label="failed")
         for bar in hatched:
             bar.set(hatch="////", edgecolor=INK, linewidth=0)
         figure.legend(loc="outside upper right", ncols=2)
     weekly = range(len(days) - 1, -1, -7)
-    axes.set_xticks(list(weekly), [date_format(days[i][0], gettext("M j")) for i in weekly])
+    axes.set_xticks(list(weekly), [f"{days[i][0]:%b} {days[i][0].day}" for i in weekly])
     axes.grid(visible=False, axis="x")
     highest = max(right + wrong for right, wrong in zip(answered, failed, strict=True))
     axes.set_ylim(0, max(4, 1.05 * highest))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-    axes.set_ylabel(gettext("predictions"))
+    axes.set_ylabel("predictions")

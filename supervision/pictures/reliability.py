@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 
-from common.messages import Message
 from supervision.pictures.svg import BLUE, INK, VERMILION, render_svg
 
 if TYPE_CHECKING:
@@ -31,22 +29,14 @@ def reliability_svg(bins: Sequence[Mapping[str, Any]]) -> SafeString:
     )
     n = sum(row["n"] for row in bins)
     description = "; ".join(
-        str(
-            Message(
-                "mean score %(score).1f %%: %(right).1f %% right (%(low).1f to %(high).1f %%)",
-                score=score,
-                right=right,
-                low=low,
-                high=high,
-            )
-        )
+        f"mean score {score:.1f} %: {right:.1f} % right ({low:.1f} to {high:.1f} %)"
         for score, right, low, high in rows
     )
     return render_svg(
         _draw_reliability,
         (rows, n),
         size=(6.4, 3.0),
-        title=gettext("Right answers by score"),
+        title="Right answers by score",
         description=f"{description}.",
     )
 
@@ -56,11 +46,11 @@ def _draw_reliability(
 ) -> None:
     axes = figure.subplots()
     places = range(len(rows))
-    axes.plot(places, [row[0] for row in rows], "_--", **_SCORE, label=gettext("mean best score"))
+    axes.plot(places, [row[0] for row in rows], "_--", **_SCORE, label="mean best score")
     # Not colour alone: the marker says, too, whether the score lies within the interval.
     kinds = (
-        (gettext("right answers"), True, "o", BLUE),
-        (gettext("right answers, score outside the interval"), False, "X", VERMILION),
+        ("right answers", True, "o", BLUE),
+        ("right answers, score outside the interval", False, "X", VERMILION),
     )
     for label, is_within, marker, colour in kinds:
         chosen = [
@@ -86,9 +76,6 @@ def _draw_reliability(
             )
     axes.set_xticks(places, [f"{row[0]:.1f}" for row in rows])
     axes.grid(visible=False, axis="x")
-    axes.set(ylim=(0, 100), ylabel=gettext("right answers (%)"))
-    told = Message(
-        "mean best score (%%) of about %(count)d photos each", count=round(n / len(rows))
-    )
-    axes.set_xlabel(str(told))
+    axes.set(ylim=(0, 100), ylabel="right answers (%)")
+    axes.set_xlabel(f"mean best score (%) of about {round(n / len(rows))} photos each")
     figure.legend(loc="outside upper right", ncols=3)

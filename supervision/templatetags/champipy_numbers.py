@@ -15,3 +15,9 @@ def share(value: float | None) -> str:
 def points(value: float | None) -> str:
     """Return a difference of two shares in percentage points, with its sign."""
     return "" if value is None else f"{100 * value:+.0f}"
+
+
+@register.filter
+def spaced(name: str) -> str:
+    """Return a name from the code with spaces, for people."""
+    return name.replace("_", " ")

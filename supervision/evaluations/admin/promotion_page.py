@@ -7,11 +7,8 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from common.messages import Message, Text, fill
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version
 from supervision.evaluations.admin.figures import calibration_text
@@ -33,7 +30,7 @@ class PromotionForm(forms.Form):
 
     reason = forms.CharField(max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
     override = forms.BooleanField(
-        required=False, label=_("Promote it although the gate refuses. The history records this.")
+        required=False, label="Promote it although the gate refuses. The history records this."
     )
 
 
@@ -48,13 +45,10 @@ def promotion_page(
         except PromotionRefused as refused:
             messages.error(request, refused.detail)
         else:
-            messages.success(
-                request, str(Message("%(version)s is in production.", version=version))
-            )
+            messages.success(request, f"{version} is in production.")
             return redirect("admin:mlmodels_modelversion_changelist")
     current = production_version()
-    title = Message("Promote %(version)s", version=version)
-    context |= {"title": title, "version": version, "current": current, "form": form}
+    context |= {"title": f"Promote {version}", "version": version, "current": current, "form": form}
     if version != current:
         context |= {"shadow": shadow_sentence(version, current), **_comparison(version, current)}
     return render(request, "admin/supervision/version_promote.html", context)
@@ -101,57 +95,42 @@ def _comparison(version: ModelVersion, current: ModelVersion | None) -> dict[str
 
 def _accuracy(metrics: dict[str, Any] | None) -> str:
     if not metrics:
-        return gettext("not measured")
+        return "not measured"
     low, high = metrics["ci95"]
-    told = Message(
-        "%(accuracy).1f%% (%(low).1f%% to %(high).1f%%), %(correct)d of %(n)d",
-        accuracy=100 * metrics["accuracy"],
-        low=100 * low,
-        high=100 * high,
-        correct=metrics["correct"],
-        n=metrics["n"],
-    )
-    return str(told)
-
-
-def _near_training(figures: VersionFigures) -> str:
-    if not figures.metrics:
-        return ""
-    near = {"count": figures.near_training, "total": figures.metrics["n"]}
-    return str(Message("%(count)d of %(total)d", **near))
-
-
-def _engine_time(figures: VersionFigures) -> str:
-    if not figures.evaluation or not figures.evaluation.ms_per_photo:
-        return gettext("not measured here")
-    return f"{figures.evaluation.ms_per_photo:.0f} ms"
+    share = f"{metrics['accuracy']:.1%} ({low:.1%} to {high:.1%})"
+    return f"{share}, {metrics['correct']} of {metrics['n']}"
 
 
 def _of_metrics(text: Callable[[dict[str, Any]], str]) -> Callable[[VersionFigures], str]:
     """Return a function that formats a version's metrics with `text`."""
-    return lambda figures: (
-        text(dict(figures.metrics)) if figures.metrics else gettext("not measured")
-    )
+    return lambda figures: text(dict(figures.metrics)) if figures.metrics else "not measured"
 
 
-FIGURES: list[tuple[Text, Callable[[VersionFigures], str]]] = [
-    (_("accuracy (95 % interval)"), _of_metrics(_accuracy)),
+FIGURES: list[tuple[str, Callable[[VersionFigures], str]]] = [
+    ("accuracy (95 % interval)", _of_metrics(_accuracy)),
     (
-        _("without photos near training photos"),
+        "without photos near training photos",
         _of_metrics(lambda metrics: _accuracy(metrics.get("without_near_training"))),
     ),
-    (_("evaluation photos near training photos"), _near_training),
-    (_("calibration error (95 % interval)"), lambda figures: calibration_text(figures.metrics)),
     (
-        _("mean best score, and accuracy"),
-        _of_metrics(
-            lambda metrics: fill(
-                "%(score).1f %%, %(accuracy).1f %%",
-                {"score": 100 * metrics["mean_score"], "accuracy": 100 * metrics["accuracy"]},
-            )
+        "evaluation photos near training photos",
+        lambda figures: (
+            f"{figures.near_training} of {figures.metrics['n']}" if figures.metrics else ""
         ),
     ),
-    (_("engine time per photo, one thread"), _engine_time),
-    (_("source of the figures"), lambda figures: str(figures.source)),
+    ("calibration error (95 % interval)", lambda figures: calibration_text(figures.metrics)),
+    (
+        "mean best score, and accuracy",
+        _of_metrics(lambda metrics: f"{metrics['mean_score']:.1%}, {metrics['accuracy']:.1%}"),
+    ),
+    (
+        "engine time per photo, one thread",
+        lambda figures: (
+            f"{figures.evaluation.ms_per_photo:.0f} ms"
+            if figures.evaluation and figures.evaluation.ms_per_photo
+            else "not measured here"
+        ),
+    ),
+    ("source of the figures", lambda figures: str(figures.source)),
 ]
 """Rows of the comparison: a name, and a function that formats a version's figure."""

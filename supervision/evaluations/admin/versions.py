@@ -13,12 +13,10 @@ from django.urls import URLPattern, path, reverse
 from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.timezone import localtime
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from common.admin import ReadOnlyAdmin
-from common.messages import Message, message_load
+from common.messages import message_load
 from mlmodels.models import ModelVersion, StageTransition
 from mlmodels.selectors import production_version, version_before_production
 from supervision.evaluations.admin.figures import accuracy_text, answer_table
@@ -26,7 +24,7 @@ from supervision.evaluations.admin.measured import MeasuredAdmin
 from supervision.evaluations.admin.promotion_page import promotion_page
 from supervision.evaluations.admin.shadow_page import shadow_page
 from supervision.evaluations.answer_report import speed_text
-from supervision.evaluations.gate_checks import CHECK_LABELS, missing_scope_of
+from supervision.evaluations.gate_checks import missing_scope_of
 from supervision.evaluations.promotion import PromotionRefused, rollback_request
 from supervision.evaluations.selectors import present_evaluations
 
@@ -36,22 +34,21 @@ def gate_text(transition: StageTransition) -> str:
     gate = transition.gate
     if not gate:
         return ""
-    result = Message("Gate overridden.") if gate.get("overridden") else Message("Gate passed.")
-    if gate.get("rollback"):
-        result = Message("Rollback. %(result)s", result=result)
+    result = "overridden" if gate.get("overridden") else "passed"
+    kind = "Rollback; gate" if gate.get("rollback") else "Gate"
     checks = format_html_join(
         "",
         "<li>{} {}: {}</li>",
         (
             (
                 "✓" if check["passed"] else "✗",
-                CHECK_LABELS.get(check["name"], check["name"]),
+                check["name"].replace("_", " "),
                 message_load(check.get("told") or check["detail"]),
             )
             for check in gate.get("checks", [])
         ),
     )
-    return format_html("{}<ul>{}</ul>", result, checks)
+    return format_html("{} {}.<ul>{}</ul>", kind, result, checks)
 
 
 @admin.register(ModelVersion)
@@ -121,74 +118,62 @@ class ModelVersionAdmin(MeasuredAdmin):
     def labels_of(self, row: Any) -> list[str]:
         return list(row.labels)
 
-    @admin.display(description=_("accuracy here (95 % interval)"), ordering="by_accuracy")
+    @admin.display(description="accuracy here (95 % interval)", ordering="by_accuracy")
     def accuracy_here(self, version: Any) -> str:
         return accuracy_text(version.metrics_here)
 
-    @admin.display(description=_("accuracy when made"), ordering="by_accuracy_when_made")
+    @admin.display(description="accuracy when made", ordering="by_accuracy_when_made")
     def accuracy_when_made(self, version: ModelVersion) -> str:
         return accuracy_text(version.metrics.get("evaluation"))
 
-    @admin.display(description=_("size"))
+    @admin.display(description="size")
     def megabytes(self, version: ModelVersion) -> str:
-        size = sum(file["size"] for file in version.files.values())
-        return str(Message("%(count).1f MB", count=size / 1e6))
+        return f"{sum(file['size'] for file in version.files.values()) / 1e6:.1f} MB"
 
     @admin.display(description="")
     def promote_link(self, version: ModelVersion) -> str:
         if version.stage == ModelVersion.Stage.PRODUCTION:
-            return gettext("in production")
+            return "in production"
         url = reverse("admin:mlmodels_modelversion_promote", args=[version.pk])
-        return format_html('<a href="{}">{}</a>', url, gettext("Promote…"))
+        return format_html('<a href="{}">Promote…</a>', url)
 
-    @admin.display(description=_("the same by its card, out of fold on the training photos"))
+    @admin.display(description="the same by its card, out of fold on the training photos")
     def answers_out_of_fold(self, version: ModelVersion) -> str:
         return answer_table(version.metrics.get("out_of_fold"))
 
-    @admin.display(description=_("other species"))
+    @admin.display(description="other species")
     def telling_scope(self, version: ModelVersion) -> str:
-        learnt = Message(
-            "It learnt from %(count)d photos what is none of its own.",
-            count=version.card.get("recipe", {}).get("other_photos", 0),
+        photos = version.card.get("recipe", {}).get("other_photos", 0)
+        return (
+            missing_scope_of(version) or f"It learnt from {photos} photos what is none of its own."
         )
-        return missing_scope_of(version) or str(learnt)
 
-    @admin.display(description=_("engine"))
+    @admin.display(description="engine")
     def speed(self, version: Any) -> str:
         return speed_text(version.metrics, version.ms_here)
 
-    @admin.display(description=_("learning curves"))
+    @admin.display(description="learning curves")
     def learning_curves(self, version: ModelVersion) -> str:
         from supervision.pictures.charts import learning_curves_svg
 
         if version.run is None or not version.run.history:
-            return gettext("It was not trained here.")
+            return "It was not trained here."
         is_new = version.metrics.get("validation", {}).get("is_new", True)
         last = version.run.history[-1]
         if not last["epoch"]:
-            share = 100 * last["accuracy"]
-            if is_new:
-                told = Message(
-                    "None: the dense layer was fitted in closed form, without epochs. Fitted "
-                    "without them, it was right on %(share).1f%% of the validation photos.",
-                    share=share,
-                )
-            else:
-                told = Message(
-                    "None: the dense layer was fitted in closed form, without epochs. Fitted "
-                    "without them, it was right on %(share).1f%% of the photos that it was trained "
-                    "on before.",
-                    share=share,
-                )
-            return str(told)
+            photos = "validation photos" if is_new else "photos that it was trained on before"
+            return (
+                "None: the dense layer was fitted in closed form, without epochs. Fitted without "
+                f"them, it was right on {last['accuracy']:.1%} of the {photos}."
+            )
         picture = learning_curves_svg(version.run.history, validation_is_new=is_new)
         return format_html('<div class="chart-box curves">{}</div>', picture)
 
-    @admin.display(description=_("species"))
+    @admin.display(description="species")
     def species(self, version: ModelVersion) -> str:
         return ", ".join(version.labels)
 
-    @admin.display(description=_("files"))
+    @admin.display(description="files")
     def file_list(self, version: ModelVersion) -> str:
         return format_html_join(
             "",
@@ -196,17 +181,17 @@ class ModelVersionAdmin(MeasuredAdmin):
             ((name, file["size"], file["sha256"]) for name, file in version.files.items()),
         )
 
-    @admin.display(description=_("stage history"))
+    @admin.display(description="stage history")
     def history(self, version: ModelVersion) -> str:
         return format_html_join(
             "",
-            "<p>{} → {}, {}, {}: {}<br>{}</p>",
+            "<p>{} → {}, {} by {}: {}<br>{}</p>",
             (
                 (
                     transition.from_stage,
                     transition.to_stage,
                     localize(localtime(transition.created_at)),
-                    transition.by or gettext("somebody at the terminal"),
+                    transition.by or "somebody at the terminal",
                     transition.reason,
                     gate_text(transition),
                 )
@@ -262,13 +247,9 @@ class ModelVersionAdmin(MeasuredAdmin):
         else:
             now = production_version()
             if is_done:
-                again = Message("%(version)s is in production again.", version=now)
-                messages.success(request, str(again))
+                messages.success(request, f"{now} is in production again.")
             else:
-                unchanged = Message(
-                    "Nothing was changed: %(version)s is in production now.", version=now
-                )
-                messages.warning(request, str(unchanged))
+                messages.warning(request, f"Nothing was changed: {now} is in production now.")
         return redirect("admin:mlmodels_modelversion_changelist")
 
 
@@ -279,10 +260,10 @@ class StageTransitionAdmin(ReadOnlyAdmin):
     list_select_related = ("model_version", "by")
     fields = ("model_version", "change", "by", "reason", "gate_said", "created_at")
 
-    @admin.display(description=_("stage"))
+    @admin.display(description="stage")
     def change(self, transition: StageTransition) -> str:
         return f"{transition.from_stage} → {transition.to_stage}"
 
-    @admin.display(description=_("gate"))
+    @admin.display(description="gate")
     def gate_said(self, transition: StageTransition) -> str:
         return gate_text(transition)

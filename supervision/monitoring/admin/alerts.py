@@ -9,12 +9,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from common.admin import ReadOnlyAdmin
-from common.messages import Message
 from supervision.models import Alert, AlertMessage, Check
 from supervision.monitoring.alert_services import alert_acknowledge
 from supervision.monitoring.alert_texts import alert_advice, alert_summary
@@ -24,7 +21,7 @@ from supervision.monitoring.selectors import ALERT_ORDER, alerts_listed, channel
 
 class MessageInline(admin.TabularInline):
     model = AlertMessage
-    verbose_name_plural = _("messages to administrators")
+    verbose_name_plural = "messages to administrators"
     fields = readonly_fields = ("channel", "sent_at", "attempts", "next_attempt_at", "error")
     can_delete = False
 
@@ -65,23 +62,23 @@ class AlertAdmin(ReadOnlyAdmin):
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ALERT_ORDER  # Django puts the model's own order in place of none
 
-    @admin.display(description=_("what happened"))
+    @admin.display(description="what happened")
     def summary(self, alert: Alert) -> str:
         return alert_summary(alert)
 
-    @admin.display(description=_("what to do"))
+    @admin.display(description="what to do")
     def advice(self, alert: Alert) -> str:
         advice = alert_advice(alert)
         if alert.kind != Alert.Kind.BETTER_VERSION or alert.model_version_id is None:
             return advice
         page = reverse("admin:mlmodels_modelversion_promote", args=[alert.model_version_id])
-        return format_html('{} <a href="{}">{}</a>', advice, page, gettext("Compare…"))
+        return format_html('{} <a href="{}">Compare…</a>', advice, page)
 
-    @admin.action(description=_("Acknowledge: keep quiet until resolved"))
+    @admin.action(description="Acknowledge: keep quiet until resolved")
     def acknowledge_selected(self, request: HttpRequest, alerts: QuerySet[Alert]) -> None:
         for alert in alerts:
             alert_acknowledge(alert=alert, by=cast(User, request.user))
-        messages.success(request, gettext("The alerts stay quiet until they are resolved."))
+        messages.success(request, "The alerts stay quiet until they are resolved.")
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -106,18 +103,15 @@ class AlertAdmin(ReadOnlyAdmin):
         if len(unsent) < len(Check.Kind):
             messages.success(
                 request,
-                gettext(
-                    "A worker checks now. Reload this page to see the result; if the model has to "
-                    "be measured first, that takes half a minute."
-                ),
+                "A worker checks now. Reload this page to see the result; if the model has to be "
+                "measured first, that takes half a minute.",
             )
         for kind in unsent:
-            unsent_check = Message(
-                "The check of %(kind)s was not sent: the broker does not answer. Run ./champipy "
-                "status.",
-                kind=kind.label,
+            messages.error(
+                request,
+                f"The check of {kind.label} was not sent: the broker does not answer. "
+                "Run ./champipy status.",
             )
-            messages.error(request, str(unsent_check))
         return redirect("admin:supervision_alert_changelist")
 
     def acknowledge(self, request: HttpRequest, pk: int) -> HttpResponse:

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
-from django.utils.translation import gettext
 
 from common.wording import format_bytes
 from supervision.datasets.selectors import labelled_counts
@@ -102,11 +101,7 @@ def _accuracy_picture(periods: list[ProductionPeriod]) -> str:
 def _disk() -> dict[str, Any]:
     use = storage_use()
     free = shutil.disk_usage(settings.CHAMPIPY_HOME).free
-    parts = (
-        (gettext("photos"), use.photos),
-        (gettext("models"), use.models),
-        (gettext("cache"), use.cache),
-    )
+    parts = (("photos", use.photos), ("models", use.models), ("cache", use.cache))
     shown, others = use.by_user[:MAX_USERS], use.by_user[MAX_USERS:]
     return {
         "total": format_bytes(use.total),

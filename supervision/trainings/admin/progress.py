@@ -3,10 +3,6 @@
 from collections import Counter
 from typing import Any
 
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
-
-from common.messages import Message, fill
 from common.wording import format_duration
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.selectors import training_runs
@@ -17,19 +13,19 @@ from supervision.review.admin.filters import next_training_path
 
 LIVE_STATUSES = (TrainingRun.Status.QUEUED, TrainingRun.Status.RUNNING)
 STAGES = {
-    "queued": _("waiting in the queue"),
-    "dataset": _("choosing the photos"),
-    "features": _("computing the photos' features"),
-    "head": _("fitting the dense layer"),
-    "search": _("trying settings"),
-    "layers": _("training the chosen layers"),
-    "refit": _("training again, with the validation photos included"),
-    "calibration": _("calibrating the scores"),
-    "export": _("exporting the engine that serves predictions"),
-    "parity": _("comparing the int8 engine with the float network"),
-    "evaluation": _("measuring on the evaluation photos"),
-    "registration": _("registering the version"),
-    "done": _("done"),
+    "queued": "waiting in the queue",
+    "dataset": "choosing the photos",
+    "features": "computing the photos' features",
+    "head": "fitting the dense layer",
+    "search": "trying settings",
+    "layers": "training the chosen layers",
+    "refit": "training again, with the validation photos included",
+    "calibration": "calibrating the scores",
+    "export": "exporting the engine that serves predictions",
+    "parity": "comparing the int8 engine with the float network",
+    "evaluation": "measuring on the evaluation photos",
+    "registration": "registering the version",
+    "done": "done",
 }
 RECENT_RUNS = 5
 TRIAL_COLUMNS = ("state", "epochs", "nll", "accuracy", "seconds")
@@ -51,7 +47,7 @@ def run_line(run: TrainingRun) -> dict[str, Any]:
         "is_live": is_live,
         "percent": round(run.progress.get("percent", 0)),
         "stage": STAGES.get(stage, stage),
-        "unit": gettext("trial") if stage == "search" else gettext("epoch"),
+        "unit": "trial" if stage == "search" else "epoch",
         "left": format_duration(eta) if is_live and eta is not None else "",
     }
 
@@ -71,7 +67,7 @@ def _learning_context(run: TrainingRun) -> dict[str, Any]:
     if not last["epoch"]:
         return {
             "validation_is_new": validation_is_new,
-            "fitted_accuracy": fill("%(share).1f %%", {"share": 100 * last["accuracy"]}),
+            "fitted_accuracy": f"{100 * last['accuracy']:.1f} %",
         }
     return {
         "curves": learning_curves_svg(run.history, validation_is_new=validation_is_new),
@@ -79,9 +75,9 @@ def _learning_context(run: TrainingRun) -> dict[str, Any]:
         "epochs": [
             {
                 "epoch": entry["epoch"],
-                "loss": "" if entry["loss"] is None else fill("%(loss).3f", entry),
-                "accuracy": fill("%(share).1f %%", {"share": 100 * entry["accuracy"]}),
-                "nll": fill("%(nll).3f", entry),
+                "loss": "" if entry["loss"] is None else f"{entry['loss']:.3f}",
+                "accuracy": f"{100 * entry['accuracy']:.1f} %",
+                "nll": f"{entry['nll']:.3f}",
                 "time": format_duration(entry["seconds"]),
             }
             for entry in reversed(run.history)
@@ -106,7 +102,7 @@ def run_parameters_text(run: TrainingRun) -> str:
     names = ("trials", "minutes") if is_search else ("variables", "epochs")
     texts = [f"{name} {run.parameters[name]}" for name in names if name in run.parameters]
     if run.parent is not None:
-        texts.append(str(Message("from %(version)s", version=run.parent)))
+        texts.append(f"from {run.parent}")
     return ", ".join(texts)
 
 
@@ -144,14 +140,9 @@ def other_photos_text(manifest: dict[str, Any]) -> str:
     names = [name for _, _, name in manifest.get("others", ())]
     genera = {name.partition(" ")[0] for name in names if name}
     nameless = names.count("")
-    if not names:
-        return gettext("none")
-    parts = [str(len(names))]
-    if genera:
-        parts.append(str(Message("of %(count)d genera", count=len(genera))))
-    if nameless:
-        parts.append(str(Message("(%(count)d without a name)", count=nameless)))
-    return " ".join(parts)
+    parts = [f"{len(names)}", f"of {len(genera)} genera" if genera else ""]
+    parts.append(f"({nameless} without a name)" if nameless else "")
+    return " ".join(part for part in parts if part) if names else "none"
 
 
 def trials_table(run: TrainingRun) -> dict[str, Any]:

@@ -12,11 +12,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timezone import localtime
-from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from common.admin import ReadOnlyAdmin
-from common.messages import Message, message_of
 from mlmodels.ml.model_card import compared_poolings
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
@@ -52,46 +50,40 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingRun]:
         return training_runs()
 
-    @admin.display(description=_("kind"), ordering="kind")
+    @admin.display(description="kind", ordering="kind")
     def what(self, run: TrainingRun) -> str:
         return run.kind
 
-    @admin.display(description=_("requested at"), ordering="id")
+    @admin.display(description="requested at", ordering="id")
     def asked(self, run: TrainingRun) -> str:
         return date_format(localtime(run.created_at), "j M Y, H:i")
 
-    @admin.display(description=_("status"), ordering="status")
+    @admin.display(description="status", ordering="status")
     def state(self, run: TrainingRun) -> str:
         line = run_line(run)
-        told = run.get_status_display()
-        status = format_html('<span class="status {}">{}</span>', run.status, told)
+        status = format_html('<span class="status {}">{}</span>', run.status, run.status)
         if run.status != TrainingRun.Status.RUNNING:
             return status
         return format_html(
-            '{} <progress max="100" value="{}" aria-label="{}"></progress>{} %',
-            status, line["percent"], Message("Progress of run %(number)s", number=str(run.pk)),
-            line["percent"],
+            '{} <progress max="100" value="{}" aria-label="Progress of run {}"></progress>{} %',
+            status, line["percent"], run.pk, line["percent"],
         )  # fmt: skip
 
-    @admin.display(description=_("parameters"))
+    @admin.display(description="parameters")
     def in_short(self, run: TrainingRun) -> str:
         return run_parameters_text(run)
 
-    @admin.display(description=_("result"))
+    @admin.display(description="result")
     def result(self, run: TrainingRun) -> str:
         version = version_of(run)
         if version is None:
             return ""
         url = reverse("admin:mlmodels_modelversion_change", args=[version.pk])
         evaluation = version.metrics.get("evaluation")
-        accuracy = (
-            Message("%(accuracy).1f%%", accuracy=100 * evaluation["accuracy"])
-            if evaluation
-            else NOT_MEASURED
-        )
+        accuracy = f"{evaluation['accuracy']:.1%}" if evaluation else NOT_MEASURED
         return format_html('<a href="{}">{}</a>: {}', url, version, accuracy)
 
-    @admin.display(description=_("duration"))
+    @admin.display(description="duration")
     def took(self, run: TrainingRun) -> str:
         return run_duration_text(run)
 
@@ -118,9 +110,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         run = self._run(request, object_id)
         version = version_of(run)
         own = {
-            "title": Message(
-                "Run %(number)d: %(kind)s", number=run.pk, kind=run.get_kind_display()
-            ),
+            "title": f"Run {run.pk}: {run.get_kind_display()}",
             "run": run,
             "now": run_now(run),
             "parameters": sorted(run.parameters.items()),
@@ -159,7 +149,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         """Return the exact photos of a run, from which its dataset can be rebuilt, as a file."""
         run = self._run(request, pk)
         if run.dataset is None:
-            raise Http404(Message("Run %(number)d has not chosen its photos yet.", number=pk))
+            raise Http404(f"Run {pk} has not chosen its photos yet.")
         name = f"run-{pk}-dataset.json"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return JsonResponse({"sha256": run.dataset_sha256, **run.dataset}, headers=headers)
@@ -168,22 +158,20 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         """Ask for confirmation on GET; cancel the run on POST."""
         run = self._run(request, pk)
         if request.method != "POST":
-            title = Message("Cancel run %(number)d?", number=pk)
-            return self._page(request, "run_cancel", {"title": title, "run": run})
+            return self._page(request, "run_cancel", {"title": f"Cancel run {pk}?", "run": run})
         try:
             run_cancel(run=run)
         except RunEnded as error:
-            nothing = Message("%(reason)s Nothing was changed.", reason=message_of(error))
-            messages.warning(request, str(nothing))
+            messages.warning(request, f"{error} Nothing was changed.")
         else:
-            messages.success(request, str(Message("Run %(number)d was cancelled.", number=pk)))
+            messages.success(request, f"Run {pk} was cancelled.")
         return HttpResponseRedirect(reverse("admin:mlmodels_trainingrun_change", args=[pk]))
 
     def start(self, request: HttpRequest, kind: str) -> HttpResponse:
         """Show the form of one kind of run on GET; queue the run on POST."""
         self._check_may_see(request)
         if kind not in RUN_FORMS:
-            raise Http404(Message("There is no kind of run named %(kind)s.", kind=repr(kind)))
+            raise Http404(f"There is no kind of run named {kind!r}.")
         form = RUN_FORMS[kind](request.POST if request.method == "POST" else None)
         if form.is_valid() and isinstance(request.user, User):
             try:
@@ -196,8 +184,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             except (TooFewPhotos, LabelsDiffer) as error:
                 form.add_error(None, str(error))
             else:
-                queued = Message("Run %(number)d is in the queue.", number=run.pk)
-                messages.success(request, str(queued))
+                messages.success(request, f"Run {run.pk} is in the queue.")
                 url = reverse("admin:mlmodels_trainingrun_change", args=[run.pk])
                 return HttpResponseRedirect(url)
         context = {"title": form.title, "form": form, **next_photos()}
@@ -207,7 +194,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         self._check_may_see(request)
         run = self.get_object(request, str(pk))
         if run is None:
-            raise Http404(Message("There is no run %(number)s.", number=str(pk)))
+            raise Http404(f"There is no run {pk}.")
         return run
 
     def _check_may_see(self, request: HttpRequest) -> None:
