@@ -74,6 +74,22 @@ def named(observations: QuerySet[Observation], **conditions: str) -> QuerySet[Ob
     return observations.filter(Exists(names))
 
 
+def likely_name(observation: Observation) -> ProposedName | None:
+    """Return the proposed name that people most likely mean: the consensus, or the likeliest."""
+
+    def preference(name: ProposedName) -> tuple[bool, float]:
+        return name.is_consensus, -3.0 if name.confidence is None else name.confidence
+
+    return max(observation.names.all(), key=preference, default=None)
+
+
+def best_known_species(observation: Observation) -> str:
+    """Return the best species of an answered observation; "" if it is none that the model knows."""
+    answer = observation.answer or {"predictions": [], "scope": None}
+    is_known = answer["scope"] is None or answer["scope"]["in_scope"]
+    return answer["predictions"][0]["species"] if is_known and answer["predictions"] else ""
+
+
 def species_and_key(name: str) -> tuple[str, str]:
     """Return the species of a name, or "" if none is known, and the key to compare names by.
 

@@ -18,7 +18,6 @@ from observations.models import Observation
 from observations.name_services import names_replace
 from observations.pages.access import visible_find
 from observations.pages.questions import read_names
-from observations.pages.queue_finds import finds_of
 from observations.services import observation_decide, observation_delete, observation_note
 
 
@@ -34,8 +33,6 @@ def find(request: HttpRequest, number: str) -> HttpResponse:
         "known_names": known_names(),
         "is_own": observation.user_id == request.user.pk,
     }
-    if observation.mushroom_observer_id is not None and observation.answer is not None:
-        [context["at_the_site"]] = finds_of([observation], cast(User, request.user))
     return render(request, "observations/find.html", context)
 
 

@@ -1,5 +1,7 @@
 """Pages of verifiers: the queue, one find after the other."""
 
+import functools
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -13,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_safe
 from django_celery_beat.models import PeriodicTask
 
 from accounts.models import User
@@ -53,16 +55,25 @@ MAX_SHOWN = 20
 """Finds that a page may say it has already."""
 
 
+def changes_the_queue(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Let a view take forms only. Who comes back to its address after a login gets the queue."""
+
+    @functools.wraps(view)
+    def checked(request: HttpRequest, **parameters: str) -> HttpResponse:
+        return view(request, **parameters) if request.method == "POST" else redirect("queue")
+
+    return login_required(checked)
+
+
 @login_required
 @never_cache
-@require_GET
+@require_safe
 def queue(request: HttpRequest) -> HttpResponse:
     """Show the find that the user checks next. It is leased to the user."""
     return _show(request, first=_number(request.GET.get("find", "")))
 
 
-@login_required
-@require_POST
+@changes_the_queue
 def decide(request: HttpRequest, number: str) -> HttpResponse:
     """Store what the user decided about a find, or give it back, and show the next one."""
     wanted = request.POST.get("decision", "")
@@ -103,8 +114,7 @@ def decide(request: HttpRequest, number: str) -> HttpResponse:
     return _next(request)
 
 
-@login_required
-@require_POST
+@changes_the_queue
 def undo(request: HttpRequest) -> HttpResponse:
     """Take back what the user did last, and show that find again."""
     skips = _skips(request)
@@ -124,15 +134,13 @@ def undo(request: HttpRequest) -> HttpResponse:
     return _next(request, find=undone.observation.pk)
 
 
-@login_required
-@require_POST
+@changes_the_queue
 def more(request: HttpRequest) -> HttpResponse:
     """Renew the user's leases and load finds ahead: those that the page does not have yet."""
     return _next(request)
 
 
-@login_required
-@require_POST
+@changes_the_queue
 def switch_on(request: HttpRequest) -> HttpResponse:
     """Have Mushroom Observer polled from now on. Only administrators may do that."""
     if not _user(request).is_admin:
@@ -198,7 +206,7 @@ def _show(request: HttpRequest, *, first: int | None = None, status: int = 200) 
         messages.warning(request, told)
     shown = [each for each in held if each.pk not in has or each.pk == first]
     context = {
-        "finds": finds_of(shown if is_script else shown[:1], user),
+        "finds": finds_of(shown if is_script else shown[:1]),
         "held": [each.pk for each in held],
         "first": first,
         **_progress(user),

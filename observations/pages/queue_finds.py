@@ -1,31 +1,17 @@
 """What the page of the queue shows of a find."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils.translation import gettext
 
-from accounts.models import User
-from mlmodels.species_selectors import accepted_names
-from observations.comment_drafts import Draft, comment_draft
-from observations.links import links_of
-from observations.models import (
-    MushroomObserverKey,
-    MushroomObserverWrite,
-    Observation,
-    ObservationPhoto,
-    ProposedName,
-)
+from observations.models import Observation, ObservationPhoto, ProposedName
 from observations.mushroom_observer.references import image_url
-from observations.selectors import told_observations
-from observations.write_selectors import seen_of, writes_visible_to
+from observations.selectors import likely_name, told_observations
 from predictions.models import Prediction
 
 LARGE = 1280
 """Pixels of the photo at Mushroom Observer to which a photo links."""
-MAX_WRITES = 5
-"""Of what a user wrote on a find, so many are listed, the last ones."""
 
 
 @dataclass(frozen=True)
@@ -43,62 +29,35 @@ class PhotoOfFind:
 
 @dataclass(frozen=True)
 class Find:
-    """A find of the queue, with all that a verifier sees of it."""
+    """A find of the queue, as a verifier sees it."""
 
     observation: Observation
     photos: Sequence[PhotoOfFind]
     names: Sequence[ProposedName]
+    """The proposed names; one that several people proposed is there once."""
     chosen: ProposedName | None
     """The name that a decision is about unless the verifier chooses another one."""
-    best: str
-    """The accepted name of the best species; "" if it is none that the model knows."""
-    links: Mapping[str, Any]
-    seen: str
-    draft: Draft
-    has_key: bool
-    writes: Sequence[MushroomObserverWrite]
 
 
-def finds_of(observations: Sequence[Observation], user: User) -> list[Find]:
+def finds_of(observations: Sequence[Observation]) -> list[Find]:
     """Return what is shown of answered observations of Mushroom Observer, in their order."""
     numbers = [observation.pk for observation in observations]
-    by_number = told_observations(with_pictures=True).in_bulk(numbers)
-    accepted = accepted_names()
-    keys = MushroomObserverKey.objects.filter(user=user).exclude(ciphertext="")
-    has_key = keys.exists()
-    return [
-        _find(by_number[number], accepted=accepted, has_key=has_key, user=user)
-        for number in numbers
-        if number in by_number
-    ]
+    told = told_observations(with_pictures=True).in_bulk(numbers)
+    return [_find(told[number]) for number in numbers if number in told]
 
 
-def _find(observation: Observation, *, accepted: dict[str, str], has_key: bool, user: User) -> Find:
-    names = list({name.name: name for name in observation.names.all()}.values())
-    answer = observation.answer or {"predictions": [], "scope": None}
-    is_known = answer["scope"] is None or answer["scope"]["in_scope"]
-    best = answer["predictions"][0]["species"] if is_known and answer["predictions"] else ""
-    writes = writes_visible_to(user).filter(user=user, observation=observation)
+def _find(observation: Observation) -> Find:
+    chosen = likely_name(observation)
+    names = {name.name: name for name in observation.names.all()}
+    if chosen is not None:
+        names[chosen.name] = chosen
+    photos = enumerate(observation.photos.all(), start=1)
     return Find(
         observation=observation,
-        photos=[
-            _photo(photo, number) for number, photo in enumerate(observation.photos.all(), start=1)
-        ],
-        names=names,
-        chosen=max(names, key=_preference, default=None),
-        best=accepted.get(best, best),
-        links=links_of(observation, accepted) or {},
-        seen=seen_of(observation),
-        draft=comment_draft(observation),
-        has_key=has_key,
-        writes=list(writes[:MAX_WRITES]) if has_key else [],
+        photos=[_photo(photo, number) for number, photo in photos],
+        names=list(names.values()),
+        chosen=chosen,
     )
-
-
-def _preference(name: ProposedName) -> tuple[bool, float]:
-    """Return the key by which the name is found that people most likely mean."""
-    confidence = name.confidence if name.confidence is not None else -3.0
-    return name.is_consensus, confidence
 
 
 def _photo(photo: ObservationPhoto, number: int) -> PhotoOfFind:

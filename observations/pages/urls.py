@@ -1,7 +1,7 @@
 from django.urls import path, re_path
 from rest_framework.authentication import SessionAuthentication
 
-from observations.pages import account, ask, finds, history, queue, queue_writes, why
+from observations.pages import account, ask, finds, history, queue, why, writes
 from predictions.api.explanations import ExplanationView
 from predictions.api.photos import PhotoView, PredictionPhotoView
 
@@ -42,11 +42,6 @@ urlpatterns = [
     path("queue/more", queue.more, name="queue-more"),
     path("queue/poll", queue.switch_on, name="queue-switch-on"),
     re_path(r"^queue/(?P<number>[0-9]{1,18})\Z", queue.decide, name="queue-decide"),
-    re_path(
-        r"^queue/(?P<number>[0-9]{1,18})/mushroom-observer/(?P<kind>vote|naming|comment)\Z",
-        queue_writes.write,
-        name="queue-write",
-    ),
     path("finds", history.finds, name="finds"),
     path("finds.csv", history.finds_csv, name="finds-csv"),
     path("finds/delete", history.finds_delete, name="finds-delete"),
@@ -55,6 +50,11 @@ urlpatterns = [
     re_path(r"^finds/(?P<number>[0-9]{1,18})/names\Z", finds.names, name="find-names"),
     re_path(r"^finds/(?P<number>[0-9]{1,18})/decision\Z", finds.decide, name="find-decide"),
     re_path(r"^finds/(?P<number>[0-9]{1,18})/delete\Z", finds.delete, name="find-delete"),
+    re_path(
+        r"^finds/(?P<number>[0-9]{1,18})/mushroom-observer/(?P<kind>vote|naming|comment)\Z",
+        writes.write,
+        name="find-write",
+    ),
     re_path(r"^finds/(?P<number>[0-9]{1,18})/why\Z", why.why, name="find-why"),
     re_path(
         r"^finds/(?P<number>[0-9]{1,18})/photos/(?P<prediction>[0-9]{1,18})/similar\Z",

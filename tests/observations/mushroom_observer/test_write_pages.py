@@ -1,4 +1,4 @@
-"""Votes, names and comments that a verifier sends from the page of the queue."""
+"""Votes, names and comments that a verifier sends from pages."""
 
 import pytest
 from django.test import Client
@@ -39,7 +39,7 @@ def held(site, alice, users) -> Observation:
 
 
 def path_of(observation: Observation, kind: str) -> str:
-    return f"/queue/{observation.pk}/mushroom-observer/{kind}"
+    return f"/finds/{observation.pk}/mushroom-observer/{kind}"
 
 
 def send(page: Client, observation: Observation, kind: str, **said: object):
@@ -65,6 +65,16 @@ def test_a_vote_is_sent_and_the_find_stays_in_view(page, site, held) -> None:
     assert f'id="find-{held.pk}"' in text, "although it is being read there again"
     assert "What you wrote there from here" in text
     assert [vote.value for vote in naming.votes if vote.user.id == 201] == [-2]
+
+
+def test_after_the_decision_the_page_of_the_find_has_the_forms(page, site, held) -> None:
+    name = held.names.get().name
+    submit(page, f"/queue/{held.pk}", {"decision": "agree", "decision_name": name})
+    shown = page.get(f"/finds/{held.pk}").text
+    assert path_of(held, "comment") in shown
+    response = send(page, held, "vote", naming=held.names.get().naming_id, vote="3")
+    assert response.headers["Location"] == f"/finds/{held.pk}#site-{held.pk}"
+    assert "Mushroom Observer has taken it." in told(page, response)
 
 
 def test_a_name_is_proposed(page, site, held) -> None:
@@ -116,7 +126,13 @@ def test_finds_of_others_are_not_written_on(site, users, held) -> None:
     clementine = browser_of(users["clementine"])
     assert send(clementine, held, "naming", name="Russula emetica", vote="2").status_code == 404
     assert send(clementine, held, "nonsense").status_code == 404
-    assert clementine.get(path_of(held, "naming")).status_code == 405
+    assert clementine.get(path_of(held, "naming"), follow=True).status_code == 404
+    assert MushroomObserverWrite.objects.count() == 0
+
+
+def test_who_logs_in_again_comes_back_to_the_find(page, held) -> None:
+    response = page.get(path_of(held, "naming"))
+    assert (response.status_code, response.headers["Location"]) == (302, f"/finds/{held.pk}")
     assert MushroomObserverWrite.objects.count() == 0
 
 

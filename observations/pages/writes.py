@@ -1,14 +1,14 @@
-"""Writes at Mushroom Observer from the page of the queue: a vote, a name, a comment."""
+"""Writes at Mushroom Observer from pages: a vote, a name, a comment."""
 
 from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
-from django.views.decorators.http import require_POST
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -39,9 +39,13 @@ State = MushroomObserverWrite.State
 
 
 @login_required
-@require_POST
 def write(request: HttpRequest, number: str, kind: str) -> HttpResponse:
-    """Write on an observation with the user's own key, and say what became of it."""
+    """Write on an observation with the user's own key, and say what became of it.
+
+    Who comes back to this address after a login gets the page of the find.
+    """
+    if request.method != "POST":
+        return redirect("find", number=number)
     user = cast(User, request.user)
     observation = observations_visible_to(user).filter(pk=number, answer__isnull=False).first()
     if observation is None:
@@ -109,7 +113,7 @@ def _back(user: User, observation: Observation) -> HttpResponse:
     is_held = entries_in_hand(user, timezone.now()).filter(observation=observation).exists()
     to = reverse("find", args=[observation.pk])
     if is_held:
-        to = f"{reverse('queue')}?find={observation.pk}#site-{observation.pk}"
-    response = HttpResponseRedirect(to)
+        to = f"{reverse('queue')}?find={observation.pk}"
+    response = HttpResponseRedirect(f"{to}#site-{observation.pk}")
     response.status_code = 303  # a POST becomes a GET
     return response
