@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.support.browser import NO_SCRIPT, PHONE, NewPage, wait_for
+from tests.support.accessibility import accessibility_violations, sideways_overflow
+from tests.support.browser import DARK, NO_SCRIPT, PHONE, NewPage, wait_for
 from tests.support.mushroom_observer import MushroomObserver
 from tests.support.stack import Stack, stack_in_a_folder
 
@@ -237,3 +238,20 @@ def test_without_script_forms_and_links_do_it(new_page: NewPage) -> None:
     assert title(page) == first
     page.get_by_role("button", name="Skip").click()
     assert title(page) != first
+
+
+@pytest.mark.parametrize("theme", [{}, DARK], ids=["light", "dark"])
+def test_a_find_is_accessible_with_all_that_can_be_opened(new_page: NewPage, theme: dict) -> None:
+    page = new_page("alice", **theme)
+    page.goto("/queue")
+    wait_for_ahead(page)
+    page.locator(f"{FIND} .site summary").click()
+    page.keyboard.press("n")
+    assert accessibility_violations(page) == []
+    for width in (360, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert sideways_overflow(page) == 0
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert accessibility_violations(page) == []
