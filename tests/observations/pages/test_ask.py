@@ -172,7 +172,9 @@ def test_only_this_form_and_the_api_may_send_so_much() -> None:
 
 
 def test_forms_of_other_sites_and_strangers_ask_nothing(client: Client) -> None:
-    assert client.post("/ask", {"lines": URL.format(1)}).status_code == 403
+    forged = client.post("/ask", {"lines": URL.format(1)})
+    assert (forged.status_code, "The form was out of date" in forged.text) == (403, True)
+    assert "unsafe" not in forged.headers["Content-Security-Policy"]
     stranger = Client().post("/ask", {"lines": URL.format(1)})
     assert stranger.headers["Location"] == "/login?next=/ask"
     assert client.get("/ask").headers["Location"] == "/"
