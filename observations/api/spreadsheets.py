@@ -1,7 +1,5 @@
 """Lists of observations as CSV, for spreadsheets."""
 
-import csv
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,11 +7,9 @@ from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from rest_framework import renderers
 
+from common.spreadsheets import csv_response
 from observations.models import Observation
 
-MAX_ROWS = 10_000
-MAX_CHARACTERS = 10_000_000
-"""So much is kept for a slow client without a thread of the web process waiting for it."""
 PORTION = 200
 COLUMNS = (
     *("id", "status", "created_at", "source", "url", "photos", "best_species", "best_score"),
@@ -31,42 +27,16 @@ class CsvRenderer(renderers.BaseRenderer):
     format = "csv"
 
 
-def csv_response(observations: QuerySet[Observation]) -> StreamingHttpResponse:
-    """Return `observations`, ordered by descending id, as CSV, within the bounds above."""
-    headers = {"Content-Disposition": 'attachment; filename="observations.csv"'}
-    return StreamingHttpResponse(
-        _lines(observations), content_type="text/csv; charset=utf-8", headers=headers
-    )
+def csv_of(observations: QuerySet[Observation]) -> StreamingHttpResponse:
+    """Return `observations`, ordered by descending id, as CSV, within the bounds of all tables."""
+    return csv_response("observations", COLUMNS, _rows(observations))
 
 
-def harmless(value: Any) -> str:
-    """Return the text of a cell that no spreadsheet takes for a formula or for several cells.
-
-    A text that begins as a formula gets an apostrophe; control characters become spaces.
-    """
-    text = "" if value is None else re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", str(value))
-    return f"'{text}" if re.match(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]", text) else text
-
-
-class _Line:
-    """A file that returns what is written to it."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
-def _lines(observations: QuerySet[Observation]) -> Iterator[str]:
-    writer = csv.writer(_Line(), quoting=csv.QUOTE_ALL)
-    yield writer.writerow(COLUMNS)
-    rows = characters = 0
+def _rows(observations: QuerySet[Observation]) -> Iterator[list[Any]]:
     portion = list(observations[:PORTION])
     while portion:
         for observation in portion:
-            line = writer.writerow([harmless(cell) for cell in _cells(observation)])
-            rows, characters = rows + 1, characters + len(line)
-            if rows > MAX_ROWS or characters > MAX_CHARACTERS:
-                return
-            yield line
+            yield _cells(observation)
         portion = list(observations.filter(pk__lt=portion[-1].pk)[:PORTION])
 
 

@@ -40,7 +40,7 @@ from observations.api.serializers import (
     ObservationUploadRequest,
 )
 from observations.api.site_forms import MushroomObserverRequest
-from observations.api.spreadsheets import CsvRenderer, csv_response
+from observations.api.spreadsheets import CsvRenderer, csv_of
 from observations.errors import ALL_FAILURES, FAILURES
 from observations.models import Observation
 from observations.mushroom_observer_services import observation_ask
@@ -287,7 +287,7 @@ class ObservationViewSet(
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         if request.accepted_renderer.format == CsvRenderer.format:
-            return csv_response(after_cursor(self.get_queryset(), request))
+            return csv_of(after_cursor(self.get_queryset(), request))
         return super().list(request, *args, **kwargs)
 
     def perform_destroy(self, instance: Observation) -> None:

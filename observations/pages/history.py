@@ -21,7 +21,7 @@ from rest_framework.exceptions import ValidationError
 from accounts.models import User
 from common.paging import MAX_ID
 from observations.api.filters import filtered
-from observations.api.spreadsheets import csv_response
+from observations.api.spreadsheets import csv_of
 from observations.models import Observation
 from observations.selectors import observations_asked_by
 from observations.services import observation_delete
@@ -64,7 +64,7 @@ def finds_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     chosen, errors = _chosen(request)
     if errors:
         return finds(request)
-    return csv_response(chosen)
+    return csv_of(chosen)
 
 
 @login_required
