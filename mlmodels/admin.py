@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.forms import ModelForm
 from django.http import HttpRequest
 
-from common.admin import ReadOnlyAdmin
+from common.admin import CsvListAdmin, ReadOnlyAdmin
 from mlmodels.models import Species, SpeciesName
 
 
@@ -18,7 +18,7 @@ class SpeciesAdmin(ReadOnlyAdmin):
 
 
 @admin.register(SpeciesName)
-class SpeciesNameAdmin(admin.ModelAdmin):
+class SpeciesNameAdmin(CsvListAdmin):
     """Names that administrators add and correct; proposals and filters know them at once."""
 
     list_display = ("name", "kind", "species", "mushroom_observer_id", "is_imported")
