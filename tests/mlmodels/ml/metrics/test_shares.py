@@ -1,7 +1,10 @@
+import math
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
-from mlmodels.ml.metrics import accuracy_by_group, wilson_interval
+from mlmodels.ml.metrics import accuracy_by_group, mcnemar_p_value, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -37,3 +40,13 @@ def test_no_photos_make_no_groups():
 def test_answers_and_groups_of_different_numbers_are_refused():
     with pytest.raises(ValueError, match="2 answers but 3 groups"):
         accuracy_by_group([True, False], ["a", "b", "c"])
+
+
+def test_mcnemar_is_exact_for_few_photos_and_quick_for_many() -> None:
+    for first in range(12):
+        for second in range(12):
+            n, fewer = first + second, min(first, second)
+            exact = 2 * sum(math.comb(n, count) for count in range(fewer + 1)) / 2**n
+            assert mcnemar_p_value(first, second) == min(1.0, exact)
+    normal = 2 * (1 - NormalDist().cdf((10_300 - 10_000 - 1) / math.sqrt(20_300)))
+    assert mcnemar_p_value(10_300, 10_000) == pytest.approx(normal, rel=1e-3)
