@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
@@ -11,6 +12,9 @@ from django.utils.translation import pgettext_lazy
 
 from common.messages import Message, MessageField
 from mlmodels.names import InvalidName, parse_name
+
+MAX_TAG = 40
+"""Characters of a tag of a run or a version."""
 
 
 class Species(models.Model):
@@ -106,7 +110,23 @@ class SpeciesName(models.Model):
         self.name, self.key = key.capitalize(), key
 
 
-class TrainingRun(models.Model):
+class Annotated(models.Model):
+    """What an administrator writes on a run or a version (`mlmodels.annotation_services`)."""
+
+    note = models.TextField(blank=True, default="", db_default="")
+    tags = ArrayField(
+        models.CharField(max_length=MAX_TAG),
+        blank=True,
+        default=list,
+        db_default=[],
+        help_text="In lower case, each once, in the order of the alphabet.",
+    )
+
+    class Meta:
+        abstract = True
+
+
+class TrainingRun(Annotated):
     """One requested training: its parameters, its dataset, its progress and its result.
 
     The row is the whole state of a run; the broker only wakes the worker (`run_services`). The
@@ -181,8 +201,8 @@ class TrainingRun(models.Model):
         return f"run {self.pk} ({self.kind}, {self.status})"
 
 
-class ModelVersion(models.Model):
-    """One trained model: a folder of files that never change. Only its stage changes.
+class ModelVersion(Annotated):
+    """One trained model: a folder of files that never change. Only its stage, note and tags do.
 
     The folder's card repeats the fields of this row, so that the folder can be registered
     elsewhere.
