@@ -123,10 +123,6 @@ class Evaluation(models.Model):
     accuracy = models.FloatField(help_text="0 to 1.")
     n = models.PositiveIntegerField()
     metrics = models.JSONField(help_text="Interval, per species, confusion matrix, calibration.")
-    answers = models.JSONField(
-        default=dict,
-        help_text="By the photo's SHA-256: the true species, the answer, its score in percent.",
-    )
     scopes = models.JSONField(
         default=dict,
         help_text="By the photo's SHA-256, also of other species: how likely in scope, in percent.",
@@ -146,6 +142,47 @@ class Evaluation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model_version}: {self.accuracy:.1%} of {self.n}"
+
+
+class EvaluationAnswer(models.Model):
+    """What a version answered to one photo of an evaluation set.
+
+    Pages find the photos of a figure by it: the indexes serve the errors by score, each cell of the
+    confusion matrix, each species, and each bin of the reliability diagram.
+    """
+
+    evaluation = models.ForeignKey(Evaluation, models.CASCADE, related_name="answers")
+    sha256 = models.CharField(max_length=64, help_text="Of the photo, which may be gone.")
+    species = models.CharField(max_length=100, help_text="The true one, as it was frozen.")
+    answered = models.CharField(max_length=100, help_text="The species with the best score.")
+    score = models.FloatField(help_text="Of the answer, in percent.")
+    is_right = models.BooleanField()
+    score_bin = models.PositiveSmallIntegerField(
+        null=True, help_text="Of the reliability diagram, from 0; None if it has none."
+    )
+
+    class Meta:
+        ordering = ["-score", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["evaluation", "sha256"], name="one_answer_per_photo")
+        ]
+        indexes = [
+            models.Index(fields=["evaluation", "-score", "id"], name="answers_by_score"),
+            models.Index(
+                fields=["evaluation", "is_right", "-score", "id"], name="answers_by_error"
+            ),
+            models.Index(
+                fields=["evaluation", "species", "answered", "-score", "id"],
+                name="answers_by_species",
+            ),
+            models.Index(
+                fields=["evaluation", "answered", "-score", "id"], name="answers_by_answer"
+            ),
+            models.Index(fields=["evaluation", "score_bin", "-score", "id"], name="answers_by_bin"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.species}: {self.answered}, {self.score:.1f} %"
 
 
 class Check(models.Model):

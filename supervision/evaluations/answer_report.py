@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from mlmodels.ml.reference import group_text
 
 MAX_GENERA = 60
@@ -22,29 +24,33 @@ def answer_rows(metrics: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         low, high = area["ci95"]
         rows.append(
             (
-                "other species told apart (AUROC)",
-                f"{area['value']:.3f} ({low:.3f} to {high:.3f}), "
-                f"{area['n_other']} photos of others",
+                _("other species told apart (AUROC)"),
+                _("%(value).3f (%(low).3f to %(high).3f), %(n)d photos of others")
+                % {"value": area["value"], "low": low, "high": high, "n": area["n_other"]},
             )
         )
     else:
-        nothing = "no photos of other species to measure"
+        nothing = _("no photos of other species to measure")
         if metrics.get("others_set"):
-            nothing = "all photos of other species are of genera that versions learn from"
-        rows.append(("other species told apart (AUROC)", nothing))
-    rows.append(("photos of its species kept in scope", _share(scope["kept"], "share")))
+            nothing = _("all photos of other species are of genera that versions learn from")
+        rows.append((_("other species told apart (AUROC)"), nothing))
+    rows.append((_("photos of its species kept in scope"), _share(scope["kept"], "share")))
     if scope["passed"]:
-        rows.append(("photos of other species passed", _share(scope["passed"], "share")))
+        rows.append((_("photos of other species passed"), _share(scope["passed"], "share")))
     rows += [
-        ("plausible species hold the right one", _share(plausible, "coverage")),
-        ("plausible species, mean number", f"{plausible['mean_set_size']:.2f}"),
+        (_("plausible species hold the right one"), _share(plausible, "coverage")),
+        (_("plausible species, mean number"), f"{plausible['mean_set_size']:.2f}"),
     ]
     of_random = metrics["verdicts"]["random"]
-    for verdict in ("supported", "contradicted"):
+    names = {
+        "supported": _("names supported, rightly"),
+        "contradicted": _("names contradicted, rightly"),
+    }
+    for verdict, name in names.items():
         row = of_random[verdict]
-        precision = "never said" if row["precision"] is None else _share(row, "precision")
-        rows.append((f"names {verdict}, rightly", precision))
-    rows.append(("names that get a verdict", f"{of_random['covered']['share']:.1%}"))
+        precision = _("never said") if row["precision"] is None else _share(row, "precision")
+        rows.append((name, precision))
+    rows.append((_("names that get a verdict"), f"{of_random['covered']['share']:.1%}"))
     return rows
 
 
@@ -70,19 +76,27 @@ def answer_lines(metrics: Mapping[str, Any] | None) -> list[str]:
     """Return the figures as lines for a terminal."""
     lines = [f"{name}: {text}" for name, text in answer_rows(metrics)]
     if genera := genus_rows(metrics):
-        lines.append("\nother species by genus: photos, passed, AUROC")
+        lines.append("\n" + _("other species by genus: photos, passed, AUROC"))
         lines += [f"{genus:<32}{n:>5}{passed:>7}{area:>7}" for genus, n, passed, area in genera]
     return lines
 
 
 def speed_text(version_metrics: Mapping[str, Any], ms_per_photo: float | None) -> str:
     """Return the engine's time per photo and its precision, which the version's card states."""
-    precision = version_metrics.get("engine", {}).get("precision", "precision unknown")
+    precision = version_metrics.get("engine", {}).get("precision", _("precision unknown"))
     if not ms_per_photo:
-        return f"not measured here ({precision})"
-    return f"{ms_per_photo:.0f} ms per photo, without decoding ({precision})"
+        return _("not measured here (%(precision)s)") % {"precision": precision}
+    return _("%(ms).0f ms per photo, without decoding (%(precision)s)") % {
+        "ms": ms_per_photo,
+        "precision": precision,
+    }
 
 
 def _share(row: Mapping[str, Any], name: str) -> str:
     low, high = row["ci95"]
-    return f"{row[name]:.1%} ({low:.1%} to {high:.1%}) of {row['n']}"
+    return _("%(share)s (%(low)s to %(high)s) of %(n)d") % {
+        "share": f"{row[name]:.1%}",
+        "low": f"{low:.1%}",
+        "high": f"{high:.1%}",
+        "n": row["n"],
+    }

@@ -1,9 +1,9 @@
 """Compares two versions photo by photo, on the photos that both were evaluated on."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from django.db import connection
 
 from common.messages import Message, Text, joined
 from mlmodels.ml.answer_calibration import MIN_OTHERS
@@ -14,7 +14,6 @@ from mlmodels.ml.metrics import (
     paired_auroc,
 )
 from mlmodels.models import ModelVersion
-from predictions.models import Photo
 from supervision.evaluations.selectors import VersionFigures
 from supervision.models import Evaluation
 
@@ -27,10 +26,17 @@ class PairedComparison:
     only_candidate: int
     only_current: int
     both_wrong: int
+    both_wrong_differently: int
+    """Of `both_wrong`: those that they name differently."""
 
     @property
     def n(self) -> int:
         return self.both_right + self.only_candidate + self.only_current + self.both_wrong
+
+    @property
+    def n_disagreements(self) -> int:
+        """Return the number of photos to which they give different answers."""
+        return self.only_candidate + self.only_current + self.both_wrong_differently
 
     @property
     def p_value(self) -> float:
@@ -67,6 +73,9 @@ class PairedComparison:
         )
 
 
+WHO_IS_RIGHT = ("candidate", "current", "neither")
+
+
 @dataclass(frozen=True)
 class Disagreement:
     """A photo on which two versions answer differently."""
@@ -85,47 +94,60 @@ class Disagreement:
         return "current" if self.current[0] == self.species else "neither"
 
 
-def _answers(evaluation: Evaluation) -> dict[str, tuple[str, str, float]]:
-    """Return (true species, answered species, score in percent) by the photo's SHA-256."""
-    labels = evaluation.model_version.labels
-    return {
-        sha256: (labels[truth], labels[answer], score)
-        for sha256, (truth, answer, score) in evaluation.answers.items()
-    }
+_PAIRS = """
+    FROM supervision_evaluationanswer AS candidate
+    JOIN supervision_evaluationanswer AS current USING (sha256)
+    WHERE candidate.evaluation_id = %(candidate)s AND current.evaluation_id = %(current)s
+"""
+_COUNTS = f"""
+    SELECT
+        count(*) FILTER (WHERE candidate.is_right AND current.is_right),
+        count(*) FILTER (WHERE candidate.is_right AND NOT current.is_right),
+        count(*) FILTER (WHERE current.is_right AND NOT candidate.is_right),
+        count(*) FILTER (WHERE NOT candidate.is_right AND NOT current.is_right),
+        count(*) FILTER (WHERE NOT candidate.is_right AND NOT current.is_right
+                         AND candidate.answered <> current.answered)
+    {_PAIRS}
+"""
+_DISAGREEMENTS = f"""
+    SELECT sha256, candidate.species, candidate.answered, candidate.score,
+           current.answered, current.score
+    {_PAIRS} AND candidate.answered <> current.answered
+    AND %(right)s IN ('', CASE WHEN candidate.is_right THEN 'candidate'
+                               WHEN current.is_right THEN 'current' ELSE 'neither' END)
+    ORDER BY greatest(candidate.score, current.score) DESC, sha256
+    LIMIT %(limit)s OFFSET %(offset)s
+"""
 
 
-def compare_answers(
-    candidate: Evaluation, current: Evaluation
-) -> tuple[PairedComparison, Sequence[Disagreement]]:
-    """Compare two evaluations photo by photo, on the photos that both have.
+def compare_answers(candidate: Evaluation, current: Evaluation) -> PairedComparison:
+    """Count photo by photo who is right, on the photos that both evaluations have."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNTS, {"candidate": candidate.pk, "current": current.pk})
+        return PairedComparison(*cursor.fetchone())
 
-    Returns the counts, and the photos with different answers, sorted by the higher score of the
-    two, highest first.
+
+def disagreements(
+    candidate: Evaluation,
+    current: Evaluation,
+    *,
+    right: str = "",
+    limit: int,
+    offset: int = 0,
+) -> list[Disagreement]:
+    """Return photos with different answers, by the higher score of the two, highest first.
+
+    `right` is one of WHO_IS_RIGHT: only photos on which the candidate, the current version or
+    neither is right; empty for all.
     """
-    candidate_answers, current_answers = _answers(candidate), _answers(current)
-    counts = dict.fromkeys([(True, True), (True, False), (False, True), (False, False)], 0)
-    disagreements = []
-    for sha256 in sorted(candidate_answers.keys() & current_answers.keys()):
-        species, candidate_best, candidate_score = candidate_answers[sha256]
-        _, current_best, current_score = current_answers[sha256]
-        counts[candidate_best == species, current_best == species] += 1
-        if candidate_best != current_best:
-            disagreements.append(
-                Disagreement(
-                    sha256,
-                    species,
-                    candidate=(candidate_best, candidate_score),
-                    current=(current_best, current_score),
-                )
-            )
-    disagreements.sort(key=lambda photo: -max(photo.candidate[1], photo.current[1]))
-    paired = PairedComparison(
-        both_right=counts[True, True],
-        only_candidate=counts[True, False],
-        only_current=counts[False, True],
-        both_wrong=counts[False, False],
-    )
-    return paired, disagreements
+    parameters: dict[str, int | str] = {"candidate": candidate.pk, "current": current.pk}
+    parameters |= {"right": right, "limit": limit, "offset": offset}
+    with connection.cursor() as cursor:
+        cursor.execute(_DISAGREEMENTS, parameters)
+        return [
+            Disagreement(sha256, species, candidate=(first, score), current=(second, other_score))
+            for sha256, species, first, score, second, other_score in cursor.fetchall()
+        ]
 
 
 def compare_scopes(candidate: Evaluation, current: Evaluation) -> PairedAuroc | None:
@@ -134,8 +156,12 @@ def compare_scopes(candidate: Evaluation, current: Evaluation) -> PairedAuroc | 
     None if these are fewer than `MIN_OTHERS` of the species, or of others.
     """
     shared = sorted(candidate.scopes.keys() & current.scopes.keys())
-    known = [name for name in shared if name in candidate.answers and name in current.answers]
-    others = [name for name in shared if name not in {*candidate.answers, *current.answers}]
+    first, second = (
+        set(evaluation.answers.order_by().values_list("sha256", flat=True))
+        for evaluation in (candidate, current)
+    )
+    known = [name for name in shared if name in first and name in second]
+    others = [name for name in shared if name not in first | second]
     if min(len(known), len(others)) < MIN_OTHERS:
         return None
     known_scopes, other_scopes = (
@@ -176,9 +202,3 @@ def species_rows(candidate: VersionFigures, current: VersionFigures | None) -> l
         )
         for row in candidate.metrics["per_species"]
     ]
-
-
-def photos_by_sha256(disagreements: Sequence[Disagreement]) -> dict[str, Photo]:
-    """Return the stored photos of `disagreements`, by SHA-256."""
-    shown = Photo.objects.filter(sha256__in=[photo.sha256 for photo in disagreements])
-    return {photo.sha256: photo for photo in shown}

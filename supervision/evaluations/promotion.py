@@ -140,7 +140,7 @@ def _not_worse(candidate: VersionFigures, current: VersionFigures | None) -> Gat
     if current is None:
         return GateCheck(name, True, NOTHING_IN_PRODUCTION)
     if candidate.evaluation is not None and current.evaluation is not None:
-        paired, _ = compare_answers(candidate.evaluation, current.evaluation)
+        paired = compare_answers(candidate.evaluation, current.evaluation)
         if paired.n:
             words = paired.in_words(candidate.version, current.version)
             return GateCheck(name, not paired.is_worse, words)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from supervision.evaluations.answer_report import answer_lines
 
 
@@ -61,7 +63,7 @@ def evaluation_report(metrics: dict, labels: Sequence[str]) -> str:
 def size_text(row: Mapping[str, Any]) -> str:
     """Return the sizes of an entry of `per_size` in words."""
     if row["up_to"] is None:
-        return f"over {row['above']} pixels"
+        return _("over %(n)d pixels") % {"n": row["above"]}
     if row["above"] == 0:
-        return f"up to {row['up_to']} pixels"
-    return f"{row['above'] + 1} to {row['up_to']} pixels"
+        return _("up to %(n)d pixels") % {"n": row["up_to"]}
+    return _("%(low)d to %(high)d pixels") % {"low": row["above"] + 1, "high": row["up_to"]}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from django.conf import settings
+from django.db import transaction
 
 from mlmodels.evaluation import (
     EngineOutputs,
@@ -24,7 +25,7 @@ from mlmodels.ml.features import photo_pixels
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import answer_calibration, version_artifact
 from supervision.evaluations.selectors import present_evaluation
-from supervision.models import Evaluation
+from supervision.models import Evaluation, EvaluationAnswer
 
 TIMED_PHOTOS = 9
 """Number of photos that the engine is timed on."""
@@ -92,29 +93,51 @@ def _store(
         if other_outputs is not None:
             names = [copy.photo.sha256 for copy in copies]
             scopes |= _scopes(names, other_outputs, calibration)
-    evaluation, _ = Evaluation.objects.update_or_create(
-        model_version=version,
-        evaluation_set=held_out.sha256,
-        defaults={
-            "accuracy": metrics["accuracy"],
-            "n": metrics["n"],
-            "metrics": metrics,
-            "answers": _answers(logits[:, : len(version.labels)], held_out, version.temperature),
-            "scopes": scopes,
-            "ms_per_photo": _ms_per_photo(engine, held_out),
-        },
-    )
+    ms_per_photo = _ms_per_photo(engine, held_out)
+    with transaction.atomic():
+        evaluation, _ = Evaluation.objects.update_or_create(
+            model_version=version,
+            evaluation_set=held_out.sha256,
+            defaults={
+                "accuracy": metrics["accuracy"],
+                "n": metrics["n"],
+                "metrics": metrics,
+                "scopes": scopes,
+                "ms_per_photo": ms_per_photo,
+            },
+        )
+        evaluation.answers.all().delete()
+        EvaluationAnswer.objects.bulk_create(
+            _answers(evaluation, logits[:, : len(version.labels)], held_out), batch_size=2000
+        )
     return evaluation
 
 
 def _answers(
-    logits: np.ndarray, held_out: HeldOutPhotos, temperature: float
-) -> dict[str, list[float]]:
-    """Return [true label, answered label, score in percent] by the photo's SHA-256."""
-    return {
-        photo.sha256: [photo.label, int(scores.argmax()), round(100 * float(scores.max()), 2)]
-        for photo, scores in zip(held_out.photos, softmax(logits, temperature), strict=True)
-    }
+    evaluation: Evaluation, logits: np.ndarray, held_out: HeldOutPhotos
+) -> list[EvaluationAnswer]:
+    """Return a row for each photo, which is not saved yet. `logits` are [n, k]."""
+    version = evaluation.model_version
+    scores = softmax(logits, version.temperature)
+    best = scores.max(axis=1)
+    bins = evaluation.metrics["reliability"]
+    # The bins hold equally many photos by rank, and equal scores are never in two of them.
+    ranks = np.argsort(np.argsort(best, kind="stable"), kind="stable")
+    bin_of = np.searchsorted(np.cumsum([each["n"] for each in bins]), ranks, side="right")
+    return [
+        EvaluationAnswer(
+            evaluation=evaluation,
+            sha256=photo.sha256,
+            species=version.labels[photo.label],
+            answered=version.labels[answered],
+            score=round(100 * float(score), 2),
+            is_right=photo.label == answered,
+            score_bin=int(score_bin) if bins else None,
+        )
+        for photo, answered, score, score_bin in zip(
+            held_out.photos, scores.argmax(axis=1).tolist(), best, bin_of, strict=True
+        )
+    ]
 
 
 def _scopes(

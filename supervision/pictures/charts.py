@@ -1,6 +1,7 @@
-"""Charts of the admin: training, trials, confusion, accuracy in production, predictions a day.
+"""Charts of the admin: training, trials, accuracy in production, predictions a day.
 
 No chart relies on colour alone: a marker, a line style, a hatch or a number repeats what it says.
+Their texts are in the language of the page.
 """
 
 from __future__ import annotations
@@ -12,16 +13,15 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from supervision.pictures.svg import BLUE, GREEN, INK, VERMILION, render_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-CELL_OPACITY = 0.55
-"""Opacity of a full cell of the confusion matrix: text stays readable on it."""
 
 
 @dataclass(frozen=True)
@@ -50,34 +50,44 @@ def learning_curves_svg(
     `history` is TrainingRun.history; accuracy and likelihood are those of the validation photos.
     `validation_is_new` False says that the version was trained on these before.
     """
-    kind = "validation" if validation_is_new else "seen photos:"
-    description = "No epoch has ended yet."
+    description = _("No epoch has ended yet.")
     if history:
         last = history[-1]
-        description = f"After epoch {last['epoch']}: {kind} accuracy {last['accuracy']:.1%}, "
-        description += f"negative log-likelihood {last['nll']:.3f}"
-        description += f", training loss {last['loss']:.3f}." if last["loss"] is not None else "."
+        description = _(
+            "After epoch %(epoch)d: accuracy %(accuracy)s, negative log-likelihood %(nll)s."
+        ) % {
+            "epoch": last["epoch"],
+            "accuracy": f"{last['accuracy']:.1%}",
+            "nll": f"{last['nll']:.3f}",
+        }
+        if last["loss"] is not None:
+            description += " " + _("Training loss %(loss)s.") % {"loss": f"{last['loss']:.3f}"}
         if not validation_is_new:
-            description += " The version was trained on these photos before."
+            description += " " + _("The version was trained on these photos before.")
     epochs = tuple(
         (entry["epoch"], entry["loss"], entry["accuracy"], entry["nll"]) for entry in history
     )
     return render_svg(
         _draw_curves,
-        (epochs, kind),
+        (epochs, validation_is_new),
         size=(9.6, 2.7),
-        title="Learning curves",
+        title=_("Learning curves"),
         description=description,
     )
 
 
-def _draw_curves(figure: Figure, epochs: Sequence[tuple], kind: str) -> None:
+def _draw_curves(figure: Figure, epochs: Sequence[tuple], validation_is_new: bool) -> None:
     from matplotlib.ticker import MaxNLocator
 
+    accuracy, likelihood = (
+        (_("validation accuracy (%)"), _("validation negative log-likelihood (nats)"))
+        if validation_is_new
+        else (_("accuracy on seen photos (%)"), _("negative log-likelihood of seen photos (nats)"))
+    )
     panels = (
-        ("training loss (nats)", BLUE, "o-", 1),
-        (f"{kind} accuracy (%)", GREEN, "s-", 100),
-        (f"{kind} negative log-likelihood (nats)", VERMILION, "^--", 1),
+        (_("training loss (nats)"), BLUE, "o-", 1),
+        (accuracy, GREEN, "s-", 100),
+        (likelihood, VERMILION, "^--", 1),
     )
     all_axes = figure.subplots(1, len(panels), sharex=True)
     for place, (axes, (title, colour, style, factor)) in enumerate(
@@ -90,66 +100,10 @@ def _draw_curves(figure: Figure, epochs: Sequence[tuple], kind: str) -> None:
             low, high = axes.get_ylim()
             axes.set_ylim(max(0, low), min(100, high))
         axes.set_title(title)
-        axes.set_xlabel("epoch")
+        axes.set_xlabel(_("epoch"))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if not known:  # epoch 0 is before the first pass and has no training loss
             axes.set_yticks([])
-
-
-def confusion_matrix_svg(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> SafeString:
-    """Return a chart of the number of photos by true species (rows) and answer (columns).
-
-    The colour of a cell is stronger for a larger share of its row.
-    """
-    rows = tuple(tuple(row) for row in confusion)
-    description = "Right answers: " + ", ".join(
-        f"{name} {row[place]} of {sum(row)}"
-        for place, (name, row) in enumerate(zip(labels, rows, strict=True))
-    )
-    side = 1.9 + 0.42 * len(labels)
-    return render_svg(
-        _draw_confusion,
-        (rows, tuple(labels)),
-        size=(side + 1.3, side),
-        title="Confusion matrix",
-        description=f"{description}.",
-    )
-
-
-def _draw_confusion(figure: Figure, rows: Sequence[tuple], labels: Sequence[str]) -> None:
-    from matplotlib.patches import Rectangle
-
-    axes = figure.subplots()
-    n = len(labels)
-    for true, row in enumerate(rows):
-        for answered, count in enumerate(row):
-            if not count:
-                continue
-            is_right = true == answered
-            cell = Rectangle((answered - 0.5, true - 0.5), 1, 1, linewidth=0)
-            cell.set_facecolor(BLUE if is_right else VERMILION)
-            cell.set_alpha(CELL_OPACITY * (0.2 + 0.8 * count / sum(row)))
-            axes.add_patch(cell)
-            weight = "bold" if is_right else "normal"
-            axes.text(answered, true, str(count), ha="center", va="center", weight=weight)
-    axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5), aspect="equal")
-    axes.set_xticks(
-        range(n), labels, style="italic", rotation=40, ha="left", rotation_mode="anchor"
-    )
-    axes.xaxis.tick_top()
-    axes.xaxis.set_label_position("top")
-    axes.set_yticks(range(n), labels, style="italic")
-    axes.set(xlabel="answered", ylabel="true species")
-    axes.grid(visible=False)
-    axes.set_xticks([place + 0.5 for place in range(n - 1)], minor=True)
-    axes.set_yticks([place + 0.5 for place in range(n - 1)], minor=True)
-    axes.grid(which="minor")
-    axes.tick_params(which="both", length=0)
-    shares = axes.secondary_yaxis("right")
-    shares.set_yticks(range(n), [f"{row[place]} of {sum(row)}" for place, row in enumerate(rows)])
-    shares.tick_params(length=0)
-    for spine in (*axes.spines.values(), *shares.spines.values()):
-        spine.set_visible(False)
 
 
 def trials_svg(trials: Sequence[Mapping[str, Any]]) -> SafeString:
@@ -162,12 +116,16 @@ def trials_svg(trials: Sequence[Mapping[str, Any]]) -> SafeString:
         (trial["number"] + 1, trial["nll"], trial["state"] == "complete") for trial in trials
     )
     complete = [(nll, number) for number, nll, is_complete in rows if is_complete]
-    description = f"{len(complete)} of {len(rows)} trials were completed."
+    description = _("%(complete)d of %(n)d trials were completed.") % {
+        "complete": len(complete),
+        "n": len(rows),
+    }
     if complete:
         nll, number = min(complete)
-        description += f" The best is trial {number} with {nll:.3f} nats."
+        best = _("The best is trial %(number)d with %(nll)s nats.")
+        description += " " + best % {"number": number, "nll": f"{nll:.3f}"}
     return render_svg(
-        _draw_trials, (rows,), size=(6.4, 2.6), title="Trials", description=description
+        _draw_trials, (rows,), size=(6.4, 2.6), title=_("Trials"), description=description
     )
 
 
@@ -175,7 +133,10 @@ def _draw_trials(figure: Figure, rows: Sequence[tuple[int, float, bool]]) -> Non
     from matplotlib.ticker import MaxNLocator
 
     axes = figure.subplots()
-    kinds = (("completed", True, "o", BLUE), ("stopped early", False, "x", VERMILION))
+    kinds = (
+        (_("completed"), True, "o", BLUE),
+        (_("stopped early"), False, "x", VERMILION),
+    )
     for label, is_complete, marker, colour in kinds:
         chosen = [row for row in rows if row[2] == is_complete]
         if chosen:
@@ -183,8 +144,8 @@ def _draw_trials(figure: Figure, rows: Sequence[tuple[int, float, bool]]) -> Non
             axes.plot(numbers, values, marker, color=colour, label=label)
             if is_complete:
                 lowest = list(accumulate(values, min))
-                axes.step(numbers, lowest, ":", where="post", color=GREEN, label="best so far")
-    axes.set(xlabel="trial", ylabel="negative log-likelihood")
+                axes.step(numbers, lowest, ":", where="post", color=GREEN, label=_("best so far"))
+    axes.set(xlabel=_("trial"), ylabel=_("negative log-likelihood"))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.legend(loc="outside upper right", ncols=3)
 
@@ -201,16 +162,22 @@ def accuracy_over_time_svg(
     `points` has at least one point, oldest first; each holds until the next, the last to `until`.
     `target` is from 0 to 1. Times are shown in TIME_ZONE.
     """
-    description = f"Target {target:.0%}. " + "; ".join(
-        f"from {timezone.localtime(point.at):%Y-%m-%d} {point.accuracy:.1%} "
-        f"({point.low:.1%} to {point.high:.1%})"
+    description = _("Target %(target)s.") % {"target": f"{target:.0%}"}
+    description += " " + "; ".join(
+        _("from %(date)s %(accuracy)s (%(low)s to %(high)s)")
+        % {
+            "date": f"{timezone.localtime(point.at):%Y-%m-%d}",
+            "accuracy": f"{point.accuracy:.1%}",
+            "low": f"{point.low:.1%}",
+            "high": f"{point.high:.1%}",
+        }
         for point in points
     )
     return render_svg(
         _draw_accuracy,
         (tuple(points), tuple(changes), target, (until, timezone.get_current_timezone())),
         size=(6.4, 2.6),
-        title="Accuracy in production",
+        title=_("Accuracy in production"),
         description=f"{description}.",
     )
 
@@ -234,7 +201,13 @@ def _draw_accuracy(
     axes.plot(times[:-1], [100 * point.accuracy for point in points], "o", color=BLUE)
     axes.axhline(100 * target, color=VERMILION, linestyle="--", linewidth=1.3)
     missed = points[0].accuracy < target  # then its note is above, away from the curve
-    _note(axes, times[0], 100 * target, f"target {100 * target:g} %", above=missed)
+    _note(
+        axes,
+        times[0],
+        100 * target,
+        _("target %(target)s %%") % {"target": f"{100 * target:g}"},
+        above=missed,
+    )
     wide_enough = (until - points[0].at) / 8
     ends = [*(change.at for change in changes[1:]), until + wide_enough]
     for change, end in zip(changes, ends, strict=False):
@@ -243,7 +216,7 @@ def _draw_accuracy(
         if end - change.at >= wide_enough:  # else the next one would overwrite it
             _note(axes, at, 100, change.version, above=False)
     axes.set_ylim(max(0, min(100 * target, *low) - 8), 100)
-    axes.set_ylabel("accuracy (%)")
+    axes.set_ylabel(_("accuracy (%)"))
     locator = AutoDateLocator(minticks=3, maxticks=8, tz=zone)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))
@@ -265,8 +238,9 @@ def predictions_per_day_svg(days: Sequence[tuple[date, int, int]]) -> SafeString
         _draw_days,
         (tuple(days),),
         size=(6.4, 2.6),
-        title="Predictions a day",
-        description=f"{answered} answered and {failed} failed in {len(days)} days.",
+        title=_("Predictions a day"),
+        description=_("%(answered)d answered and %(failed)d failed in %(days)d days.")
+        % {"answered": answered, "failed": failed, "days": len(days)},
     )
 
 
@@ -276,16 +250,16 @@ def _draw_days(figure: Figure, days: Sequence[tuple[date, int, int]]) -> None:
     axes = figure.subplots()
     places = range(len(days))
     answered, failed = [day[1] for day in days], [day[2] for day in days]
-    axes.bar(places, answered, color=BLUE, label="answered")
+    axes.bar(places, answered, color=BLUE, label=_("answered"))
     if any(failed):
-        hatched = axes.bar(places, failed, bottom=answered, color=VERMILION, label="failed")
+        hatched = axes.bar(places, failed, bottom=answered, color=VERMILION, label=_("failed"))
         for bar in hatched:
             bar.set(hatch="////", edgecolor=INK, linewidth=0)
         figure.legend(loc="outside upper right", ncols=2)
     weekly = range(len(days) - 1, -1, -7)
-    axes.set_xticks(list(weekly), [f"{days[i][0]:%b} {days[i][0].day}" for i in weekly])
+    axes.set_xticks(list(weekly), [date_format(days[i][0], "M j") for i in weekly])
     axes.grid(visible=False, axis="x")
     highest = max(right + wrong for right, wrong in zip(answered, failed, strict=True))
     axes.set_ylim(0, max(4, 1.05 * highest))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-    axes.set_ylabel("predictions")
+    axes.set_ylabel(_("predictions"))

@@ -55,6 +55,53 @@ def test_pages_are_no_wider_than_a_phone(bobs_page: Page) -> None:
     assert too_wide == []
 
 
+def test_the_worst_photos_are_found_corrected_and_compared(bobs_page: Page, stack: Stack) -> None:
+    page = bobs_page
+    page.goto(f"{VERSIONS}compare/?a=1&b=2")
+    # A worker measures both versions; the page updates by itself.
+    expect(visible(page, "h2", "Where they disagree")).to_be_visible(timeout=180_000)
+    page.goto(f"{VERSIONS}1/change/")
+    visible(page, "a", "Photos named wrongly").click()
+    cards = page.locator(".photo-card")
+    expect(cards.first.locator("img")).to_have_js_property("complete", True)
+    scores = [float(text.split()[0]) for text in cards.locator("strong").all_text_contents()]
+    assert scores == sorted(scores, reverse=True)
+    errors = len(scores)
+    assert errors >= 2
+
+    boxes = page.locator(".photo-card input[type=checkbox]")
+    chosen = [int((boxes.nth(n).get_attribute("value") or "").split(":")[0]) for n in (0, 1)]
+    for n in (0, 1):
+        boxes.nth(n).check()
+    page.select_option("form .review-bar [name=species]", "Coprinus comatus")
+    page.click("text=Correct selected")
+    expect(visible(page, ".messagelist .success", "2 photos corrected.")).to_be_visible()
+    expect(page.locator(".photo-card .status", has_text="labelled now")).to_have_count(2)
+    labels = f"sorted(Photo.objects.filter(pk__in={chosen}).values_list('label__name', flat=True))"
+    assert query(stack, labels) == ["Coprinus comatus"] * 2
+    visible(page, "button", "Undo: 2 photos corrected").click()
+    expect(page.locator(".photo-card .status", has_text="labelled now")).to_have_count(0)
+
+    wrong = page.locator(".matrix td.wrong a").first
+    count = int(wrong.inner_text())
+    wrong.click()
+    expect(cards).to_have_count(min(count, 24))
+    bar = page.locator(".reliability .chart a").first
+    bar.focus()
+    name = bar.get_attribute("aria-label") or ""
+    page.keyboard.press("Enter")
+    page.wait_for_url("**score_bin=0**")
+    expect(cards).to_have_count(int(name.split()[0]))
+
+    visible(page, "a", "Compare it with another").click()
+    page.select_option("[name=b]", label="VGG16 2")
+    page.click("button:text-is('Compare')")
+    only_second = page.locator(".gallery-pages a", has_text="only VGG16 2 is right")
+    count = int(only_second.inner_text().rpartition(" ")[2])
+    only_second.click()
+    expect(page.locator(".disagreements .card")).to_have_count(min(count, 36))
+
+
 def test_promotion_and_rollback(bobs_page: Page, stack: Stack, take_screenshot) -> None:
     in_production = "ModelVersion.objects.get(stage='Production').version"
     page = bobs_page

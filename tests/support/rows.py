@@ -8,7 +8,7 @@ from mlmodels.models import ModelVersion
 from predictions.models import Inference, Photo, Prediction
 from supervision.datasets.selectors import MIN_PHOTOS, evaluation_set_sha256
 from supervision.datasets.services import evaluation_set_freeze
-from supervision.models import Evaluation
+from supervision.models import Evaluation, EvaluationAnswer
 from tests.support.labelled_photos import ten_species
 
 
@@ -72,6 +72,34 @@ def evaluation_rows(version: ModelVersion, *, right: int, n: int = 10) -> Evalua
         n=n,
         metrics=metrics,
     )
+
+
+def evaluation_with(
+    version: ModelVersion,
+    *answers: tuple[str, str, str, float],
+    scopes: dict[str, float] | None = None,
+) -> Evaluation:
+    """Create an evaluation with these answers: SHA-256, true species, answer, score in percent."""
+    evaluation = Evaluation.objects.create(
+        model_version=version,
+        evaluation_set=f"set {Evaluation.objects.count()}",
+        accuracy=0.5,
+        n=len(answers),
+        metrics={"n": len(answers), "accuracy": 0.5, "ci95": [0.1, 0.9]},
+        scopes=scopes or {},
+    )
+    EvaluationAnswer.objects.bulk_create(
+        EvaluationAnswer(
+            evaluation=evaluation,
+            sha256=sha256,
+            species=species,
+            answered=answered,
+            score=score,
+            is_right=species == answered,
+        )
+        for sha256, species, answered, score in answers
+    )
+    return evaluation
 
 
 def inference_fields(version: ModelVersion, scores: list[float]) -> dict[str, object]:

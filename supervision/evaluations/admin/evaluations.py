@@ -1,29 +1,35 @@
-"""Admin page of evaluations: their figures, the confusion matrix, and the photos named wrongly."""
+"""Admin page of evaluations: the photos named wrongly, and the figures that lead to photos."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from predictions.models import Photo
+from common.spreadsheets import MAX_ROWS, csv_response
+from supervision.datasets.selectors import evaluation_set_sha256, species_names
+from supervision.evaluations.admin.gallery import gallery_context, parse_filter
 from supervision.evaluations.admin.measured import MeasuredAdmin
 from supervision.evaluations.answer_report import speed_text
+from supervision.evaluations.gallery import PhotoFilter, with_photos
 from supervision.models import Evaluation
 
-MAX_SHOWN = 60
-"""Wrong answers on a page, the surest first."""
+PORTION = 500
+"""Photos that are read at a time for a CSV."""
 
 
 @admin.register(Evaluation)
 class EvaluationAdmin(MeasuredAdmin):
     list_display = ("model_version", "right", "photos", "evaluation_set", "evaluated_at")
-    fields = (
-        *("model_version", "right", "photos", "by_species", "by_size", "calibration_error"),
-        *("reliability", "confusion", "answers_here", "genera_here", "wrong_answers"),
-        *("speed", "evaluation_set", "evaluated_at"),
+    figures = (
+        *("calibration_error", "reliability", "confusion", "by_species", "by_size"),
+        *("answers_here", "genera_here", "speed"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Evaluation]:
@@ -36,62 +42,94 @@ class EvaluationAdmin(MeasuredAdmin):
     def labels_of(self, row: Evaluation) -> list[str]:
         return list(row.model_version.labels)
 
-    @admin.display(description="accuracy", ordering="accuracy")
+    def evaluation_id(self, row: Evaluation) -> int:
+        return row.pk
+
+    @admin.display(description=gettext_lazy("accuracy"), ordering="accuracy")
     def right(self, evaluation: Evaluation) -> str:
         return f"{evaluation.accuracy:.1%}"
 
-    @admin.display(description="photos", ordering="n")
+    @admin.display(description=gettext_lazy("photos"), ordering="n")
     def photos(self, evaluation: Evaluation) -> int:
         return evaluation.n
 
-    @admin.display(description="engine")
+    @admin.display(description=gettext_lazy("engine"))
     def speed(self, evaluation: Evaluation) -> str:
         return speed_text(evaluation.model_version.metrics, evaluation.ms_per_photo)
 
-    @admin.display(description="wrong answers")
-    def wrong_answers(self, evaluation: Evaluation) -> str:
-        """Return a table with the photo, its species, the answer and its score."""
-        labels = evaluation.model_version.labels
-        wrong = [
-            (score, sha256, labels[truth], labels[answer])
-            for sha256, (truth, answer, score) in evaluation.answers.items()
-            if truth != answer
+    def get_urls(self) -> list[URLPattern]:
+        photos_csv = path(
+            "<int:pk>/photos.csv",
+            self.admin_site.admin_view(self.photos_csv),
+            name="supervision_evaluation_photos",
+        )
+        return [photos_csv, *super().get_urls()]
+
+    def object_page(
+        self, request: HttpRequest, object_id: str, context: dict[str, Any]
+    ) -> HttpResponse:
+        """Show the photos that the query asks for (the errors, without one), then the figures."""
+        evaluation = self._evaluation(request, object_id)
+        chosen = self._filter(request, evaluation)
+        version = evaluation.model_version
+        present_set = evaluation_set_sha256(version.labels)
+        figures = [
+            (getattr(self, name).short_description, getattr(self, name)(evaluation))
+            for name in self.figures
         ]
-        if not wrong:
-            return "None."
-        wrong.sort(reverse=True)
-        photos = dict(
-            Photo.objects.filter(sha256__in=[row[1] for row in wrong[:MAX_SHOWN]]).values_list(
-                "sha256", "pk"
-            )
+        own = {
+            "title": _("%(version)s on the evaluation photos") % {"version": version},
+            "evaluation": evaluation,
+            "version": version,
+            "right": round(evaluation.accuracy * evaluation.n),
+            "is_present": present_set is not None and present_set[0] == evaluation.evaluation_set,
+            "figures": figures,
+            "known_species": species_names(),
+            "errors_url": self.links(evaluation).photos.errors(),  # type: ignore[union-attr]
+            **gallery_context(request, evaluation, chosen),
+        }
+        context = self.admin_site.each_context(request) | {"opts": self.opts} | own | context
+        return TemplateResponse(request, "admin/supervision/evaluation.html", context)
+
+    def photos_csv(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Return all photos that the query asks for as CSV."""
+        evaluation = self._evaluation(request, str(pk))
+        columns = (
+            *("sha256", "photo", "true_species", "answered", "score", "is_right", "score_bin"),
+            *("label_now", "label_source", "reviewed_by"),
         )
-        rows = (
-            (_photo_link(photos.get(sha256)), truth, answer, f"{score:.1f} %")
-            for score, sha256, truth, answer in wrong[:MAX_SHOWN]
-        )
-        return format_html(
-            "<p>{} of {}, the surest first.</p>"
-            '<div class="chart-box"><table class="numbers wrong-answers"><thead><tr><th>photo</th>'
-            '<th>shows</th><th>answer</th><th class="number">score</th></tr></thead>'
-            "<tbody>{}</tbody></table></div>",
-            min(len(wrong), MAX_SHOWN),
-            len(wrong),
-            format_html_join(
-                "",
-                '<tr><td class="text">{}</td><td class="text species">{}</td>'
-                '<td class="text species">{}</td>'
-                "<td>{}</td></tr>",
-                rows,
-            ),
-        )
+        rows = _photo_rows(evaluation, self._filter(request, evaluation))
+        return csv_response(f"evaluation-{pk}-photos", columns, rows)
+
+    def _evaluation(self, request: HttpRequest, object_id: str) -> Evaluation:
+        evaluation = None
+        if self.has_view_permission(request):
+            evaluation = self.get_object(request, object_id)
+        if evaluation is None:
+            raise Http404(f"There is no evaluation {object_id}.")
+        return evaluation
+
+    def _filter(self, request: HttpRequest, evaluation: Evaluation) -> PhotoFilter:
+        bins = len(evaluation.metrics.get("reliability", ()))
+        return parse_filter(request.GET, evaluation.model_version.labels, bins)
 
 
-def _photo_link(pk: int | None) -> str:
-    if pk is None:
-        return "no longer stored"
-    return format_html(
-        '<a href="{}"><img src="{}" alt="Photo {}" loading="lazy"></a>',
-        reverse("admin:predictions_photo_change", args=[pk]),
-        reverse("admin:predictions_photo_thumbnail", args=[pk]),
-        pk,
-    )
+def _photo_rows(evaluation: Evaluation, chosen: PhotoFilter) -> Iterator[list[Any]]:
+    answers = chosen.answers(evaluation)[: MAX_ROWS + 1]
+    portion = []
+    for answer in answers.iterator(chunk_size=PORTION):
+        portion.append(answer)
+        if len(portion) == PORTION:
+            yield from _cells(portion)
+            portion = []
+    yield from _cells(portion)
+
+
+def _cells(answers: list[Any]) -> Iterator[list[Any]]:
+    for answer, shown in with_photos(answers):
+        photo = shown.photo
+        yield [
+            *(answer.sha256, photo.pk if photo else "", answer.species, answer.answered),
+            *(answer.score, answer.is_right, answer.score_bin, shown.label),
+            *((photo.label_source, photo.reviewed_by or "") if photo else ("", "")),
+        ]

@@ -1,124 +1,190 @@
 """What the admin's pages show of an evaluation's metrics: texts, tables and charts.
 
-Metrics that an older ChampiPy stored lack some entries: these are `NOT_MEASURED`.
+Metrics that an older ChampiPy stored lack some entries: these are `NOT_MEASURED`. A figure leads to
+its photos where `FigureLinks` has those of an evaluation.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from django.utils.html import format_html, format_html_join
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from supervision.evaluations.admin.photo_links import PhotoLinks
 from supervision.evaluations.answer_report import answer_rows, genus_rows
 from supervision.evaluations.report import size_text
+from supervision.pictures.svg import ChartLink
 
-NOT_MEASURED = "not measured"
+NOT_MEASURED = gettext_lazy("not measured")
+HEATS = 10
+"""Steps of the colour of a cell of the confusion matrix."""
+
+
+@dataclass(frozen=True)
+class FigureLinks:
+    """Where the figures of one row lead."""
+
+    tables: str
+    """Address of the row's tables as CSV; each is `<name>.csv` below it."""
+    photos: PhotoLinks | None = None
+    """None if the photos that were measured are not known here."""
+
+    def csv(self, name: str) -> str:
+        """Return the address of a table as CSV."""
+        return f"{self.tables}{name}.csv"
 
 
 def accuracy_text(metrics: Mapping[str, Any] | None) -> str:
     """Return the accuracy, its 95 % interval and the number of photos as text."""
     if not metrics:
-        return NOT_MEASURED
-    return f"{metrics['accuracy']:.1%} ({_interval(metrics)}) of {metrics['n']}"
+        return str(NOT_MEASURED)
+    return _("%(accuracy)s (%(interval)s) of %(n)s") % {
+        "accuracy": f"{metrics['accuracy']:.1%}",
+        "interval": interval_text(metrics),
+        "n": metrics["n"],
+    }
 
 
 def calibration_text(metrics: Mapping[str, Any] | None) -> str:
     """Return the debiased calibration error and its interval, and the plain one (ECE)."""
     if not metrics:
-        return NOT_MEASURED
-    ece = f"{metrics['ece']:.1%}"
+        return str(NOT_MEASURED)
+    ece = f"ECE {metrics['ece']:.1%}"
     if not (calibration := metrics.get("calibration")):
-        return f"ECE {ece}"
-    return f"{calibration['value']:.1%} ({_interval(calibration)}); ECE {ece}"
+        return ece
+    return f"{calibration['value']:.1%} ({interval_text(calibration)}); {ece}"
 
 
-def species_table(metrics: Mapping[str, Any] | None) -> str:
+def interval_text(metrics: Mapping[str, Any]) -> str:
+    """Return a 95 % interval as text: "61.0% to 100.0%"."""
+    low, high = metrics["ci95"]
+    return _("%(low)s to %(high)s") % {"low": f"{low:.1%}", "high": f"{high:.1%}"}
+
+
+def species_table(metrics: Mapping[str, Any] | None, links: FigureLinks) -> str:
     """Return the accuracy for each species as an HTML table."""
     if not metrics:
-        return NOT_MEASURED
-    rows = ((row["species"], row) for row in metrics["per_species"])
-    return _accuracy_table("species", "species", rows)
+        return str(NOT_MEASURED)
+    photos = links.photos
+    rows = (
+        (row["species"], photos.species(row["species"]) if photos and row["n"] else "", row)
+        for row in metrics["per_species"]
+    )
+    return _accuracy_table(_("species"), rows, links.csv("species"), is_species=True)
 
 
-def size_table(metrics: Mapping[str, Any] | None) -> str:
+def size_table(metrics: Mapping[str, Any] | None, links: FigureLinks) -> str:
     """Return the accuracy by size of the photos as an HTML table."""
     if not metrics or not metrics.get("per_size"):
-        return NOT_MEASURED
-    rows = ((size_text(row), row) for row in metrics["per_size"])
-    return _accuracy_table("longer side", "", rows)
+        return str(NOT_MEASURED)
+    rows = ((size_text(row), "", row) for row in metrics["per_size"])
+    return _accuracy_table(_("longer side"), rows, links.csv("sizes"), is_species=False)
 
 
-def reliability_picture(metrics: Mapping[str, Any] | None) -> str:
-    """Return the reliability diagram in its box."""
+def reliability_picture(metrics: Mapping[str, Any] | None, links: FigureLinks) -> str:
+    """Return the reliability diagram, whose bars lead to their photos, and its table."""
     from supervision.pictures.reliability import reliability_svg
 
     if not metrics or not metrics.get("reliability"):
-        return NOT_MEASURED
-    picture = reliability_svg(metrics["reliability"])
-    return format_html('<div class="chart-box reliability">{}</div>', picture)
+        return str(NOT_MEASURED)
+    bins = [
+        {
+            "score": f"{row['confidence']:.1%}",
+            "n": row["n"],
+            "right": f"{row['accuracy']:.1%}",
+            "interval": interval_text(row),
+            "url": links.photos.score_bin(number) if links.photos else "",
+        }
+        for number, row in enumerate(metrics["reliability"])
+    ]
+    chart_links = tuple(
+        ChartLink(
+            each["url"],
+            _("%(n)s photos with a mean score of %(score)s, %(right)s right") % each,
+        )
+        for each in bins
+        if each["url"]
+    )
+    return render_to_string(
+        "supervision/figures/reliability.html",
+        {
+            "picture": reliability_svg(metrics["reliability"], chart_links),
+            "bins": bins,
+            "csv": links.csv("reliability"),
+        },
+    )
 
 
-def confusion_picture(metrics: Mapping[str, Any] | None, labels: Sequence[str]) -> str:
-    """Return the confusion matrix in its box."""
-    from supervision.pictures.charts import confusion_matrix_svg
-
+def confusion_table(
+    metrics: Mapping[str, Any] | None, labels: Sequence[str], links: FigureLinks
+) -> str:
+    """Return the confusion matrix, whose cells lead to their photos, as an HTML table."""
     if not metrics or "confusion" not in metrics:
-        return NOT_MEASURED
-    picture = confusion_matrix_svg(metrics["confusion"], labels)
-    return format_html('<div class="chart-box matrix">{}</div>', picture)
+        return str(NOT_MEASURED)
+    rows = []
+    for true, counts in zip(labels, metrics["confusion"], strict=True):
+        n = sum(counts)
+        cells = [
+            {
+                "answered": answered,
+                "count": count,
+                "is_right": answered == true,
+                "heat": -(-HEATS * count // n) if n else 0,
+                "url": links.photos.cell(true, answered) if links.photos and count else "",
+            }
+            for answered, count in zip(labels, counts, strict=True)
+        ]
+        right = counts[labels.index(true)]
+        url = links.photos.species(true) if links.photos and n else ""
+        rows.append({"species": true, "url": url, "cells": cells, "right": right, "n": n})
+    return render_to_string(
+        "supervision/figures/matrix.html",
+        {
+            "columns": [
+                (name, links.photos.answered(name) if links.photos else "") for name in labels
+            ],
+            "rows": rows,
+            "csv": links.csv("confusion"),
+        },
+    )
 
 
 def answer_table(metrics: Mapping[str, Any] | None) -> str:
     """Return what a version says of scope, plausible species and names as an HTML table."""
     rows = answer_rows(metrics)
     if not rows:
-        return NOT_MEASURED
-    return format_html(
-        '<table class="numbers"><tbody>{}</tbody></table>',
-        format_html_join("", '<tr><th>{}</th><td class="text">{}</td></tr>', rows),
-    )
+        return str(NOT_MEASURED)
+    return render_to_string("supervision/figures/answers.html", {"rows": rows})
 
 
-def genus_table(metrics: Mapping[str, Any] | None) -> str:
+def genus_table(metrics: Mapping[str, Any] | None, links: FigureLinks) -> str:
     """Return how often photos of each genus of other species pass as an HTML table."""
     rows = genus_rows(metrics)
     if not rows:
-        return NOT_MEASURED
-    return format_html(
-        '<div class="chart-box"><table class="numbers"><thead><tr><th>genus</th><th>photos</th>'
-        "<th>passed</th><th>AUROC</th></tr></thead><tbody>{}</tbody></table></div>",
-        format_html_join(
-            "",
-            '<tr><th class="species">{}</th><td>{}</td><td>{}</td><td>{}</td></tr>',
-            rows,
-        ),
+        return str(NOT_MEASURED)
+    return render_to_string(
+        "supervision/figures/genera.html", {"rows": rows, "csv": links.csv("genera")}
     )
 
 
 def _accuracy_table(
-    name: str, name_class: str, rows: Iterable[tuple[str, Mapping[str, Any]]]
+    name: str,
+    rows: Iterable[tuple[str, str, Mapping[str, Any]]],
+    csv: str,
+    *,
+    is_species: bool,
 ) -> str:
-    cells = (
-        (
-            name_class,
-            label,
-            row["n"],
-            "" if row["accuracy"] is None else f"{row['accuracy']:.1%}",
-            _interval(row) if row.get("ci95") else "",
-        )
-        for label, row in rows
-    )
-    return format_html(
-        '<table class="numbers"><thead><tr><th>{}</th><th>photos</th><th>right</th>'
-        "<th>95 % interval</th></tr></thead><tbody>{}</tbody></table>",
-        name,
-        format_html_join(
-            "",
-            '<tr><th class="{}">{}</th><td>{}</td><td>{}</td><td>{}</td></tr>',
-            cells,
-        ),
-    )
-
-
-def _interval(metrics: Mapping[str, Any]) -> str:
-    low, high = metrics["ci95"]
-    return f"{low:.1%} to {high:.1%}"
+    shown = [
+        {
+            "label": label,
+            "url": url,
+            "n": row["n"],
+            "accuracy": "" if row["accuracy"] is None else f"{row['accuracy']:.1%}",
+            "interval": interval_text(row) if row.get("ci95") else "",
+        }
+        for label, url, row in rows
+    ]
+    context = {"name": name, "rows": shown, "csv": csv, "is_species": is_species}
+    return render_to_string("supervision/figures/accuracy.html", context)

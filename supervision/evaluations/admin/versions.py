@@ -1,58 +1,42 @@
-"""Admin pages of model versions: their list, each one, and the history of their stages."""
+"""Admin pages of model versions: their list and each one."""
 
 from collections.abc import Mapping
 from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import FloatField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models import User
-from common.admin import ReadOnlyAdmin
-from common.messages import message_load
-from mlmodels.models import ModelVersion, StageTransition
+from common.admin import compare_two
+from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version, version_before_production
+from supervision.evaluations.admin.annotations import AnnotatedAdmin, TagFilter
+from supervision.evaluations.admin.compare_page import compare_page
 from supervision.evaluations.admin.figures import accuracy_text, answer_table
 from supervision.evaluations.admin.measured import MeasuredAdmin
 from supervision.evaluations.admin.promotion_page import promotion_page
 from supervision.evaluations.admin.shadow_page import shadow_page
+from supervision.evaluations.admin.transitions import gate_text
 from supervision.evaluations.answer_report import speed_text
 from supervision.evaluations.gate_checks import missing_scope_of
 from supervision.evaluations.promotion import PromotionRefused, rollback_request
 from supervision.evaluations.selectors import present_evaluations
 
 
-def gate_text(transition: StageTransition) -> str:
-    """Return the gate's result and its checks as HTML."""
-    gate = transition.gate
-    if not gate:
-        return ""
-    result = "overridden" if gate.get("overridden") else "passed"
-    kind = "Rollback; gate" if gate.get("rollback") else "Gate"
-    checks = format_html_join(
-        "",
-        "<li>{} {}: {}</li>",
-        (
-            (
-                "✓" if check["passed"] else "✗",
-                check["name"].replace("_", " "),
-                message_load(check.get("told") or check["detail"]),
-            )
-            for check in gate.get("checks", [])
-        ),
-    )
-    return format_html("{} {}.<ul>{}</ul>", kind, result, checks)
-
-
 @admin.register(ModelVersion)
-class ModelVersionAdmin(MeasuredAdmin):
+class ModelVersionAdmin(AnnotatedAdmin, MeasuredAdmin):
     change_list_template = "admin/supervision/version_list.html"
     change_form_template = "admin/supervision/version.html"
     list_display = (
@@ -64,9 +48,12 @@ class ModelVersionAdmin(MeasuredAdmin):
         "calibration_error",
         "megabytes",
         "run",
+        "tag_list",
         "created_at",
     )
+    list_filter = (TagFilter,)
     ordering = ("-id",)
+    actions = ("compare_selected",)
     fields = (
         "stage",
         "accuracy_here",
@@ -100,6 +87,7 @@ class ModelVersionAdmin(MeasuredAdmin):
         when_made = Cast(KT("metrics__evaluation__accuracy"), FloatField())
         return versions.annotate(
             metrics_here=Subquery(here.values("metrics")[:1]),
+            evaluation_here=Subquery(here.values("pk")[:1]),
             ms_here=Subquery(here.values("ms_per_photo")[:1]),
             # Versions that were not measured come last when the best come first.
             by_accuracy=Coalesce(Subquery(here.values("accuracy")[:1]), Value(-1.0)),
@@ -118,86 +106,109 @@ class ModelVersionAdmin(MeasuredAdmin):
     def labels_of(self, row: Any) -> list[str]:
         return list(row.labels)
 
-    @admin.display(description="accuracy here (95 % interval)", ordering="by_accuracy")
+    def evaluation_id(self, row: Any) -> int | None:
+        evaluation_id: int | None = row.evaluation_here
+        return evaluation_id
+
+    @admin.display(
+        description=gettext_lazy("accuracy here (95 % interval)"), ordering="by_accuracy"
+    )
     def accuracy_here(self, version: Any) -> str:
         return accuracy_text(version.metrics_here)
 
-    @admin.display(description="accuracy when made", ordering="by_accuracy_when_made")
+    @admin.display(description=gettext_lazy("accuracy when made"), ordering="by_accuracy_when_made")
     def accuracy_when_made(self, version: ModelVersion) -> str:
         return accuracy_text(version.metrics.get("evaluation"))
 
-    @admin.display(description="size")
+    @admin.display(description=gettext_lazy("size"))
     def megabytes(self, version: ModelVersion) -> str:
         return f"{sum(file['size'] for file in version.files.values()) / 1e6:.1f} MB"
 
     @admin.display(description="")
     def promote_link(self, version: ModelVersion) -> str:
         if version.stage == ModelVersion.Stage.PRODUCTION:
-            return "in production"
+            return _("in production")
         url = reverse("admin:mlmodels_modelversion_promote", args=[version.pk])
-        return format_html('<a href="{}">Promote…</a>', url)
+        return format_html('<a href="{}">{}</a>', url, _("Promote…"))
 
-    @admin.display(description="the same by its card, out of fold on the training photos")
+    @admin.display(
+        description=gettext_lazy("the same by its card, out of fold on the training photos")
+    )
     def answers_out_of_fold(self, version: ModelVersion) -> str:
         return answer_table(version.metrics.get("out_of_fold"))
 
-    @admin.display(description="other species")
+    @admin.display(description=gettext_lazy("other species"))
     def telling_scope(self, version: ModelVersion) -> str:
         photos = version.card.get("recipe", {}).get("other_photos", 0)
-        return (
-            missing_scope_of(version) or f"It learnt from {photos} photos what is none of its own."
-        )
+        return missing_scope_of(version) or _(
+            "It learnt from %(n)d photos what is none of its own."
+        ) % {"n": photos}
 
-    @admin.display(description="engine")
+    @admin.display(description=gettext_lazy("engine"))
     def speed(self, version: Any) -> str:
         return speed_text(version.metrics, version.ms_here)
 
-    @admin.display(description="learning curves")
+    @admin.display(description=gettext_lazy("learning curves"))
     def learning_curves(self, version: ModelVersion) -> str:
         from supervision.pictures.charts import learning_curves_svg
 
         if version.run is None or not version.run.history:
-            return "It was not trained here."
+            return _("It was not trained here.")
         is_new = version.metrics.get("validation", {}).get("is_new", True)
         last = version.run.history[-1]
         if not last["epoch"]:
-            photos = "validation photos" if is_new else "photos that it was trained on before"
-            return (
-                "None: the dense layer was fitted in closed form, without epochs. Fitted without "
-                f"them, it was right on {last['accuracy']:.1%} of the {photos}."
+            text = _("None: the dense layer was fitted in closed form, without epochs.") + " "
+            text += (
+                _("Fitted without the validation photos, it was right on %(share)s of them.")
+                if is_new
+                else _("It was right on %(share)s of the photos that it was trained on before.")
             )
+            return text % {"share": f"{last['accuracy']:.1%}"}
         picture = learning_curves_svg(version.run.history, validation_is_new=is_new)
         return format_html('<div class="chart-box curves">{}</div>', picture)
 
-    @admin.display(description="species")
+    @admin.display(description=gettext_lazy("species"))
     def species(self, version: ModelVersion) -> str:
         return ", ".join(version.labels)
 
-    @admin.display(description="files")
+    @admin.display(description=gettext_lazy("files"))
     def file_list(self, version: ModelVersion) -> str:
         return format_html_join(
             "",
-            "{}: {} bytes, SHA-256 <code>{}</code><br>",
-            ((name, file["size"], file["sha256"]) for name, file in version.files.items()),
+            "{}, SHA-256 <code>{}</code><br>",
+            (
+                (_("%(name)s: %(n)d bytes") % {"name": name, "n": file["size"]}, file["sha256"])
+                for name, file in version.files.items()
+            ),
         )
 
-    @admin.display(description="stage history")
+    @admin.display(description=gettext_lazy("stage history"))
     def history(self, version: ModelVersion) -> str:
         return format_html_join(
             "",
-            "<p>{} → {}, {} by {}: {}<br>{}</p>",
+            "<p>{} → {}, {}: {}<br>{}</p>",
             (
                 (
                     transition.from_stage,
                     transition.to_stage,
-                    localize(localtime(transition.created_at)),
-                    transition.by or "somebody at the terminal",
+                    _("%(when)s by %(who)s")
+                    % {
+                        "when": localize(localtime(transition.created_at)),
+                        "who": transition.by or _("somebody at the terminal"),
+                    },
                     transition.reason,
                     gate_text(transition),
                 )
                 for transition in version.transitions.select_related("by")
             ),
         )
+
+    def object_page(
+        self, request: HttpRequest, object_id: str, context: dict[str, Any]
+    ) -> HttpResponse:
+        version = self.get_object(request, object_id)
+        own = self.annotation_context(version) if version is not None else {}
+        return super().object_page(request, object_id, own | context)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -221,7 +232,24 @@ class ModelVersionAdmin(MeasuredAdmin):
             self.admin_site.admin_view(self.shadow),
             name="mlmodels_modelversion_shadow",
         )
-        return [promote, rollback, shadow, *super().get_urls()]
+        compare = path(
+            "compare/",
+            self.admin_site.admin_view(self.compare),
+            name="mlmodels_modelversion_compare",
+        )
+        return [promote, rollback, shadow, compare, *super().get_urls()]
+
+    def compare(self, request: HttpRequest) -> HttpResponseBase:
+        """Show two versions side by side."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return compare_page(request, self.admin_site.each_context(request))
+
+    @admin.action(description=gettext_lazy("Compare the two selected"))
+    def compare_selected(
+        self, request: HttpRequest, versions: QuerySet[ModelVersion]
+    ) -> HttpResponse | None:
+        return compare_two(self, request, versions, "admin:mlmodels_modelversion_compare")
 
     def promote(self, request: HttpRequest, version_id: int) -> HttpResponse:
         version = get_object_or_404(ModelVersion, pk=version_id)
@@ -247,23 +275,10 @@ class ModelVersionAdmin(MeasuredAdmin):
         else:
             now = production_version()
             if is_done:
-                messages.success(request, f"{now} is in production again.")
+                messages.success(
+                    request, _("%(version)s is in production again.") % {"version": now}
+                )
             else:
-                messages.warning(request, f"Nothing was changed: {now} is in production now.")
+                warning = _("Nothing was changed: %(version)s is in production now.")
+                messages.warning(request, warning % {"version": now})
         return redirect("admin:mlmodels_modelversion_changelist")
-
-
-@admin.register(StageTransition)
-class StageTransitionAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "model_version", "change", "by", "reason", "gate_said")
-    list_filter = ("to_stage",)
-    list_select_related = ("model_version", "by")
-    fields = ("model_version", "change", "by", "reason", "gate_said", "created_at")
-
-    @admin.display(description="stage")
-    def change(self, transition: StageTransition) -> str:
-        return f"{transition.from_stage} → {transition.to_stage}"
-
-    @admin.display(description="gate")
-    def gate_said(self, transition: StageTransition) -> str:
-        return gate_text(transition)

@@ -2,8 +2,8 @@
 
 Fields: `verdict` (confirm, correct, other or exclude), `species` (for "correct"), `other_name` (for
 "other", may be empty), and `photo`, once or more; or `one`, "VERDICT:PHOTO", from the button of a
-card. A photo is "ID:LABEL", with the label that the page showed: a confirmation confirms what was
-seen, even if it changed meanwhile.
+card, which for "correct" is "correct:ID:SPECIES". A photo is "ID:LABEL", with the label that the
+page showed: a confirmation confirms what was seen, even if it changed meanwhile.
 """
 
 from collections.abc import Sequence
@@ -79,7 +79,8 @@ def parse_review_form(form: QueryDict) -> ReviewDecision:
     other_name = form.get("other_name", "")
     if one := form.get("one"):
         kind, _, photo = one.partition(":")
-        chosen, other_name = [photo], ""  # what stands in the bar is about the selected photos
+        # What stands in the bar is about the selected photos.
+        chosen, other_name, correct = [photo], "", photo.partition(":")[2]
     if kind not in DONE:
         raise ValueError("Choose what to do: confirm, correct, mark as other species or exclude.")
     if not chosen:

@@ -20,6 +20,7 @@ from django.http import (
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.models import User
 from common.admin import ReadOnlyAdmin
@@ -44,6 +45,10 @@ class PhotoAdmin(ReadOnlyAdmin):
     change_list_template = "admin/supervision/photo_list.html"
     change_form_template = "admin/supervision/photo.html"
     list_display = ("sha256",)  # the template shows cards instead of a table
+    csv_columns = (
+        *("id", "sha256", "believed", "label_source", "split", "excluded"),
+        *("reviewed_by", "reviewed_at", "author", "licence", "source", "origin", "created_at"),
+    )
     list_filter = (ReviewFilter, DoubtFilter, SpeciesFilter, "split", "label_source")
     search_fields = ("sha256",)  # the form is shown if there are any; filter_named searches
     search_help_text = "The beginning of an address, of a file name or of a SHA-256"
@@ -144,6 +149,10 @@ class PhotoAdmin(ReadOnlyAdmin):
         )
 
     def _back(self, request: HttpRequest) -> HttpResponse:
+        """Return to the page of this site that the form names as `next`, else to the list."""
+        page = request.POST.get("next", "")
+        if page.startswith("/") and url_has_allowed_host_and_scheme(page, allowed_hosts=None):
+            return redirect(page)
         query = request.POST.get("query", "")
         url = reverse("admin:predictions_photo_changelist")
         return redirect(f"{url}?{query}" if query else url)

@@ -102,7 +102,7 @@ def test_versions_are_listed_and_sorted_by_accuracy(
     assert accuracy_text(production.metrics["evaluation"]) in page, "when it was made"
     assert page.count("Promote…") == 2
     assert "Roll back" not in page, "no version was in production before"
-    column = ModelVersionAdmin.list_display.index("accuracy_here")
+    column = 1 + ModelVersionAdmin.list_display.index("accuracy_here")  # after the checkboxes
     for order, expected in (
         (f"-{column}", [production, worse, unmeasured]),
         (f"{column}", [unmeasured, worse, production]),
@@ -246,18 +246,17 @@ def test_the_page_of_an_evaluation_shows_photos_and_tables(
     path = "/admin/supervision/evaluation/{}/change/"
     page = admin_page.get(path.format(Evaluation.objects.get(model_version=worse).pk))
     html = page.content.decode()
-    assert "6 of 6, the surest first." in html
-    accuracy = Evaluation.objects.get(model_version=worse).accuracy
-    assert f">{accuracy:.1%}<" in html
-    assert '<td class="text species">' in html
+    assert "Photos named wrongly, the surest first" in html
+    assert "6 photos." in html
+    assert "named 0 of 6 photos rightly" in html
     for sha256 in evaluation_photos:
         photo = Photo.objects.get(sha256=sha256)
         assert reverse("admin:predictions_photo_thumbnail", args=[photo.pk]) in html
         assert sha256 not in html, "no raw answers"
-    assert "<title>Confusion matrix</title>" in html
-    assert '<tr><th class="species">' in html
+    assert '<table class="matrix">' in html
+    assert "<title>Right answers by score</title>" in html
     page = admin_page.get(path.format(Evaluation.objects.get(model_version=production).pk))
-    assert "None." in page.content.decode()
+    assert "No photo of the evaluation is like this." in page.content.decode()
 
 
 def test_the_pages_of_a_measured_version_show_calibration_and_sizes(
@@ -281,7 +280,7 @@ def test_the_pages_of_a_measured_version_show_calibration_and_sizes(
     ):
         page = admin_page.get(path).content.decode()
         assert "<title>Right answers by score</title>" in page
-        assert f'<tr><th class="">{size}</th><td>{metrics["per_size"][0]["n"]}</td>' in page
+        assert f'<tr><th scope="row">{size}</th><td>{metrics["per_size"][0]["n"]}</td>' in page
         assert f"<td>{low:.1%} to {high:.1%}</td>" in page
         assert calibration in page
     assert calibration in admin_page.get(promote_path(successor)).content.decode()

@@ -19,6 +19,7 @@ from supervision.evaluations.gate_checks import (
 from supervision.evaluations.promotion import PromotionRefused, promotion_request
 from supervision.models import Evaluation
 from tests.support.calibrations import calibrate_version, uncalibrate_version
+from tests.support.rows import evaluation_with, version_row
 from tests.support.versions import another_version
 
 pytestmark = pytest.mark.django_db
@@ -63,7 +64,10 @@ def test_scope_is_worse_only_when_its_interval_stays_below(production) -> None:
 
 def measured(scopes: dict[str, float], known: int = 30) -> Evaluation:
     """Return an evaluation with these scopes, of which the first ones are of the species."""
-    return Evaluation(scopes=scopes, answers={name: [0, 0, 90.0] for name in list(scopes)[:known]})
+    version = ModelVersion.objects.first() or version_row()
+    species = version.labels[0]
+    answers = [(name, species, species, 90.0) for name in list(scopes)[:known]]
+    return evaluation_with(version, *answers, scopes=scopes)
 
 
 def test_scope_is_also_compared_on_the_photos_that_both_were_measured_on(production) -> None:
@@ -85,6 +89,7 @@ def test_scope_is_also_compared_on_the_photos_that_both_were_measured_on(product
     assert scope_check(other, production, one_less).passed, "chance explains one photo"
 
 
+@pytest.mark.django_db
 def test_few_photos_do_not_compare_scope() -> None:
     names = {f"{number:02}": 50.0 for number in range(60)}
     assert compare_scopes(measured(names), measured(names)) is not None

@@ -139,4 +139,4 @@ def test_an_evaluation_goes_on_while_valkey_is_away(
     evaluation_run(version_id=production.pk)
     assert len(counted) == 8
     evaluation = Evaluation.objects.get()
-    assert (evaluation.n, len(evaluation.answers)) == (8, 8)
+    assert (evaluation.n, evaluation.answers.count()) == (8, 8)

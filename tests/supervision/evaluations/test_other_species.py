@@ -106,7 +106,9 @@ def test_a_promotion_measures_again_when_the_set_of_others_has_changed(productio
     evaluation_run(version_id=production.pk)
     assert evaluations_request(versions=[production]) is None
     first = Evaluation.objects.get()
-    assert set(first.scopes) == {*first.answers, *(photo.sha256 for photo in others)}
+    known = set(first.answers.values_list("sha256", flat=True))
+    assert len(known) == 8
+    assert set(first.scopes) == known | {photo.sha256 for photo in others}
     assert all(0 <= scope <= 100 for scope in first.scopes.values())
     new = other_photo(850, "Xerocomus rubellus", Photo.Split.EVALUATION)
     evaluation_set_freeze(by=None, reason="more", kind=EvaluationSet.Kind.OTHERS)
@@ -169,7 +171,7 @@ def test_command_and_pages_tell_figures_here_from_those_of_the_card(
     ):
         page = client.get(path).content.decode()
         assert "3 photos of others" in page
-        assert '<th class="species">Xerocomus</th><td>2</td>' in page
+        assert '<th scope="row" class="species">Xerocomus</th><td>2</td>' in page
         assert "without decoding (int8)" in page
     assert "by its card, out of fold" in page
     assert f"{production.metrics['out_of_fold']['n_other']} photos of others" in page

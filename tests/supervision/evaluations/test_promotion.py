@@ -18,7 +18,12 @@ from predictions.services import prediction_create
 from predictions.tasks import load_production_engine
 from predictions.worker_services import prediction_infer
 from supervision.datasets.selectors import evaluation_set, evaluation_set_sha256
-from supervision.evaluations.comparison import PairedComparison, compare_answers
+from supervision.evaluations.comparison import (
+    WHO_IS_RIGHT,
+    PairedComparison,
+    compare_answers,
+    disagreements,
+)
 from supervision.evaluations.on_demand import evaluation_run, evaluations_request
 from supervision.evaluations.promotion import (
     PromotionRefused,
@@ -30,6 +35,7 @@ from supervision.evaluations.selectors import version_figures
 from supervision.evaluations.services import version_evaluate
 from supervision.models import Evaluation
 from tests.support.photos import drawn_photo
+from tests.support.rows import evaluation_with
 from tests.support.versions import another_version
 
 
@@ -61,7 +67,7 @@ def checks_of(transition: StageTransition) -> dict[str, bool]:
 def test_mcnemar_separates_worse_from_unlucky(
     only_candidate: int, only_current: int, p_value: float, is_worse: bool
 ) -> None:
-    paired = PairedComparison(100, only_candidate, only_current, 10)
+    paired = PairedComparison(100, only_candidate, only_current, 10, 4)
     assert paired.p_value == pytest.approx(p_value)
     assert paired.is_worse is is_worse
     assert paired.n == 110 + only_candidate + only_current
@@ -71,36 +77,57 @@ def test_mcnemar_separates_worse_from_unlucky(
 def test_answers_are_compared_by_species_whatever_the_order_of_the_labels(production) -> None:
     other = another_version(temperature=0.5, shift=1)
     first, second, third = production.labels[:3]
-    place = other.labels.index
-    candidate = Evaluation(
-        model_version=other,
-        answers={
-            "a": [place(first), place(first), 90.0],
-            "b": [place(second), place(third), 80.0],
-            "c": [place(third), place(third), 70.0],
-            "only in this one": [0, 0, 50.0],
-        },
+    candidate = evaluation_with(
+        other,
+        ("a", first, first, 90.0),
+        ("b", second, third, 80.0),
+        ("c", third, third, 70.0),
+        ("d", first, second, 60.0),
+        ("e", first, second, 60.0),
+        ("only in this one", first, first, 50.0),
     )
-    current = Evaluation(
-        model_version=production,
-        answers={"a": [0, 0, 60.0], "b": [1, 1, 65.0], "c": [2, 0, 99.0]},
+    current = evaluation_with(
+        production,
+        ("a", first, first, 60.0),
+        ("b", second, second, 65.0),
+        ("c", third, first, 99.0),
+        ("d", first, third, 20.0),
+        ("e", first, second, 20.0),
     )
-    paired, disagreements = compare_answers(candidate, current)
-    assert paired == PairedComparison(both_right=1, only_candidate=1, only_current=1, both_wrong=0)
-    assert [(d.sha256, d.species, d.candidate, d.current) for d in disagreements] == [
+    paired = compare_answers(candidate, current)
+    assert paired == PairedComparison(
+        both_right=1, only_candidate=1, only_current=1, both_wrong=2, both_wrong_differently=1
+    )
+    assert paired.n_disagreements == 3
+    rows = disagreements(candidate, current, limit=10)
+    assert [(row.sha256, row.species, row.candidate, row.current) for row in rows] == [
         ("c", third, (third, 70.0), (first, 99.0)),
         ("b", second, (third, 80.0), (second, 65.0)),
+        ("d", first, (second, 60.0), (third, 20.0)),
     ]
-    assert [d.who_is_right for d in disagreements] == ["candidate", "current"]
+    assert [row.who_is_right for row in rows] == list(WHO_IS_RIGHT)
+    assert disagreements(candidate, current, limit=1, offset=1) == rows[1:2]
+    for row, right in zip(rows, WHO_IS_RIGHT, strict=True):
+        assert disagreements(candidate, current, right=right, limit=10) == [row]
 
 
 @pytest.mark.django_db
 def test_an_evaluation_keeps_every_answer_and_the_speed(production, evaluation_photos) -> None:
     evaluation = evaluate(production)
-    assert evaluation.answers.keys() == {photo.sha256 for photo in evaluation_photos}
-    right = sum(truth == answer for truth, answer, _ in evaluation.answers.values())
+    answers = list(evaluation.answers.all())
+    assert {answer.sha256 for answer in answers} == {photo.sha256 for photo in evaluation_photos}
+    assert all(answer.is_right == (answer.species == answer.answered) for answer in answers)
+    right = sum(answer.is_right for answer in answers)
     assert right == evaluation.metrics["correct"] == len(evaluation_photos)
-    scores = [score for _, _, score in evaluation.answers.values()]
+    for number, each in enumerate(evaluation.metrics["reliability"]):
+        inside = [answer for answer in answers if answer.score_bin == number]
+        assert (len(inside), sum(answer.is_right for answer in inside) / len(inside)) == (
+            each["n"],
+            each["accuracy"],
+        )
+        mean = sum(answer.score for answer in inside) / len(inside)
+        assert mean == pytest.approx(100 * each["confidence"], abs=0.01)
+    scores = [answer.score for answer in answers]
     assert sum(scores) / len(evaluation_photos) == pytest.approx(
         100 * evaluation.metrics["mean_score"], abs=0.01
     )

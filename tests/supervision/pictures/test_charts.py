@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -14,20 +15,18 @@ from supervision.pictures.charts import (
     AccuracyPoint,
     VersionChange,
     accuracy_over_time_svg,
-    confusion_matrix_svg,
     learning_curves_svg,
     predictions_per_day_svg,
     trials_svg,
 )
+from supervision.pictures.compared_curves import compared_curves_svg
+from supervision.pictures.parallel import parallel_svg
 from supervision.pictures.reliability import reliability_svg
-from supervision.pictures.svg import render_svg
+from supervision.pictures.svg import ChartLink, draw_svg
 from tests.support.paths import PROJECT
 
 SVG = "{http://www.w3.org/2000/svg}"
-LABELS = [f"Genus{letter} species" for letter in "abcdefghij"]
-CONFUSION = [[90 + row if row == column else 0 for column in range(10)] for row in range(10)]
-CONFUSION[2][7] = 13
-HISTORY = [
+HISTORY: list[dict[str, Any]] = [
     {"epoch": 0, "loss": None, "accuracy": 0.5, "nll": 1.25, "seconds": 3.0},
     {"epoch": 1, "loss": 0.731, "accuracy": 0.625, "nll": 1.125, "seconds": 9.0},
 ]
@@ -47,6 +46,22 @@ TRIALS = [
         (4, 0.75, "out of time"),
     )
 ]
+SEARCHED = [
+    {"number": 0, "nll": 0.6, "state": "complete", "parameters": {"views": 1}},
+    *(
+        {
+            "number": n,
+            "nll": nll,
+            "state": state,
+            "parameters": {"views": views, "learning_rate": rate},
+        }
+        for n, nll, state, views, rate in (
+            (1, 0.75, "complete", 1, 0.0001),
+            (2, 0.5, "complete", 2, 0.001),
+            (3, 0.55, "pruned", 2, 0.01),
+        )
+    ),
+]
 BINS = [
     {"n": 22, "confidence": 0.41, "accuracy": 0.5, "ci95": [0.307, 0.693]},
     {"n": 23, "confidence": 0.885, "accuracy": 0.91, "ci95": [0.732, 0.976]},
@@ -58,7 +73,8 @@ CHARTS = {
     "curves": lambda: learning_curves_svg(HISTORY),
     "no epoch": lambda: learning_curves_svg([]),
     "epoch 0 alone": lambda: learning_curves_svg(HISTORY[:1]),
-    "confusion": lambda: confusion_matrix_svg(CONFUSION, LABELS),
+    "compared": lambda: compared_curves_svg([("first", HISTORY), ("second", HISTORY[1:])]),
+    "parallel": lambda: parallel_svg(SEARCHED),
     "accuracy": lambda: accuracy_over_time_svg(
         POINTS, CHANGES, target=0.7, until=DAY + timedelta(days=12)
     ),
@@ -94,43 +110,59 @@ def test_chart_is_an_svg_element_with_a_description(chart: str) -> None:
 def test_chart_takes_the_colour_of_the_page(chart: str) -> None:
     svg = CHARTS[chart]()
     for element in ElementTree.fromstring(svg).iter(f"{SVG}text"):
-        assert "fill: currentColor" in element.get("style", "")
+        assert element.get("fill") == "currentColor"
     assert not re.search("#fff|#000|white|black", svg)
 
 
 @pytest.mark.parametrize("chart", CHARTS)
 def test_same_data_gives_the_same_picture(chart: str) -> None:
     first = CHARTS[chart]()
-    render_svg.cache_clear()
+    draw_svg.cache_clear()
     assert CHARTS[chart]() == first
     assert CHARTS[chart]() is CHARTS[chart](), "drawn again although nothing has changed"
 
 
 def test_an_id_means_the_same_in_all_charts_of_a_page() -> None:
     ids: dict[str, str] = {}
-    for svg in (CHARTS["curves"](), CHARTS["days"](), CHARTS["confusion"](), CHARTS["accuracy"]()):
+    for svg in (CHARTS["curves"](), CHARTS["days"](), CHARTS["parallel"](), CHARTS["accuracy"]()):
         for element in ElementTree.fromstring(svg).iter():
             if (name := element.get("id")) is not None:
                 content = ElementTree.tostring(element).decode()
                 assert ids.setdefault(name, content) == content, "one id, two things"
 
 
-def test_confusion_matrix_shows_species_and_counts() -> None:
-    svg = CHARTS["confusion"]()
+@pytest.mark.parametrize("chart", CHARTS)
+def test_chart_has_no_inline_style(chart: str) -> None:
+    root = ElementTree.fromstring(CHARTS[chart]())
+    assert not [element for element in root.iter() if "style" in element.attrib]
+    assert not list(root.iter(f"{SVG}style"))
+    assert {element.get("font-size", "")[-2:] for element in root.iter(f"{SVG}text")} <= {"px"}
+
+
+def test_links_of_a_chart_have_names() -> None:
+    links = tuple(ChartLink(f"/photos?bin={n}&all=1", f"bin {n}") for n in range(len(BINS)))
+    root = ElementTree.fromstring(reliability_svg(BINS, links))
+    assert root.get("role") == "group", "the parts of an image are not read to anybody"
+    found = [(link.get("href"), link.get("aria-label")) for link in root.iter(f"{SVG}a")]
+    assert found == [(link.url, link.name) for link in links]
+
+
+def test_compared_curves_show_both_trainings() -> None:
+    svg = CHARTS["compared"]()
+    assert {"first", "second"} <= set(text_of(svg))
+    assert "second after epoch 1: validation accuracy 62.5%" in title_and_description(svg)[1]
+    assert compared_curves_svg([("first", []), ("second", HISTORY[:1])]) == "", "no epochs"
+
+
+def test_parallel_coordinates_show_the_searched_parameters_and_the_best_trial() -> None:
+    svg = CHARTS["parallel"]()
     words = text_of(svg)
-    for place, species in enumerate(LABELS):
-        assert words.count(species) == 2, "once for the row, once for the column"
-        assert str(CONFUSION[place][place]) in words
-    assert "13" in words
-    assert "92 of 105" in words
-    assert "0" not in words, "an empty cell stays empty"
-    in_italics = [
-        element.text
-        for element in ElementTree.fromstring(svg).iter(f"{SVG}text")
-        if "italic" in element.get("style", "")
-    ]
-    assert set(in_italics) == set(LABELS)
-    assert "Genusc species 92 of 105" in title_and_description(svg)[1]
+    assert {"best", "completed", "stopped early"} <= set(words)
+    assert {"0.0001", "0.01", "0.5", "0.75"} <= set(words), "the ends of the axes"
+    assert title_and_description(svg)[1] == (
+        "3 trials with all parameters. The best has 0.500 nats: learning rate 0.001, views 2."
+    )
+    assert parallel_svg(SEARCHED[:2]) == "", "one trial has all parameters"
 
 
 def test_reliability_shows_every_bin_and_marks_the_scores_that_are_wrong() -> None:
@@ -148,17 +180,16 @@ def test_reliability_shows_every_bin_and_marks_the_scores_that_are_wrong() -> No
 
 
 def test_species_with_markup_in_its_name_is_only_text() -> None:
-    svg = confusion_matrix_svg([[1]], ["<script>alert(1)</script> & co"])
+    svg = compared_curves_svg([("<script>alert(1)</script> & co", HISTORY)])
     assert "<script" not in svg
     assert "<script>alert(1)</script> & co" in text_of(svg)
 
 
 def test_learning_curves_describe_the_last_epoch() -> None:
     assert title_and_description(CHARTS["curves"]())[1] == (
-        "After epoch 1: validation accuracy 62.5%, negative log-likelihood 1.125, "
-        "training loss 0.731."
+        "After epoch 1: accuracy 62.5%, negative log-likelihood 1.125. Training loss 0.731."
     )
-    assert "training loss" not in title_and_description(CHARTS["epoch 0 alone"]())[1]
+    assert "Training loss" not in title_and_description(CHARTS["epoch 0 alone"]())[1]
 
 
 def ticks_of_the_accuracy(svg: str) -> list[int]:
@@ -173,7 +204,7 @@ def ticks_of_the_accuracy(svg: str) -> list[int]:
 
 
 def test_an_accuracy_axis_ends_at_100_percent() -> None:
-    perfect = [dict(entry, accuracy=1.0) for entry in HISTORY]  # type: ignore[call-overload]
+    perfect = [dict(entry, accuracy=1.0) for entry in HISTORY]
     assert max(ticks_of_the_accuracy(learning_curves_svg(perfect))) == 100
     assert max(ticks_of_the_accuracy(CHARTS["curves"]())) < 100
     high = [AccuracyPoint(DAY, 1.0, 0.97, 1.0)]
@@ -183,11 +214,11 @@ def test_an_accuracy_axis_ends_at_100_percent() -> None:
 
 def test_learning_curves_say_that_the_photos_were_trained_on() -> None:
     svg = learning_curves_svg(HISTORY, validation_is_new=False)
-    assert "seen photos: accuracy (%)" in text_of(svg)
+    assert "accuracy on seen photos (%)" in text_of(svg)
     assert not any("validation" in text for text in text_of(svg))
     assert title_and_description(svg)[1] == (
-        "After epoch 1: seen photos: accuracy 62.5%, negative log-likelihood 1.125, "
-        "training loss 0.731. The version was trained on these photos before."
+        "After epoch 1: accuracy 62.5%, negative log-likelihood 1.125. Training loss 0.731. "
+        "The version was trained on these photos before."
     )
 
 
@@ -240,7 +271,7 @@ def test_trials_name_the_best_completed_one() -> None:
 
 def test_charts_can_be_drawn_by_many_threads_at_once() -> None:
     alone = {name: chart() for name, chart in CHARTS.items()}
-    render_svg.cache_clear()
+    draw_svg.cache_clear()
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda name: CHARTS[name](), list(CHARTS)))
     assert together == list(alone.values())

@@ -1,0 +1,38 @@
+"""Addresses that lead from a figure of an evaluation to its photos."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+ANCHOR = "#photos"
+
+
+class PhotoLinks:
+    """Makes the addresses of one evaluation's photos."""
+
+    def __init__(self, evaluation_id: int) -> None:
+        self._page = reverse("admin:supervision_evaluation_change", args=[evaluation_id])
+
+    def species(self, name: str) -> str:
+        """Return the address of the photos of a species."""
+        return self._url(species=name)
+
+    def cell(self, species: str, answered: str) -> str:
+        """Return the address of the photos of a cell of the confusion matrix."""
+        return self._url(species=species, answered=answered)
+
+    def answered(self, name: str) -> str:
+        """Return the address of the photos that were named so, whatever they show."""
+        return self._url(answered=name)
+
+    def score_bin(self, number: int) -> str:
+        """Return the address of the photos of a bin of the reliability diagram."""
+        return self._url(score_bin=number)
+
+    def errors(self) -> str:
+        """Return the address of the photos that were named wrongly."""
+        return self._url(rightness="wrong")
+
+    def _url(self, **filters: Any) -> str:
+        return f"{self._page}?{urlencode({'rightness': 'all', **filters})}{ANCHOR}"
