@@ -1,7 +1,9 @@
 """Texts, figures and charts of a training run for the admin pages, computed from its row."""
 
-from collections import Counter
 from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from common.wording import format_duration
 from mlmodels.models import ModelVersion, TrainingRun
@@ -9,26 +11,28 @@ from mlmodels.selectors import training_runs
 from supervision.datasets.composition import composition_text, training_composition
 from supervision.datasets.selectors import TooFewPhotos
 from supervision.pictures.charts import learning_curves_svg, trials_svg
+from supervision.pictures.parallel import parallel_svg
 from supervision.review.admin.filters import next_training_path
+from supervision.trainings.importance import parameter_importances
+from supervision.trainings.tables import trial_table
 
 LIVE_STATUSES = (TrainingRun.Status.QUEUED, TrainingRun.Status.RUNNING)
 STAGES = {
-    "queued": "waiting in the queue",
-    "dataset": "choosing the photos",
-    "features": "computing the photos' features",
-    "head": "fitting the dense layer",
-    "search": "trying settings",
-    "layers": "training the chosen layers",
-    "refit": "training again, with the validation photos included",
-    "calibration": "calibrating the scores",
-    "export": "exporting the engine that serves predictions",
-    "parity": "comparing the int8 engine with the float network",
-    "evaluation": "measuring on the evaluation photos",
-    "registration": "registering the version",
-    "done": "done",
+    "queued": gettext_lazy("waiting in the queue"),
+    "dataset": gettext_lazy("choosing the photos"),
+    "features": gettext_lazy("computing the photos' features"),
+    "head": gettext_lazy("fitting the dense layer"),
+    "search": gettext_lazy("trying settings"),
+    "layers": gettext_lazy("training the chosen layers"),
+    "refit": gettext_lazy("training again, with the validation photos included"),
+    "calibration": gettext_lazy("calibrating the scores"),
+    "export": gettext_lazy("exporting the engine that serves predictions"),
+    "parity": gettext_lazy("comparing the int8 engine with the float network"),
+    "evaluation": gettext_lazy("measuring on the evaluation photos"),
+    "registration": gettext_lazy("registering the version"),
+    "done": gettext_lazy("done"),
 }
 RECENT_RUNS = 5
-TRIAL_COLUMNS = ("state", "epochs", "nll", "accuracy", "seconds")
 
 
 def run_now(run: TrainingRun) -> dict[str, Any]:
@@ -47,7 +51,7 @@ def run_line(run: TrainingRun) -> dict[str, Any]:
         "is_live": is_live,
         "percent": round(run.progress.get("percent", 0)),
         "stage": STAGES.get(stage, stage),
-        "unit": "trial" if stage == "search" else "epoch",
+        "unit": _("trial") if stage == "search" else _("epoch"),
         "left": format_duration(eta) if is_live and eta is not None else "",
     }
 
@@ -92,7 +96,7 @@ def is_validation_new(run: TrainingRun) -> bool:
     """
     if run.validation_is_new is not None:
         return run.validation_is_new
-    version: ModelVersion | None = getattr(run, "model_version", None)
+    version = version_of(run)
     return version is None or version.metrics.get("validation", {}).get("is_new", True)
 
 
@@ -102,7 +106,7 @@ def run_parameters_text(run: TrainingRun) -> str:
     names = ("trials", "minutes") if is_search else ("variables", "epochs")
     texts = [f"{name} {run.parameters[name]}" for name in names if name in run.parameters]
     if run.parent is not None:
-        texts.append(f"from {run.parent}")
+        texts.append(_("from %(version)s") % {"version": run.parent})
     return ", ".join(texts)
 
 
@@ -111,15 +115,6 @@ def run_duration_text(run: TrainingRun) -> str:
     if run.started_at is None or run.finished_at is None:
         return ""
     return format_duration((run.finished_at - run.started_at).total_seconds())
-
-
-def photos_per_species(manifest: dict[str, Any]) -> list[tuple[str, int, int]]:
-    """Return (species, training photos, validation photos) for each species of a run's dataset."""
-    training = Counter(label for _, label in manifest["training"])
-    validation = Counter(label for _, label in manifest["validation"])
-    return [
-        (name, training[index], validation[index]) for index, name in enumerate(manifest["labels"])
-    ]
 
 
 def next_photos() -> dict[str, Any]:
@@ -140,26 +135,30 @@ def other_photos_text(manifest: dict[str, Any]) -> str:
     names = [name for _, _, name in manifest.get("others", ())]
     genera = {name.partition(" ")[0] for name in names if name}
     nameless = names.count("")
-    parts = [f"{len(names)}", f"of {len(genera)} genera" if genera else ""]
-    parts.append(f"({nameless} without a name)" if nameless else "")
-    return " ".join(part for part in parts if part) if names else "none"
+    if not names:
+        return _("none")
+    text = str(len(names))
+    if genera:
+        text = _("%(n)d of %(genera)d genera") % {"n": len(names), "genera": len(genera)}
+    return f"{text} " + _("(%(n)d without a name)") % {"n": nameless} if nameless else text
 
 
 def trials_table(run: TrainingRun) -> dict[str, Any]:
     """Return a search's trials (`mlmodels.ml.search.Trial`) as columns, rows and a chart."""
-    parameters = sorted({name for trial in run.trials for name in trial["parameters"]})
-    rows = [
-        [trial["number"] + 1]
-        + [trial[name] for name in TRIAL_COLUMNS]
-        + [trial["parameters"].get(name, "") for name in parameters]
-        for trial in run.trials
-    ]
+    columns, rows = trial_table(run)
     return {
-        "columns": [name.replace("_", " ") for name in ("trial", *TRIAL_COLUMNS, *parameters)],
+        "columns": [name.replace("_", " ") for name in columns],
         "rows": [[_cell(value) for value in row] for row in rows],
         "picture": trials_svg(run.trials),
+        "parallel": parallel_svg(run.trials),
+        "importances": parameter_importances(run.trials),
     }
 
 
 def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def version_of(run: TrainingRun) -> ModelVersion | None:
+    """Return the version that a run produced, or None."""
+    return getattr(run, "model_version", None)

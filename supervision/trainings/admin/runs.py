@@ -6,41 +6,52 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models import User
-from common.admin import ReadOnlyAdmin
+from common.admin import compare_two
+from common.spreadsheets import csv_response
 from mlmodels.ml.model_card import compared_poolings
-from mlmodels.models import ModelVersion, TrainingRun
+from mlmodels.models import TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
 from mlmodels.selectors import training_runs
 from supervision.datasets.composition import composition_text
 from supervision.datasets.selectors import TooFewPhotos
+from supervision.evaluations.admin.annotations import AnnotatedAdmin, TagFilter
 from supervision.evaluations.admin.figures import NOT_MEASURED, accuracy_text
+from supervision.trainings.admin.compare_page import compare_page
 from supervision.trainings.admin.forms import RUN_FORMS
 from supervision.trainings.admin.progress import (
     next_photos,
     other_photos_text,
-    photos_per_species,
     recent_runs,
     run_duration_text,
     run_line,
     run_now,
     run_parameters_text,
     trials_table,
+    version_of,
 )
 from supervision.trainings.services import LabelsDiffer, run_request
+from supervision.trainings.tables import RUN_TABLES, photos_per_species
 
 
 @admin.register(TrainingRun)
-class TrainingRunAdmin(ReadOnlyAdmin):
-    list_display = ("id", "what", "state", "in_short", "result", "requested_by", "asked", "took")
-    list_filter = ("kind", "status")
+class TrainingRunAdmin(AnnotatedAdmin):
+    list_display = (
+        *("id", "what", "state", "in_short", "result", "requested_by", "asked", "took"),
+        "tag_list",
+    )
+    list_filter = ("kind", "status", TagFilter)
+    actions = ("compare_selected",)
     list_per_page = 50
     change_list_template = "admin/supervision/run_list.html"
 
@@ -50,40 +61,43 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingRun]:
         return training_runs()
 
-    @admin.display(description="kind", ordering="kind")
+    @admin.display(description=gettext_lazy("kind"), ordering="kind")
     def what(self, run: TrainingRun) -> str:
         return run.kind
 
-    @admin.display(description="requested at", ordering="id")
+    @admin.display(description=gettext_lazy("requested at"), ordering="id")
     def asked(self, run: TrainingRun) -> str:
-        return date_format(localtime(run.created_at), "j M Y, H:i")
+        return date_format(localtime(run.created_at), "DATETIME_FORMAT")
 
-    @admin.display(description="status", ordering="status")
+    @admin.display(description=gettext_lazy("status"), ordering="status")
     def state(self, run: TrainingRun) -> str:
         line = run_line(run)
-        status = format_html('<span class="status {}">{}</span>', run.status, run.status)
+        status = format_html(
+            '<span class="status {}">{}</span>', run.status, run.get_status_display()
+        )
         if run.status != TrainingRun.Status.RUNNING:
             return status
+        label = _("Progress of run %(run)d") % {"run": run.pk}
         return format_html(
-            '{} <progress max="100" value="{}" aria-label="Progress of run {}"></progress>{} %',
-            status, line["percent"], run.pk, line["percent"],
+            '{} <progress max="100" value="{}" aria-label="{}"></progress>{} %',
+            status, line["percent"], label, line["percent"],
         )  # fmt: skip
 
-    @admin.display(description="parameters")
+    @admin.display(description=gettext_lazy("parameters"))
     def in_short(self, run: TrainingRun) -> str:
         return run_parameters_text(run)
 
-    @admin.display(description="result")
+    @admin.display(description=gettext_lazy("result"))
     def result(self, run: TrainingRun) -> str:
         version = version_of(run)
         if version is None:
             return ""
         url = reverse("admin:mlmodels_modelversion_change", args=[version.pk])
         evaluation = version.metrics.get("evaluation")
-        accuracy = f"{evaluation['accuracy']:.1%}" if evaluation else NOT_MEASURED
+        accuracy = f"{evaluation['accuracy']:.1%}" if evaluation else str(NOT_MEASURED)
         return format_html('<a href="{}">{}</a>: {}', url, version, accuracy)
 
-    @admin.display(description="duration")
+    @admin.display(description=gettext_lazy("duration"))
     def took(self, run: TrainingRun) -> str:
         return run_duration_text(run)
 
@@ -91,6 +105,12 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("recent", wrap(self.recent), name="mlmodels_trainingrun_recent"),
+            path("compare/", wrap(self.compare), name="mlmodels_trainingrun_compare"),
+            path(
+                "<int:pk>/tables/<slug:name>.csv",
+                wrap(self.table),
+                name="mlmodels_trainingrun_table",
+            ),
             path("start/<str:kind>", wrap(self.start), name="mlmodels_trainingrun_start"),
             path("<int:pk>/progress", wrap(self.progress), name="mlmodels_trainingrun_progress"),
             path("<int:pk>/cancel", wrap(self.cancel), name="mlmodels_trainingrun_cancel"),
@@ -110,7 +130,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         run = self._run(request, object_id)
         version = version_of(run)
         own = {
-            "title": f"Run {run.pk}: {run.get_kind_display()}",
+            "title": _("Run %(run)d: %(kind)s") % {"run": run.pk, "kind": run.get_kind_display()},
             "run": run,
             "now": run_now(run),
             "parameters": sorted(run.parameters.items()),
@@ -121,6 +141,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             "composition": composition_text(run.composition) if run.composition else "",
             "others": other_photos_text(run.dataset) if run.dataset else "",
             "trials": trials_table(run) if run.trials else None,
+            **self.annotation_context(run),
             "poolings": compared_poolings(version.card.get("recipe", {})) if version else [],
         }
         return self._page(request, "run", own | context)
@@ -145,6 +166,25 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         html = render_to_string("supervision/recent_runs.html", recent)
         return JsonResponse({"is_live": recent["is_live"], "html": html})
 
+    def table(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
+        """Return one of the tables of a run's page as CSV."""
+        run = self._run(request, pk)
+        if name not in RUN_TABLES:
+            raise Http404(f"There is no table {name!r} of run {pk}.")
+        columns, rows = RUN_TABLES[name](run)
+        return csv_response(f"run-{pk}-{name}", columns, rows)
+
+    def compare(self, request: HttpRequest) -> HttpResponseBase:
+        """Show two runs side by side."""
+        self._check_may_see(request)
+        return compare_page(request, self.admin_site.each_context(request) | {"opts": self.opts})
+
+    @admin.action(description=gettext_lazy("Compare the two selected"))
+    def compare_selected(
+        self, request: HttpRequest, runs: QuerySet[TrainingRun]
+    ) -> HttpResponse | None:
+        return compare_two(self, request, runs, "admin:mlmodels_trainingrun_compare")
+
     def manifest(self, request: HttpRequest, pk: int) -> JsonResponse:
         """Return the exact photos of a run, from which its dataset can be rebuilt, as a file."""
         run = self._run(request, pk)
@@ -158,13 +198,14 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         """Ask for confirmation on GET; cancel the run on POST."""
         run = self._run(request, pk)
         if request.method != "POST":
-            return self._page(request, "run_cancel", {"title": f"Cancel run {pk}?", "run": run})
+            title = _("Cancel run %(run)d?") % {"run": pk}
+            return self._page(request, "run_cancel", {"title": title, "run": run})
         try:
             run_cancel(run=run)
         except RunEnded as error:
-            messages.warning(request, f"{error} Nothing was changed.")
+            messages.warning(request, f"{error} {_('Nothing was changed.')}")
         else:
-            messages.success(request, f"Run {pk} was cancelled.")
+            messages.success(request, _("Run %(run)d was cancelled.") % {"run": pk})
         return HttpResponseRedirect(reverse("admin:mlmodels_trainingrun_change", args=[pk]))
 
     def start(self, request: HttpRequest, kind: str) -> HttpResponse:
@@ -184,7 +225,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             except (TooFewPhotos, LabelsDiffer) as error:
                 form.add_error(None, str(error))
             else:
-                messages.success(request, f"Run {run.pk} is in the queue.")
+                messages.success(request, _("Run %(run)d is in the queue.") % {"run": run.pk})
                 url = reverse("admin:mlmodels_trainingrun_change", args=[run.pk])
                 return HttpResponseRedirect(url)
         context = {"title": form.title, "form": form, **next_photos()}
@@ -204,8 +245,3 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
         context = self.admin_site.each_context(request) | {"opts": self.opts} | context
         return TemplateResponse(request, f"admin/supervision/{name}.html", context)
-
-
-def version_of(run: TrainingRun) -> ModelVersion | None:
-    """Return the version that a run produced, or None."""
-    return getattr(run, "model_version", None)

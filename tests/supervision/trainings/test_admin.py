@@ -148,7 +148,7 @@ def test_photos_that_the_version_was_trained_on_are_not_called_validation(bobs, 
     ):
         assert "was trained on the validation photos" in html
         assert "accuracy on photos trained on</th>" in html
-        assert "seen photos: accuracy (%)" in html
+        assert "accuracy on seen photos (%)" in html
         assert "validation accuracy (%)" not in html
     TrainingRun.objects.filter(pk=run.pk).update(validation_is_new=True)
     html = bobs.get(page("change", run.pk)).content.decode()
@@ -280,7 +280,7 @@ def test_a_search_shows_the_poolings_that_it_compared(bobs, run, production) -> 
     production.card["recipe"]["compared_poolings"] = compared
     ModelVersion.objects.filter(pk=production.pk).update(run=run, card=production.card)
     html = bobs.get(page("change", run.pk)).content.decode()
-    assert "<tr><th>statistics of blocks 4 and 5</th><td>800</td><td>87.1%</td>" in html
+    assert '<th scope="row">statistics of blocks 4 and 5</th><td>800</td><td>87.1%</td>' in html
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -314,7 +314,7 @@ def test_form_tells_what_the_training_would_have_and_links_to_the_unreviewed(
     html = bobs.get(page("start", kind)).content.decode()
     assert "100 photos: 98 imported, 2 named by the model alone" in html
     cells = "<td>10</td><td>2</td><td>8</td><td>0</td><td>0</td>"
-    assert f'<th class="species">Amanita muscaria</th>{cells}' in html
+    assert f'<i lang="la">Amanita muscaria</i></th>{cells}' in html
     assert "/admin/predictions/photo/?review=next_training" in html
     listed = bobs.get("/admin/predictions/photo/?review=next_training").context["cl"].result_list
     assert {photo.pk for photo in listed} == {photo.pk for photo in unreviewed}
