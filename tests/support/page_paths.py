@@ -12,6 +12,8 @@ OWN_ADMIN_PAGES = (
     "/admin/password_change/",
     "/admin/mlmodels/trainingrun/start/train",
     "/admin/mlmodels/trainingrun/start/finetune",
+    "/admin/mlmodels/trainingrun/compare/",
+    "/admin/mlmodels/modelversion/compare/",
     "/admin/predictions/photo/?review=waiting",
 )
 APPS = ("accounts", "mlmodels", "predictions", "observations", "supervision")

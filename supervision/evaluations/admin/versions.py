@@ -124,7 +124,7 @@ class ModelVersionAdmin(AnnotatedAdmin, MeasuredAdmin):
     def megabytes(self, version: ModelVersion) -> str:
         return f"{sum(file['size'] for file in version.files.values()) / 1e6:.1f} MB"
 
-    @admin.display(description="")
+    @admin.display(description=gettext_lazy("promotion"))
     def promote_link(self, version: ModelVersion) -> str:
         if version.stage == ModelVersion.Stage.PRODUCTION:
             return _("in production")
