@@ -157,11 +157,16 @@ class ModelVersionAdmin(AnnotatedAdmin, MeasuredAdmin):
         is_new = version.metrics.get("validation", {}).get("is_new", True)
         last = version.run.history[-1]
         if not last["epoch"]:
-            text = _("None: the dense layer was fitted in closed form, without epochs.") + " "
-            text += (
-                _("Fitted without the validation photos, it was right on %(share)s of them.")
+            text = (
+                _(
+                    "None: the dense layer was fitted in closed form, without epochs. Fitted "
+                    "without them, it was right on %(share)s of the validation photos."
+                )
                 if is_new
-                else _("It was right on %(share)s of the photos that it was trained on before.")
+                else _(
+                    "None: the dense layer was fitted in closed form, without epochs. It was right "
+                    "on %(share)s of the photos that it was trained on before."
+                )
             )
             return text % {"share": f"{last['accuracy']:.1%}"}
         picture = learning_curves_svg(version.run.history, validation_is_new=is_new)
