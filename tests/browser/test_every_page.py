@@ -6,7 +6,7 @@ from playwright.sync_api import Page
 
 from accounts.services import PUBLISHED_PASSWORDS
 from tests.support.accessibility import accessibility_violations, sideways_overflow
-from tests.support.browser import DARK, PAGE_WEIGHT, NewPage
+from tests.support.browser import DARK, NewPage
 from tests.support.drawings import mushroom
 from tests.support.page_paths import OPEN_PAGES, VERIFIERS_PAGES, admin_paths, paths_of_finds
 from tests.support.stack import Stack
@@ -67,8 +67,3 @@ def test_pages_of_verifiers(new_page: NewPage, finds: list[str], theme: dict) ->
 @THEMES
 def test_pages_of_the_admin(new_page: NewPage, stack: Stack, finds: list[str], theme: dict) -> None:
     assert problems_of(new_page("bob", **theme), admin_paths(stack)) == []
-
-
-def test_first_page_is_light(new_page: NewPage) -> None:
-    weight = new_page("alice").evaluate(PAGE_WEIGHT)
-    assert 0 < weight["decoded"] < 150_000

@@ -7,8 +7,8 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.accessibility import accessibility_violations, sideways_overflow
 from tests.support.browser import DARK, NO_SCRIPT, PHONE, NewPage, wait_for
-from tests.support.mushroom_observer import MushroomObserver
-from tests.support.stack import Stack, stack_in_a_folder
+from tests.support.filled_queue import stack_with_a_queue
+from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -23,36 +23,8 @@ AHEAD_IS_LOADED = """[...document.querySelectorAll(".find[hidden] img")].every(
 @pytest.fixture(scope="module")
 def stack(browser: Browser) -> Iterator[Stack]:
     """Yield a stack whose queue an administrator has switched on, and that has filled."""
-    with MushroomObserver(observations=60) as site:
-        settings = {
-            "CHAMPIPY_MUSHROOM_OBSERVER_URL": site.url,
-            "CHAMPIPY_FETCH_ALLOW": site.address,
-        }
-        with stack_in_a_folder(**settings) as stack:
-            done = stack.up()
-            assert done.returncode == 0, done.stdout + done.stderr
-            fill(browser, stack)
-            yield stack
-
-
-def fill(browser: Browser, stack: Stack) -> None:
-    context = browser.new_context(base_url=stack.url, locale="en-GB", java_script_enabled=False)
-    page = context.new_page()
-    page.goto("/login?next=/queue")
-    page.fill("[name=username]", "bob")
-    page.fill("[name=password]", "builder")
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Switch it on").click()
-    expect(page.get_by_text("Polling is switched on.")).to_be_visible()
-    for _ in range(120):
-        words = page.inner_text("#queue-progress").partition(" · ")[2]
-        if int(words.split()[0]) >= QUEUED:
-            break
-        page.wait_for_timeout(2000)
-        page.goto("/queue")
-    else:
-        raise AssertionError(f"the queue does not fill: {page.inner_text('main')}")
-    context.close()
+    with stack_with_a_queue(browser, observations=60, finds=QUEUED) as stack:
+        yield stack
 
 
 @pytest.fixture

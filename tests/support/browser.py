@@ -17,9 +17,9 @@ from playwright.sync_api import (
     WebError,
 )
 
-from accounts.services import PUBLISHED_PASSWORDS
-
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+PASSWORDS = {"alice": "wonderland", "bob": "builder", "clementine": "mandarine"}
+"""Of users who come with a new installation. Not imported: benchmarks run without Django."""
 
 # Options of new pages. They combine: `new_page("alice", **PHONE, **FRENCH)`.
 PHONE: dict[str, Any] = {
@@ -116,7 +116,7 @@ def log_in(page: Page, name: str) -> None:
     """Log in as one of the users who come with a new installation."""
     page.goto("/login")
     page.fill("[name=username]", name)
-    page.fill("[name=password]", PUBLISHED_PASSWORDS[name])
+    page.fill("[name=password]", PASSWORDS[name])
     page.keyboard.press("Enter")
     page.wait_for_url("/")
 

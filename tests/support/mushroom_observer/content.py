@@ -61,13 +61,15 @@ def fill_world(
     _add_users(world)
     _add_names(world)
     files = _files_by_species(photos)
-    start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=20)
+    since = timedelta(days=20)
+    start = datetime.now(UTC).replace(microsecond=0) - since
+    apart = min(timedelta(hours=9), since / max(observations, 1))  # none is of tomorrow
     image_id = 1_400_000
     for number in range(observations):
         is_of_the_ten = number % 3 != 2
         shown = TEN[number % 10] if is_of_the_ten else OTHERS[number % len(OTHERS)]
         owner = world.users[100 + number % 5]
-        at = start + timedelta(hours=9 * number)
+        at = start + apart * number
         image_id += 20
         images = []
         for position in range(1 + number % 6):
