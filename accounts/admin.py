@@ -24,6 +24,7 @@ from accounts.models import MAX_TOKEN_NAME, Token, User
 from accounts.people import figures_of, last_seen, people_figures
 from accounts.selectors import tokens_of
 from accounts.services import user_token_create
+from common.admin import CsvListAdmin
 
 admin.site.unregister(AuthToken)  # knox's page shows hashes; Token is the same table
 
@@ -44,10 +45,14 @@ class PeopleList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
-        figures, seen = figures_of(self.result_list), last_seen(self.result_list)
-        for user in self.result_list:
-            user.figures = {name: values.get(user.pk) for name, values in figures.items()}
-            user.seen_at = seen.get(user.pk)
+        _add_figures(self.result_list)
+
+
+def _add_figures(users: list[Any]) -> None:
+    figures, seen = figures_of(users), last_seen(users)
+    for user in users:
+        user.figures = {name: values.get(user.pk) for name, values in figures.items()}
+        user.seen_at = seen.get(user.pk)
 
 
 def _figure_column(name: str) -> Callable[[User], Any]:
@@ -55,11 +60,12 @@ def _figure_column(name: str) -> Callable[[User], Any]:
     def column(user: User) -> Any:
         return user.figures[name]  # type: ignore[attr-defined]
 
+    column.__name__ = name  # the heading of the CSV
     return column
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(CsvListAdmin, DjangoUserAdmin):
     """Users, whether they are administrators (`is_staff`), and how much they use."""
 
     list_filter = ("is_staff", "is_active")
@@ -79,6 +85,9 @@ class UserAdmin(DjangoUserAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PeopleList
+
+    def prepare_for_csv(self, rows: list[Any]) -> None:
+        _add_figures(rows)
 
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
         figures = [_figure_column(name) for name in people_figures]
@@ -132,7 +141,7 @@ class TokenForm(forms.Form):
 
 
 @admin.register(Token)
-class TokenAdmin(admin.ModelAdmin):
+class TokenAdmin(CsvListAdmin):
     """All tokens that are valid. One is shown once, when it is made; then only its hash is kept."""
 
     list_display = ("__str__", "user", "made_at", "used", "ends_at")

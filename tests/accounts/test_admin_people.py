@@ -19,6 +19,7 @@ from predictions.quotas import quota_take
 from supervision.review.services import photo_exclude
 from tests.support.api import client_of
 from tests.support.rows import answered_prediction, version_row
+from tests.support.spreadsheets import csv_rows
 
 pytestmark = pytest.mark.django_db
 USERS = "/admin/accounts/user/"
@@ -167,3 +168,14 @@ def test_who_may_only_look_can_neither_make_nor_revoke(users, client: Client) ->
     client.post(TOKENS, chosen)
     assert client.post(f"{TOKENS}{_digest('laptop')}/delete/", {"post": "yes"}).status_code == 403
     assert [token.name for token in Token.objects.all()] == ["laptop"]
+
+
+def test_users_and_tokens_come_as_csv(admin: Client, users) -> None:
+    quota_take(user=users["alice"], predictions=3)
+    user_token_create(username="alice", name="=1+1")
+    listed = {row["username"]: row for row in csv_rows(admin.get(f"{USERS}export.csv"))}
+    assert listed.keys() == users.keys()
+    assert (listed["alice"]["is_active"], listed["bob"]["role"]) == ("True", "administrator")
+    assert [listed[name]["predictions_today"] for name in ("alice", "bob")] == ["3", "0"]
+    [token] = csv_rows(admin.get(f"{TOKENS}export.csv"))
+    assert (token["user"], token["token"]) == ("alice", "'=1+1")

@@ -51,6 +51,10 @@ class ModelVersionAdmin(AnnotatedAdmin, MeasuredAdmin):
         "tag_list",
         "created_at",
     )
+    csv_columns = (
+        *("__str__", "stage", "accuracy_here", "accuracy_when_made", "calibration_error"),
+        *("megabytes", "run", "tag_list", "note", "created_at"),
+    )
     list_filter = (TagFilter,)
     ordering = ("-id",)
     actions = ("compare_selected",)

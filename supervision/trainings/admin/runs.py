@@ -50,6 +50,10 @@ class TrainingRunAdmin(AnnotatedAdmin):
         *("id", "what", "state", "in_short", "result", "requested_by", "asked", "took"),
         "tag_list",
     )
+    csv_columns = (
+        *("id", "kind", "status", "in_short", "result", "requested_by"),
+        *("created_at", "started_at", "finished_at", "tag_list", "note"),
+    )
     list_filter = ("kind", "status", TagFilter)
     actions = ("compare_selected",)
     list_per_page = 50

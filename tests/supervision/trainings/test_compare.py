@@ -115,6 +115,6 @@ def test_the_list_of_runs_comes_as_csv(admin: Client, runs) -> None:
     html = admin.get(f"{LIST}?kind__exact=search").content.decode()
     assert f'href="{LIST}export.csv?kind__exact=search"' in html
     [row] = csv_rows(admin.get(f"{LIST}export.csv?kind__exact=search"))
-    assert (row["id"], row["what"], row["state"]) == (str(runs[1].pk), "search", "succeeded")
+    assert (row["id"], row["kind"], row["status"]) == (str(runs[1].pk), "search", "succeeded")
     assert admin.get(f"{LIST}export.csv?nonsense=1").status_code == 404
     assert Client().get(f"{LIST}export.csv").status_code == 302
