@@ -1,5 +1,6 @@
 """The French catalogue is complete, and templates have no text that is not marked."""
 
+import ast
 import gettext
 import io
 import re
@@ -11,6 +12,7 @@ from django.template.base import Lexer, TokenType
 
 from champipy_site.translations import (
     CATALOGUE,
+    KEYWORDS,
     PROJECT,
     catalogue_read,
     compiled,
@@ -167,3 +169,55 @@ def test_a_template_has_no_text_outside_the_tags_for_translation(path: str) -> N
 )
 def test_unmarked_texts_are_found(template: str, found: list[str]) -> None:
     assert unmarked(template) == found
+
+
+# --- errors of the API, and messages of pages -----------------------------------------------------
+MARKS = {name for name in KEYWORDS if name != "phrase"}
+TOLD = {"default_detail", "default_error_messages"}
+
+
+def unmarked_texts(module: str) -> list[str]:
+    """Return the texts that a module raises, defaults to or shows as messages without a mark."""
+    told: list[ast.AST] = []
+    for node in ast.walk(ast.parse(module)):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            told.append(node.exc)
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in TOLD:
+            told.append(node.value)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).startswith("messages."):
+            told += node.args[1:]
+    return [
+        ast.unparse(part)
+        for each in told
+        if not any(_name(node) in MARKS for node in ast.walk(each))
+        for part in ast.walk(each)
+        if isinstance(part, ast.Constant) and re.search(r"[a-z]{2} | [a-z]{2}", str(part.value))
+    ]
+
+
+def _name(node: ast.AST) -> str:
+    return ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+
+
+def test_what_the_api_and_the_pages_tell_is_marked() -> None:
+    modules = [path for path in sources() if path.suffix == ".py"]
+    paths = [path for path in modules if {"api", "pages"} & set(path.parts)]
+    assert len(paths) > 20
+    assert {path: found for path in paths if (found := unmarked_texts(path.read_text()))} == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "count"),
+    [
+        ('raise NotFound("There is none.")', 1),
+        ('raise NotFound(f"There is no {x}.")', 1),
+        ('raise NotFound(Message("There is no %(x)s.", x=x))', 0),
+        ('class A(APIException):\n    default_detail = ("It is " "full.")', 1),
+        ('class A(APIException):\n    default_detail = _("It is full.")', 0),
+        ('messages.success(request, "It is done.")', 1),
+        ('messages.success(request, gettext("It is done."))', 0),
+        ('raise NotFound\nraise ValidationError({"a": error}, "invalid")', 0),
+    ],
+)
+def test_unmarked_messages_are_found(module: str, count: int) -> None:
+    assert len(unmarked_texts(module)) == count
