@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext
 
+from common.templatetags.champipy import percent
 from observations.models import Observation, ObservationPhoto, ProposedName
 from observations.mushroom_observer.references import image_url
 from observations.selectors import likely_name, told_observations
@@ -76,7 +77,4 @@ def _told_of_photo(prediction: Prediction) -> str:
         return gettext("not judged")
     if inference.in_scope is False:
         return gettext("none of the species that ChampiPy knows")
-    return gettext("%(species)s, %(score).0f %%") % {
-        "species": inference.best_species,
-        "score": inference.best_score,
-    }
+    return f"{inference.best_species}, {percent(inference.best_score)}"
