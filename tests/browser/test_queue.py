@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.accessibility import accessibility_violations, sideways_overflow
-from tests.support.browser import DARK, NO_SCRIPT, PHONE, NewPage, wait_for
+from tests.support.browser import DARK, FRENCH, NO_SCRIPT, PHONE, NewPage, wait_for
 from tests.support.filled_queue import stack_with_a_queue
 from tests.support.stack import Stack
 
@@ -181,6 +181,17 @@ def test_keys_are_shown_and_can_be_switched_off(page: Page) -> None:
     dialog.get_by_role("button", name="Close").click()
     page.keyboard.press("s")
     assert title(page) != first
+
+
+def test_on_a_phone_the_buttons_have_room_in_french(new_page: NewPage) -> None:
+    page = new_page("clementine", **PHONE, **FRENCH)
+    page.goto("/queue")
+    wait_for_ahead(page)
+    for button in page.locator(f"{FIND} .decision-bar button").all():
+        box = button.bounding_box()
+        assert box is not None
+        assert 0 <= box["x"] < box["x"] + box["width"] <= 360
+        assert button.evaluate("each => each.scrollWidth <= each.clientWidth")
 
 
 def test_on_a_phone_the_buttons_are_at_the_thumb(new_page: NewPage) -> None:
