@@ -2,7 +2,9 @@
 
 import csv
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from predictions.licences import Attribution, licence_url
@@ -21,6 +23,8 @@ class Attributions:
     """The rows of a table by the paths of their files."""
 
     by_path: dict[str, Attribution]
+    unknown_licences: Counter[str] = field(default_factory=Counter)
+    """How many rows have each licence that `licence_url` does not know."""
 
     def of(self, path: Path, folder: Path) -> Attribution | None:
         """Return the row of a file that is imported from `folder`, or None if there is none.
@@ -30,6 +34,12 @@ class Attributions:
         name = path.relative_to(folder).as_posix()
         return self.by_path.get(name) or self.by_path.get(f"{folder.resolve().name}/{name}")
 
+    def rows_without_file(self, paths: Iterable[Path], folder: Path) -> list[str]:
+        """Return the paths of the rows that name none of the files imported from `folder`."""
+        names = {path.relative_to(folder).as_posix() for path in paths}
+        names |= {f"{folder.resolve().name}/{name}" for name in names}
+        return [name for name in self.by_path if name not in names]
+
 
 def read_attributions(table: Path) -> Attributions:
     """Return the rows of a CSV file in UTF-8 with the columns path, author and licence.
@@ -38,6 +48,7 @@ def read_attributions(table: Path) -> Attributions:
     `licence_url` does not know counts as none. Raises TableError.
     """
     found: dict[str, Attribution] = {}
+    unknown: Counter[str] = Counter()
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, strict=True)
@@ -48,12 +59,14 @@ def read_attributions(table: Path) -> Attributions:
                 )
             for row in rows:
                 path, attribution = _read(row, f"{table}, line {rows.line_num}")
+                if not attribution.licence:
+                    unknown[" ".join((row["licence"] or "").split())] += 1
                 if path in found:
                     raise TableError(f"{table}, line {rows.line_num}: {path} stands there twice.")
                 found[path] = attribution
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{table} can't be read as CSV in UTF-8: {error}") from error
-    return Attributions(found)
+    return Attributions(found, unknown)
 
 
 def _read(row: dict[str, str | None], where: str) -> tuple[str, Attribution]:

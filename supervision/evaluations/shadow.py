@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -188,17 +189,17 @@ def shadow_sentence(version: ModelVersion, production: ModelVersion | None) -> s
     low, high = share.interval
     return ngettext(
         "Of %(n)s photo that people asked for lately, it would have answered %(count)s otherwise "
-        "than %(production)s: %(share).1f %% (95 %% interval %(low).1f to %(high).1f %%).",
+        "than %(production)s: %(share)s %% (95 %% interval %(low)s to %(high)s %%).",
         "Of %(n)s photos that people asked for lately, it would have answered %(count)s otherwise "
-        "than %(production)s: %(share).1f %% (95 %% interval %(low).1f to %(high).1f %%).",
+        "than %(production)s: %(share)s %% (95 %% interval %(low)s to %(high)s %%).",
         share.n,
     ) % {
         "n": share.n,
         "count": share.count,
         "production": production,
-        "share": share.percent,
-        "low": low,
-        "high": high,
+        "share": number_format(share.percent, 1),
+        "low": number_format(low, 1),
+        "high": number_format(high, 1),
     }
 
 

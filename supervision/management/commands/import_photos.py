@@ -23,6 +23,8 @@ from supervision.models import EvaluationSet
 
 MUSHROOM_OBSERVER_ID = re.compile("[0-9]{1,12}")
 """A longer number, such as a time in nanoseconds, is no id."""
+MAX_LICENCES = 5
+"""Licences that are listed, those of most rows first."""
 LINE_EVERY = 100
 """Photos after which a line tells the progress where there is no terminal."""
 
@@ -87,7 +89,7 @@ class Command(BaseCommand):
         with_licence = 0
         notes: dict[str, list[str]] = defaultdict(list)
         for path, label in self._shown(labelled.files):
-            attribution = attributions.of(path, options["folder"])
+            attribution = attributions.of(path, options["folder"]) if attributions else None
             try:
                 photo = _import(path, label, split, options["allow_resembling"], attribution)
             except (PhotoError, OSError) as error:
@@ -118,7 +120,8 @@ class Command(BaseCommand):
         of_others = " of other species" if is_other else ""
         self.stdout.write(f"{summary}. There are {in_split} {split} photos{of_others} now.")
         self._advise(outcomes, is_evaluation)
-        self._tell_licences(options["attribution"], with_licence)
+        paths = [path for path, _ in labelled.files]
+        self._tell_licences(attributions, options["folder"], paths, with_licence)
         if labelled.refused:
             folders = ", ".join(str(folder) for folder in labelled.refused)
             later = " The photos are frozen as an evaluation set then." if is_evaluation else ""
@@ -128,21 +131,34 @@ class Command(BaseCommand):
         if is_evaluation:
             self._freeze(kind, reason or f"The first import: {options['folder'].resolve().name}")
 
-    def _attributions(self, table: Path | None) -> Attributions:
+    def _attributions(self, table: Path | None) -> Attributions | None:
         if table is None:
-            return Attributions({})
+            return None
         try:
             return read_attributions(table)
         except TableError as error:
             raise CommandError(f"Nothing was imported: {error}") from error
 
-    def _tell_licences(self, table: Path | None, count: int) -> None:
-        """Say how many of the photos all users may see, and have those embedded."""
-        if table is not None:
+    def _tell_licences(
+        self, attributions: Attributions | None, folder: Path, paths: list[Path], count: int
+    ) -> None:
+        """Say how many of the photos all users may see, and why not more; have those embedded."""
+        if attributions is None:
+            return
+        without_row = sum(attributions.of(path, folder) is None for path in paths)
+        unused = attributions.rows_without_file(paths, folder)
+        self.stdout.write(
+            f"{count} of these photos may be shown to all users as similar ones; {without_row} "
+            "have no row in the table."
+        )
+        if unknown := attributions.unknown_licences.most_common(MAX_LICENCES):
+            licences = ", ".join(f"{text or 'no licence'} ({rows})" for text, rows in unknown)
+            self.stdout.write(f"Rows whose licence does not allow it, or is not known: {licences}.")
+        if unused:
             self.stdout.write(
-                f"{count} of the photos of {table.name} may be shown to all users as similar ones."
+                f"Rows that name no photo of the folder: {len(unused)}, the first one {unused[0]}."
             )
-            listed_photos_send()
+        listed_photos_send()
 
     def _advise(self, outcomes: Counter[str], is_evaluation: bool) -> None:
         """Say what can be done about the photos that were refused."""

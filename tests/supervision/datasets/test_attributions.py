@@ -58,7 +58,15 @@ def test_author_licence_and_source_are_stored_and_nothing_is_assumed(folder: Pat
         "2000.jpg": ("Cec", "https://creativecommons.org/licenses/by/4.0/", ""),
         "2100.jpg": ("", "", ""),
     }
-    assert "2 of the photos of authors.csv may be shown to all users" in out
+    assert out.splitlines()[1:] == [
+        "2 of these photos may be shown to all users as similar ones; 1 have no row in the table.",
+        "Rows whose licence does not allow it, or is not known: All rights reserved (1).",
+        "Rows that name no photo of the folder: 1, the first one Russula_emetica/gone.jpg.",
+    ]
+    out = run_import(folder, HEADER + f"others/Boletus_edulis/1000.jpg,,Ann,{BY_SA}\n")
+    assert out.splitlines()[1:] == [
+        "1 of these photos may be shown to all users as similar ones; 3 have no row in the table.",
+    ]
 
 
 def test_another_import_adds_and_withdraws_licences(folder: Path) -> None:
