@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from django.utils.formats import number_format
+from django.template.defaultfilters import floatformat
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -197,9 +197,9 @@ def shadow_sentence(version: ModelVersion, production: ModelVersion | None) -> s
         "n": share.n,
         "count": share.count,
         "production": production,
-        "share": number_format(share.percent, 1),
-        "low": number_format(low, 1),
-        "high": number_format(high, 1),
+        "share": floatformat(share.percent, 1),
+        "low": floatformat(low, 1),
+        "high": floatformat(high, 1),
     }
 
 
