@@ -20,7 +20,9 @@ def new_token(client: Client, name: str = "at home") -> str:
     answer = client.post(PREFIX, {"name": name})
     assert answer.status_code == 200, answer.text
     assert "no-store" in answer.headers["Cache-Control"]
-    return re.search(r'id="new-token" readonly value="(\w+)"', answer.text)[1]
+    shown = re.search(r'id="new-token" readonly value="(\w+)"', answer.text)
+    assert shown
+    return shown[1]
 
 
 def test_a_token_is_shown_once_and_revoked(page) -> None:
