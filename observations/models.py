@@ -435,8 +435,15 @@ class MushroomObserverWrite(models.Model):
     looks = models.PositiveSmallIntegerField(
         default=0, help_text="How often the site was looked at for an unknown one."
     )
+    is_worker_lost = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="The worker that sent it died, or is suspended and may still send it.",
+    )
     created_at = models.DateTimeField(default=timezone.now)
-    sent_at = models.DateTimeField(null=True, blank=True)
+    sent_at = models.DateTimeField(
+        null=True, blank=True, help_text="Set right before it was sent; None: it was not."
+    )
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

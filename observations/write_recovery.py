@@ -1,7 +1,8 @@
 """Finds out what became of a write whose worker died, or that got no clear answer.
 
 Nothing is sent again. It is looked for at the site: there is the vote, the name or the comment, or
-it was not done and the user may click again.
+it was not done and the user may click again. A worker that vanished may only be suspended, and send
+it later; so one look is not enough then.
 """
 
 from datetime import timedelta
@@ -21,6 +22,13 @@ MAX_LOOKS = 15
 LOOK_PAUSE = timedelta(minutes=3)
 """After a look began; it doubles each time. A look takes less."""
 MAX_LOOK_PAUSE = timedelta(hours=2)
+LOOKS_FOR_LOST_WORKER = 3
+"""Over about ten minutes: by then a connection that a suspended worker left open is closed."""
+NOT_THERE_YET = Message(
+    "It was not there when ChampiPy last looked. But the worker that sent it stopped before the "
+    "answer came, so it may still be done: ChampiPy looks again in a few minutes. Look at the "
+    "observation there before you do it yourself."
+)
 NOT_FOUND_OUT = Message(
     "Mushroom Observer gave no clear answer, and whether it was done could not be found out. Look "
     "at the observation there; if you click again, it is looked for again before it is sent."
@@ -54,7 +62,11 @@ def write_look(*, write_id: int) -> None:
         unknown.update(next_step_at=None, error_detail=NOT_FOUND_OUT)
         return
     found = _found(write, there, user_id)
-    if found is None:
+    if found is None and _is_hidden(write, there):
+        unknown.update(next_step_at=None, error_detail=NOT_FOUND_OUT)
+    elif found is None and write.is_worker_lost and write.looks + 1 < LOOKS_FOR_LOST_WORKER:
+        unknown.update(error_detail=NOT_THERE_YET)
+    elif found is None:
         failure = WRITE_FAILURES["mushroom_observer_not_done"]
         write_fail(write, "mushroom_observer_not_done", failure.detail)
     else:
@@ -69,6 +81,16 @@ def _site_user_id(write: MushroomObserverWrite) -> int | None:
         return key_owner(key_for(write), is_background=True)
     except (NotWritten, MushroomObserverError):
         return None
+
+
+def _is_hidden(write: MushroomObserverWrite, there: answers.Observation) -> bool:
+    """Return whether the vote may be there without its owner's name: votes may be anonymous."""
+    return write.kind == Kind.VOTE and any(
+        vote.user.id is None and vote.value == write.content["vote"]
+        for naming in there.namings
+        if naming.id == write.content["naming"]
+        for vote in naming.votes
+    )
 
 
 def _found(write: MushroomObserverWrite, there: answers.Observation, user_id: int) -> int | None:

@@ -1,15 +1,19 @@
 """Writes at Mushroom Observer that a user clicked: recorded by web, sent once by a worker.
 
 The row is the truth. A worker takes a pending row, looks at the observation there, and only if it
-is as the user saw it marks the row as being sent and sends it. Nothing is ever sent from a row that
-was marked: what became of one whose worker died is found out by looking (`write_recovery.py`).
+is as the user saw it marks the row as being sent. When it is connected to the site, right before it
+sends, it sets `sent_at`, unless the row was taken from it meanwhile: a worker that was suspended
+sends nothing that another one does. Nothing is ever sent from a row with `sent_at`: what became of
+one whose worker died is found out by looking (`write_recovery.py`).
 """
 
 import hashlib
 import json
 import logging
 import time
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -42,11 +46,22 @@ logger = logging.getLogger(__name__)
 
 TAKEN_FOR = timedelta(minutes=3)
 """How long a worker may look at the site before another one takes the write."""
+SENT_WITHIN = timedelta(seconds=90)
+"""A worker that has marked a write and has not sent it by then loses it: a turn comes sooner."""
 LOOK_AFTER = timedelta(seconds=90)
-"""After being sent, a write is done at the site or never will be: a call ends sooner."""
+"""After being sent by a worker that still runs, a write is done at the site or never will be: a
+call ends sooner."""
+DONE_LATE = Message(
+    "It was done after all: the worker that sent it was suspended for minutes. You have clicked "
+    "again meanwhile: look at the observation there."
+)
 POLL_S = 0.5
 
 Kind, State = MushroomObserverWrite.Kind, MushroomObserverWrite.State
+
+
+class _TakenAway(Exception):  # noqa: N818 - a condition to report, not a fault
+    """The write was taken from this worker, which must not send it."""
 
 
 def write_create(
@@ -129,8 +144,8 @@ def write_send(*, write_id: int) -> None:
         code = error.code if error.code in WRITE_FAILURES else "mushroom_observer_unavailable"
         write_fail(write, code, error.detail)
         return
-    if _mark_sending(write, until, there):
-        _send(write, key)
+    if (marked_until := _mark_sending(write, until, there)) is not None:
+        _send(write, key, marked_until)
 
 
 def key_for(write: MushroomObserverWrite) -> ApiKey:
@@ -159,24 +174,33 @@ def _check(write: MushroomObserverWrite, there: answers.Observation) -> None:
 
 
 def _mark_sending(
-    write: MushroomObserverWrite, taken_until: Any, there: answers.Observation
-) -> bool:
-    """Mark the write as being sent; return whether this worker still had it."""
-    now = timezone.now()
+    write: MushroomObserverWrite, taken_until: datetime, there: answers.Observation
+) -> datetime | None:
+    """Mark the write as being sent; return until when this worker may, None if it has lost it."""
     before = [each.id for each in there.namings] + [each.id for each in there.comments]
+    until = timezone.now() + SENT_WITHIN
     mine = MushroomObserverWrite.objects.filter(
         pk=write.pk, state=State.PENDING, next_step_at=taken_until
     )
-    return bool(
-        mine.update(
-            state=State.SENDING, sent_at=now, next_step_at=now + LOOK_AFTER, known_ids=before
-        )
+    is_mine = mine.update(state=State.SENDING, sent_at=None, next_step_at=until, known_ids=before)
+    return until if is_mine else None
+
+
+def _note_sent(write: MushroomObserverWrite, marked_until: datetime) -> None:
+    """Note that the write is sent now. Raises _TakenAway if this worker has lost it."""
+    now = timezone.now()
+    mine = MushroomObserverWrite.objects.filter(
+        pk=write.pk, state=State.SENDING, next_step_at=marked_until, next_step_at__gt=now
     )
+    if not mine.update(sent_at=now, next_step_at=now + LOOK_AFTER):
+        raise _TakenAway
 
 
-def _send(write: MushroomObserverWrite, key: ApiKey) -> None:
+def _send(write: MushroomObserverWrite, key: ApiKey, marked_until: datetime) -> None:
     try:
-        written = _written(write, key)
+        written = _written(write, key, partial(_note_sent, write, marked_until))
+    except _TakenAway:
+        logger.warning("Write %s was taken from this worker, which sent nothing", write.pk)
     except OutcomeUnknownError as error:
         MushroomObserverWrite.objects.filter(pk=write.pk, state=State.SENDING).update(
             state=State.UNKNOWN, error_code=error.code, error_detail=error.detail
@@ -190,17 +214,32 @@ def _send(write: MushroomObserverWrite, key: ApiKey) -> None:
         write_done(write, ids=list(written.ids), site_user_id=written.user_id)
 
 
-def _written(write: MushroomObserverWrite, key: ApiKey) -> Written:
-    """Send the write. Raises a MushroomObserverError."""
+def _written(
+    write: MushroomObserverWrite, key: ApiKey, before_sending: Callable[[], object]
+) -> Written:
+    """Send the write. Raises a MushroomObserverError, and what `before_sending` raises."""
     content, number = write.content, write.mushroom_observer_id
     if write.kind == Kind.VOTE:
-        return naming_vote(key=key, naming_id=content["naming"], vote=content["vote"])
+        return naming_vote(
+            key=key,
+            naming_id=content["naming"],
+            vote=content["vote"],
+            before_sending=before_sending,
+        )
     if write.kind == Kind.NAMING:
         return naming_propose(
-            key=key, observation_id=number, name=content["name"], vote=content["vote"]
+            key=key,
+            observation_id=number,
+            name=content["name"],
+            vote=content["vote"],
+            before_sending=before_sending,
         )
     return comment_post(
-        key=key, observation_id=number, summary=content["summary"], content=content["content"]
+        key=key,
+        observation_id=number,
+        summary=content["summary"],
+        content=content["content"],
+        before_sending=before_sending,
     )
 
 
@@ -217,11 +256,22 @@ def write_done(
     site_user_id: int | None,
     was_found: bool = False,
 ) -> None:
-    """Store that a write was done there, and have the observation read again."""
+    """Store that a write was done there, and have the observation read again.
+
+    So is one that a look has not found, and whose worker tells only now that it was done.
+    """
     fields: dict[str, Any] = {"answer": {"ids": ids, "was_found": was_found}}
     if site_user_id is not None:
         fields["site_user_id"] = site_user_id
-    _end(write, State.SENT, **fields, error_code="", error_detail="")
+    not_found = MushroomObserverWrite.objects.filter(
+        pk=write.pk, state=State.FAILED, error_code="mushroom_observer_not_done"
+    )
+    try:
+        with transaction.atomic():
+            not_found.update(state=State.UNKNOWN)
+            _end(write, State.SENT, **fields, error_code="", error_detail="")
+    except IntegrityError:  # the user has clicked again
+        not_found.update(answer=fields["answer"], error_detail=DONE_LATE)
 
 
 def write_fail(write: MushroomObserverWrite, code: str, detail: Text) -> None:

@@ -43,13 +43,22 @@ def clicks_work() -> None:
 
 
 def _give_up_old_ones() -> None:
-    """Let clicks fail that are too old, and find writes whose worker died while it sent them."""
+    """Let clicks fail that are too old, and find writes whose worker died or is suspended.
+
+    One that was not sent yet is pending again: who lost it does not send it any more. One that was
+    is unknown.
+    """
     now = timezone.now()
     due = MushroomObserverWrite.objects.filter(next_step_at__lte=now)
+    due.filter(state=State.SENDING, sent_at=None).update(state=State.PENDING, next_step_at=now)
     due.filter(state=State.SENDING).update(
         state=State.UNKNOWN,
+        is_worker_lost=True,
         error_code="mushroom_observer_outcome_unknown",
-        error_detail=Message("The worker died before the answer came: it may have been done."),
+        error_detail=Message(
+            "The worker stopped before the answer came: it may have been done. Look at the "
+            "observation there."
+        ),
     )
     for write in due.filter(state=State.PENDING, created_at__lt=now - MAX_PENDING)[:100]:
         detail = Message("No worker could send it within ten minutes, so nothing was written.")

@@ -90,10 +90,12 @@ def http_request(
     method: str = "GET",
     form: bytes | None = None,
     requests: Requests | None = None,
+    connect_s: float | None = None,
 ) -> HTTPAnswer:
     """Send one request and return the answer. A redirect is not followed.
 
     `max_bytes` limits both the received and the decompressed body. `allow` is as in `check_url`.
+    `connect_s` limits the time until the host is connected to, within `deadline`.
     `form` is a body of the type application/x-www-form-urlencoded. Raises FetchError, and what
     `requests` raises.
     """
@@ -108,10 +110,12 @@ def http_request(
     check_target(target, allow)
     requests.before(target)
     with _fetch_errors():
-        addresses = host_addresses(target, allow, deadline)
-        with closing(_connection(target, addresses, deadline, max_bytes)) as connection:
-            connection.timeout = deadline.remaining()
+        connecting = deadline if connect_s is None else deadline.within(connect_s)
+        addresses = host_addresses(target, allow, connecting)
+        with closing(_connection(target, addresses, connecting, deadline, max_bytes)) as connection:
+            connection.timeout = connecting.remaining()
             connection.connect()
+            connection.sock.settimeout(deadline.remaining())
             requests.sending(target)
             connection.request(method, target.path, form, headers, preload_content=False)
             with closing(connection.getresponse()) as response:
@@ -165,6 +169,10 @@ class Deadline:
         if left <= 0:
             raise _timeout()
         return left
+
+    def within(self, seconds: float) -> "Deadline":
+        """Return a deadline that ends after so many seconds, but no later than this one."""
+        return Deadline(min(seconds, self.remaining()))
 
 
 def host_addresses(target: PhotoURL, allow: frozenset[str], deadline: Deadline) -> list[Any]:
@@ -304,7 +312,11 @@ def _tls_context() -> ssl.SSLContext:
 
 
 def _connection(
-    target: PhotoURL, addresses: list[Any], deadline: Deadline, max_bytes: int
+    target: PhotoURL,
+    addresses: list[Any],
+    connecting: Deadline,
+    deadline: Deadline,
+    max_bytes: int,
 ) -> "_PinnedHTTP | _PinnedHTTPS":
     connection: _PinnedHTTP | _PinnedHTTPS
     if target.scheme == "https":
@@ -312,7 +324,7 @@ def _connection(
     else:
         connection = _PinnedHTTP(target.host, target.port)
     connection.addresses = addresses
-    connection.deadline = deadline
+    connection.deadline = connecting
     bounded = functools.partial(_BoundedResponse, deadline=deadline, max_bytes=max_bytes)
     connection.response_class = bounded  # type: ignore[assignment]
     return connection

@@ -7,6 +7,9 @@ it answers 429 or 503, nobody asks until the time in `Retry-After` is over.
 Valkey keeps the times, and one script decides. Who has to wait gets a place, which is a time: it is
 not held up by others, and whoever dies before it loses its place only. What people wait
 for goes first: places in the background come after all of theirs. Without Valkey nobody asks.
+
+A site that cannot be connected to is left alone for AWAY_S seconds, longer each time, and everybody
+is told so at once.
 """
 
 import logging
@@ -37,6 +40,9 @@ DEFAULT_PAUSE_S = {429: 60.0, 503: 120.0}
 """How long nobody asks after these statuses, where there is no `Retry-After`."""
 MAX_PAUSE_S = 24 * 3600.0
 
+AWAY_S, MAX_AWAY_S = 10.0, 120.0
+"""How long nobody asks after the site could not be connected to: doubled each time, to a limit."""
+
 MAX_UNSENT_S = 5.0
 """How long others wait for one whose turn has come to connect and send."""
 
@@ -51,6 +57,7 @@ local patience, hold, holder = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function get(field) return tonumber(redis.call('HGET', key, field) or 0) end
+if get('away') > now then return {'away', 0, get('away') - now} end
 local pause, rest = get('pause'), get(lane .. '_rest')
 local free = math.max(get('begun') + gap, pause, rest, get(lane .. '_busy'))
 local behind_people = get(lane .. '_people')
@@ -83,6 +90,7 @@ local key = KEYS[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', key, 'begun', math.max(now, tonumber(redis.call('HGET', key, 'begun') or 0)))
+redis.call('HDEL', key, 'away', 'away_for')
 if redis.call('HGET', key, 'unsent_holder') == ARGV[1] then redis.call('HDEL', key, 'unsent') end
 redis.call('PEXPIRE', key, ARGV[2])
 """
@@ -95,6 +103,16 @@ redis.call('HSET', key, 'api_rest', math.max(rest, now + tonumber(ARGV[2])))
 if redis.call('HGET', key, 'api_holder') == holder then redis.call('HDEL', key, 'api_busy') end
 redis.call('PEXPIRE', key, ARGV[3])
 """
+_AWAY = """
+local key, first, longest = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local last = tonumber(redis.call('HGET', key, 'away_for') or 0)
+local length = math.min(longest, math.max(first, 2 * last))
+redis.call('HSET', key, 'away', now + length, 'away_for', length)
+redis.call('PEXPIRE', key, ARGV[3])
+return length
+"""
 _PAUSE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -105,11 +123,15 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 
 
 class NoTurn(Exception):  # noqa: N818 - a condition to report, not a fault
-    """Mushroom Observer may not be asked now. `wait_s`: after how long it may; None: unknown."""
+    """Mushroom Observer may not be asked now. `wait_s`: after how long it may; None: unknown.
 
-    def __init__(self, wait_s: float | None) -> None:
+    `is_away` says that it could not be connected to a moment ago.
+    """
+
+    def __init__(self, wait_s: float | None, *, is_away: bool = False) -> None:
         super().__init__("It is not the turn of this request to Mushroom Observer.")
         self.wait_s = wait_s
+        self.is_away = is_away
 
 
 @dataclass(frozen=True)
@@ -136,8 +158,8 @@ def turn_take(
     `place` is the one that an earlier answer gave, 0 without one. Call `turn_sent` when the request
     is sent. `hold_s` is how long nobody else may use the lane unless `turn_end` says earlier that
     the request has ended.
-    Raises NoTurn if the place would be more than `patience_s` seconds away, or Valkey does not
-    answer.
+    Raises NoTurn if the place would be more than `patience_s` seconds away, if the site could not
+    be connected to lately, or if Valkey does not answer.
     """
     holder = secrets.token_hex(8)
     lane_gap_s = API_GAP_S if lane == "api" else MIN_GAP_S
@@ -151,8 +173,8 @@ def turn_take(
     except redis.RedisError as error:
         logger.warning("Valkey does not answer, so Mushroom Observer is not asked: %s", error)
         raise NoTurn(None) from error
-    if outcome == "refused":
-        raise NoTurn(int(wait_ms) / 1000)
+    if outcome in ("refused", "away"):
+        raise NoTurn(int(wait_ms) / 1000, is_away=outcome == "away")
     return Turn(int(wait_ms) / 1000, int(place), holder)
 
 
@@ -171,6 +193,33 @@ def turn_end(turn: Turn, *, run_time_s: float) -> None:
         valkey_client().eval(_REST, 1, _KEY, turn.holder, round(1000 * rest_s), _KEPT_MS)
     except redis.RedisError as error:  # the turn ends by itself
         logger.warning("Valkey was not told of the end of a request: %s", error)
+
+
+def site_away() -> float | None:
+    """Say that the site could not be connected to; return how long nobody asks, if that is known.
+
+    Call it in the turn of a request. The first request that is sent again ends it.
+    """
+    arguments = [round(1000 * AWAY_S), round(1000 * MAX_AWAY_S), _KEPT_MS]
+    try:
+        return int(valkey_client().eval(_AWAY, 1, _KEY, *arguments)) / 1000
+    except redis.RedisError as error:  # without Valkey nobody asks anyway
+        logger.warning("Valkey was not told that Mushroom Observer is away: %s", error)
+        return None
+
+
+def site_pause_left_s() -> float | None:
+    """Return for how long nobody asks the site because it said so, or is away; None if it may be.
+
+    None, too, if Valkey does not answer.
+    """
+    try:
+        ends = valkey_client().hmget(_KEY, "pause", "away")
+        seconds, microseconds = valkey_client().time()
+    except redis.RedisError:
+        return None
+    left_s = max(int(end or 0) for end in ends) / 1000 - seconds - microseconds / 1e6
+    return left_s if left_s > 0 else None
 
 
 def pause_from(answer: HTTPAnswer) -> float | None:

@@ -38,7 +38,7 @@ from observations.key_services import (
     mushroom_observer_key_wait,
 )
 from observations.models import MushroomObserverKey, MushroomObserverWrite, Observation
-from observations.mushroom_observer.transport import ApiKey
+from observations.mushroom_observer.transport import ApiKey, site_retry_after_s
 from observations.selectors import observations_visible_to
 from observations.write_errors import WRITE_FAILURES, NotWritten
 from observations.write_selectors import seen_of, writes_visible_to
@@ -53,6 +53,8 @@ class WriteFailed(APIException):
 
     def __init__(self, code: str, detail: Text) -> None:
         self.status_code = WRITE_FAILURES[code].status
+        if code == "mushroom_observer_unavailable":
+            self.wait = site_retry_after_s()  # becomes the header Retry-After
         super().__init__(detail, code)
 
 

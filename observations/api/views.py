@@ -43,6 +43,7 @@ from observations.api.site_forms import MushroomObserverRequest
 from observations.api.spreadsheets import CsvRenderer, csv_of
 from observations.errors import ALL_FAILURES, FAILURES
 from observations.models import Observation
+from observations.mushroom_observer.transport import site_retry_after_s
 from observations.mushroom_observer_services import observation_ask
 from observations.queue.leases import queue_next, queue_release
 from observations.selectors import observations_visible_to, told_observations
@@ -76,7 +77,7 @@ class ObservationFailed(APIException):
     def __init__(self, code: str, detail: Text) -> None:
         self.status_code = FAILURES[code].status
         if self.status_code == status.HTTP_503_SERVICE_UNAVAILABLE:
-            self.wait = 60  # becomes the header Retry-After
+            self.wait = site_retry_after_s()  # becomes the header Retry-After
         super().__init__(detail=detail, code=code)
 
 

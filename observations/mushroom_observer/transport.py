@@ -2,8 +2,9 @@
 
 import json
 import logging
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +34,8 @@ from predictions.mushroom_observer_turns import (
     NoTurn,
     Turn,
     pause_from,
+    site_away,
+    site_pause_left_s,
     turn_end,
     turn_sent,
     turn_take,
@@ -43,15 +46,23 @@ logger = logging.getLogger(__name__)
 
 DEADLINE_S = 30.0
 """Of one call, once its turn has come."""
+CONNECT_S = 4.0
+"""Of that, for connecting. A site that takes longer is away, and people are told so at once."""
 MAX_BYTES = 20_000_000
 MAX_REDIRECTS = 2
 PATIENCE_S = {False: 20.0, True: 120.0}
 """How long a call waits for its turn: where a person waits, and in the background."""
 _MAX_SLEEP_S = 1.0
+RETRY_AFTER_S = 60
+"""For people, where neither the site nor its absence says when to ask again."""
 
 _BUSY = Message(
     "ChampiPy may not ask Mushroom Observer now: others ask it through ChampiPy, or the site has "
     "asked for a pause. Try again later."
+)
+_AWAY = Message(
+    "Mushroom Observer could not be reached a moment ago, and is not asked again at once. Try "
+    "again later."
 )
 _UNCOORDINATED = Message(
     "ChampiPy's Valkey does not answer, so Mushroom Observer was not asked. Try again later, or "
@@ -104,7 +115,7 @@ def api_get(
             try:
                 answer = _send(target, call)
             except FetchError as error:
-                raise _unreachable(error) from error
+                raise _failed(error, call) from error
             if answer.location is None or key is not None:
                 return _envelope(answer, call, key)
             target = _redirected(target, answer.location)
@@ -118,23 +129,26 @@ def api_write(
     form: Mapping[str, Any],
     *,
     key: ApiKey,
-    patience_s: float | None = None,
+    before_sending: Callable[[], object],
 ) -> Envelope:
     """Send a call that writes, once, and return the answer.
 
+    `before_sending` is called when the site is connected to, right before anything is sent; if it
+    raises an exception, nothing is sent, and that is what this function raises.
     Raises OutcomeUnknownError if it was sent and may have been done; any other
     MushroomObserverError says that nothing was done.
     """
     path = f"/api2/{kind}?{_query({'format': 'json', **parameters})}"
     target = replace(mushroom_observer_site(), path=path)
     body = urlencode({**form, "api_key": key.reveal()}).encode()
-    with _turn(is_background=False, patience_s=patience_s) as call:
+    with _turn(is_background=False, patience_s=None) as call:
+        call.before_sending = before_sending
         try:
             answer = _send(target, call, method=method, form=body)
         except FetchError as error:
             if call.is_sent:
                 raise OutcomeUnknownError(_UNKNOWN) from error
-            raise _unreachable(error) from error
+            raise _failed(error, call) from error
         if answer.location is not None or answer.status in {500, 502, 504}:
             raise OutcomeUnknownError(_UNKNOWN)
         try:
@@ -143,15 +157,28 @@ def api_write(
             raise OutcomeUnknownError(_UNKNOWN) from error
 
 
+def site_retry_after_s() -> int:
+    """Return after how many seconds it is worth asking the site again after a failure.
+
+    That is what is left of the pause that it asked for, or that a site out of reach is given; else
+    RETRY_AFTER_S.
+    """
+    left_s = site_pause_left_s()
+    return RETRY_AFTER_S if left_s is None else math.ceil(left_s)
+
+
 class _Call(Requests):
     """One call, whose turn has come: whether it was sent, and how long it took the site."""
 
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
+        self.before_sending: Callable[[], object] | None = None
         self.is_sent = False
         self.run_time_s: float | None = None
 
     def sending(self, target: PhotoURL) -> None:
+        if self.before_sending is not None:
+            self.before_sending()
         self.is_sent = True
         turn_sent(self.turn)
 
@@ -183,6 +210,8 @@ def _wait(is_background: bool, patience_s: float) -> Turn:
         except NoTurn as refusal:
             if refusal.wait_s is None:
                 raise UnreachableError(_UNCOORDINATED) from refusal
+            if refusal.is_away:
+                raise UnreachableError(_AWAY, retry_after_s=refusal.wait_s) from refusal
             raise RateLimitError(_BUSY, retry_after_s=refusal.wait_s) from refusal
         if turn.wait_s == 0:
             return turn
@@ -208,6 +237,7 @@ def _send(
         method=method,
         form=form,
         requests=call,
+        connect_s=CONNECT_S,
     )
 
 
@@ -218,6 +248,14 @@ def _redirected(target: PhotoURL, location: str) -> PhotoURL:
         raise UnreachableError(Message("Mushroom Observer redirects to what is no URL.")) from error
     except FetchError as error:
         raise _unreachable(error) from error
+
+
+def _failed(error: FetchError, call: _Call) -> UnreachableError | NonsenseError:
+    """Return what a failure of HTTP means here; if nothing could be sent, the site is away."""
+    failure = _unreachable(error)
+    if not call.is_sent and error.code != "url_forbidden":
+        failure.retry_after_s = site_away()
+    return failure
 
 
 def _unreachable(error: FetchError) -> UnreachableError | NonsenseError:

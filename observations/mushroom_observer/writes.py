@@ -1,10 +1,11 @@
 """Writes at Mushroom Observer, with a user's own API key. Only a user's click may lead here.
 
 Nothing is sent twice: whether to try again is the caller's decision. OutcomeUnknownError says that
-it may have been done; every other MushroomObserverError that nothing was done.
+it may have been done; every other MushroomObserverError that nothing was done. `before_sending` is
+called right before the request is sent, and keeps it from being sent by raising an exception.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from observations.mushroom_observer.answers import VOTES
@@ -31,6 +32,7 @@ def naming_propose(
     observation_id: int,
     name: str,
     vote: int,
+    before_sending: Callable[[], object],
     reasons: Mapping[int, str] | None = None,
 ) -> Written:
     """Propose a name for an observation, with the key owner's vote on it (-3 to 3).
@@ -43,19 +45,30 @@ def naming_propose(
         if number not in REASONS:
             raise ValueError(f"There is no reason {number}: use 1 to 4.")
         form[f"reason_{number}"] = notes
-    return _written(api_write("POST", "namings", {}, form, key=key))
+    return _written(api_write("POST", "namings", {}, form, key=key, before_sending=before_sending))
 
 
-def naming_vote(*, key: ApiKey, naming_id: int, vote: int) -> Written:
+def naming_vote(
+    *, key: ApiKey, naming_id: int, vote: int, before_sending: Callable[[], object]
+) -> Written:
     """Set the key owner's vote on one naming (-3 to 3; 0 takes it away)."""
     _check_vote(vote)
     if isinstance(naming_id, bool) or not isinstance(naming_id, int) or naming_id <= 0:
         raise ValueError("A vote needs the id of a naming: without it, it would change them all.")
     parameters = {"id": naming_id, "set_vote": vote}
-    return _written(api_write("PATCH", "namings", parameters, {}, key=key))
+    return _written(
+        api_write("PATCH", "namings", parameters, {}, key=key, before_sending=before_sending)
+    )
 
 
-def comment_post(*, key: ApiKey, observation_id: int, summary: str, content: str) -> Written:
+def comment_post(
+    *,
+    key: ApiKey,
+    observation_id: int,
+    summary: str,
+    content: str,
+    before_sending: Callable[[], object],
+) -> Written:
     """Post a comment (in Textile) on an observation."""
     if not 0 < len(summary) <= MAX_SUMMARY or not content:
         raise ValueError(f"A comment needs a summary of at most {MAX_SUMMARY} characters and text.")
@@ -64,7 +77,7 @@ def comment_post(*, key: ApiKey, observation_id: int, summary: str, content: str
         "summary": summary,
         "content": content,
     }
-    return _written(api_write("POST", "comments", {}, form, key=key))
+    return _written(api_write("POST", "comments", {}, form, key=key, before_sending=before_sending))
 
 
 def _check_vote(vote: int) -> None:

@@ -17,11 +17,15 @@ from predictions import mushroom_observer_turns
 from predictions.http_client import HTTPAnswer
 from predictions.mushroom_observer_turns import (
     API_GAP_S,
+    AWAY_S,
+    MAX_AWAY_S,
     MAX_PAUSE_S,
     MAX_UNSENT_S,
     MIN_GAP_S,
     NoTurn,
     pause_from,
+    site_away,
+    site_pause_left_s,
     turn_end,
     turn_sent,
     turn_take,
@@ -44,7 +48,7 @@ def pass_time(seconds: float, *places: int) -> list[int]:
     """Move all that Valkey keeps into the past, and return these places as they are then."""
     client = valkey_client()
     for field, value in client.hgetall(KEY).items():
-        if not field.endswith("_holder"):
+        if not field.endswith(("_holder", "_for")):
             client.hset(KEY, field, int(value) - round(1000 * seconds))
     return [place - round(1000 * seconds) for place in places]
 
@@ -249,3 +253,31 @@ def test_many_processes_together_keep_the_gap() -> None:
     assert len(times) >= 6
     # A time is taken a little after its turn, so the first and the last may be too close.
     assert len(times) <= (times[-1] - times[0]) / 0.1 + 3
+
+
+@pytest.mark.parametrize("lane", ["image", "api"])
+def test_a_site_out_of_reach_is_left_alone_at_once_and_longer_each_time(lane) -> None:
+    assert take("api", is_sent=False).wait_s == 0
+    assert site_away() == AWAY_S
+    with pytest.raises(NoTurn) as refused:
+        take(lane)
+    assert refused.value.is_away
+    assert refused.value.wait_s is not None
+    assert 0 < refused.value.wait_s <= AWAY_S
+    left = site_pause_left_s()
+    assert left is not None
+    assert 0 < left <= AWAY_S
+    pass_time(AWAY_S + MAX_UNSENT_S)
+    assert site_pause_left_s() is None
+    assert site_away() == 2 * AWAY_S
+    for _ in range(9):
+        pass_time(MAX_AWAY_S)
+        last = site_away()
+    assert last == MAX_AWAY_S
+
+
+def test_the_first_request_that_is_sent_says_that_the_site_is_back() -> None:
+    site_away()
+    pass_time(AWAY_S)
+    assert take("api").wait_s == 0
+    assert site_away() == AWAY_S, "not twice as long"

@@ -1,5 +1,7 @@
 """The client reads what Mushroom Observer answers, however odd, and tells plainly what is wrong."""
 
+import contextlib
+import socket
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -213,3 +215,34 @@ def test_numbers_as_strings_and_absent_keys_are_met_without_a_fault(site) -> Non
         for key in keys:
             site.manners.leaves_out, site.manners.overrides = frozenset(), {key: value}
             assert client.observation_read(SIX_PHOTOS, is_fresh=True).id == SIX_PHOTOS
+
+
+def test_a_site_that_cannot_be_connected_to_is_told_at_once(site, settings, monkeypatch) -> None:
+    monkeypatch.setattr(transport, "CONNECT_S", 0.3)
+    with socket.socket() as full, contextlib.ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # nobody accepts these, and no more fit
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        address = f"127.0.0.1:{full.getsockname()[1]}"
+        settings.CHAMPIPY_MUSHROOM_OBSERVER_URL = f"http://{address}"
+        settings.CHAMPIPY_FETCH_ALLOW |= {address}
+        began = time.monotonic()
+        with pytest.raises(UnreachableError, match="did not answer in time") as first:
+            client.observation_read(FIRST)
+        assert time.monotonic() - began < transport.DEADLINE_S / 2
+    assert first.value.retry_after_s == mushroom_observer_turns.AWAY_S
+    settings.CHAMPIPY_MUSHROOM_OBSERVER_URL = site.url
+    with pytest.raises(UnreachableError, match="a moment ago"):
+        client.observation_read(FIRST)
+    assert site.requests == []
+
+
+def test_a_failure_says_when_the_site_may_be_asked_again(site) -> None:
+    assert transport.site_retry_after_s() == transport.RETRY_AFTER_S
+    site.manners.in_maintenance = True
+    with pytest.raises(MaintenanceError):
+        client.observation_read(FIRST)
+    assert 110 < transport.site_retry_after_s() <= 120

@@ -12,10 +12,11 @@ from django.conf import settings as django_settings
 from django.db import connection
 from django.utils import timezone
 
+from common.valkey import valkey_client
 from observations import write_services
 from observations.models import MushroomObserverKey, MushroomObserverWrite, Observation
-from observations.write_recovery import MAX_LOOKS, write_look
-from observations.write_services import write_send
+from observations.write_recovery import LOOKS_FOR_LOST_WORKER, MAX_LOOKS, write_look
+from observations.write_services import write_done, write_send
 from observations.write_work import clicks_work
 from tests.support.api import error_of
 from tests.support.mushroom_observer.content import API_KEYS
@@ -98,6 +99,12 @@ def test_what_was_not_done_may_be_clicked_again(alice, site, observation, kind, 
     messages.clear()  # the worker took it, and died before anything reached the site
     MushroomObserverWrite.objects.update(state="sending", sent_at=timezone.now())
     messages.at_once = True
+    for _ in range(LOOKS_FOR_LOST_WORKER - 1):
+        is_due()
+        clicks_work()
+        write = MushroomObserverWrite.objects.get()
+        assert write.state == "unknown", "the worker may only be suspended"
+        assert "Look at the observation there" in write.error_detail
     is_due()
     clicks_work()
     write = MushroomObserverWrite.objects.get()
@@ -105,6 +112,69 @@ def test_what_was_not_done_may_be_clicked_again(alice, site, observation, kind, 
     assert site.writes == []
     assert click(alice, observation, part, **what).json()["state"] == "sent"
     assert len(site.writes) == 1
+
+
+@pytest.mark.parametrize("is_clicked_again", [False, True])
+def test_a_suspended_worker_that_tells_late_that_it_was_done_is_believed(
+    alice, site, observation, messages, is_clicked_again
+) -> None:
+    messages.at_once = False
+    part, what = said("comment", observation)
+    number = click(alice, observation, part, **what, headers=ASYNC).json()["id"]
+    write = MushroomObserverWrite.objects.get()
+    MushroomObserverWrite.objects.update(
+        state="failed", error_code="mushroom_observer_not_done", next_step_at=None
+    )
+    if is_clicked_again:
+        again = click(alice, observation, part, **what, headers=ASYNC).json()["id"]
+        assert again != number
+    write_done(write, ids=[7], site_user_id=201)
+    told = alice.get(f"{WRITES}/{number}").json()
+    assert told["ids"] == [7]
+    assert told["state"] == ("failed" if is_clicked_again else "sent")
+    if is_clicked_again:
+        assert "It was done after all" in told["error"]["detail"]
+
+
+def test_a_worker_that_stopped_before_it_sent_loses_the_write_to_another(
+    alice, site, observation, messages, settings
+) -> None:
+    messages.at_once = False
+    part, what = said("naming", observation)
+    number = click(alice, observation, part, **what, headers=ASYNC).json()["id"]
+    messages.clear()
+    worker = _worker(number, settings)
+    try:
+        assert eventually(lambda: MushroomObserverWrite.objects.get().state == "sending", 60)
+        worker.send_signal(signal.SIGSTOP)  # its turn to write comes five seconds after the look
+        assert MushroomObserverWrite.objects.get().sent_at is None
+        is_due()
+        valkey_client().delete("champipy:mushroom_observer:turns")
+        clicks_work()
+        write = MushroomObserverWrite.objects.get()
+        assert (write.state, len(site.writes)) == ("sent", 1)
+        worker.send_signal(signal.SIGCONT)
+        assert worker.wait(60) == 0
+    finally:
+        worker.kill()
+        worker.wait()
+    assert len(site.writes) == 1
+    assert MushroomObserverWrite.objects.get().state == "sent"
+
+
+@pytest.mark.usefixtures("lost_answers")
+def test_an_anonymous_vote_may_be_the_one_that_is_looked_for(alice, site, observation) -> None:
+    part, what = said("vote", observation)
+    click(alice, observation, part, **what)
+    [naming] = site.world.observations[FIRST].namings
+    site.manners.overrides = {
+        "votes": [{"id": 1, "naming_id": naming.id, "confidence": "-3.0"}],  # whose is not told
+    }
+    is_due()
+    clicks_work()
+    write = MushroomObserverWrite.objects.get()
+    assert (write.state, write.next_step_at) == ("unknown", None)
+    assert "could not be found out" in write.error_detail
 
 
 def test_others_namings_and_earlier_comments_are_not_taken_for_it(

@@ -23,9 +23,20 @@ FIRST = 500_000
 KEY = ApiKey(API_KEYS["verifier"])
 
 
+def no_check() -> None:
+    """Let it be sent."""
+
+
 def propose(**options):
     return naming_propose(
-        **{"key": KEY, "observation_id": FIRST, "name": "Trametes versicolor", "vote": 1, **options}
+        before_sending=no_check,
+        **{
+            "key": KEY,
+            "observation_id": FIRST,
+            "name": "Trametes versicolor",
+            "vote": 1,
+            **options,
+        },
     )
 
 
@@ -48,7 +59,9 @@ def test_a_vote_changes_one_naming_and_never_more(site) -> None:
         for each in observation.namings
         if each.id != naming.id
     }
-    assert naming_vote(key=KEY, naming_id=naming.id, vote=-2).ids == (naming.id,)
+    assert naming_vote(key=KEY, before_sending=no_check, naming_id=naming.id, vote=-2).ids == (
+        naming.id,
+    )
     assert [vote.value for vote in naming.votes if vote.user.id == 201] == [-2]
     for observation in site.world.observations.values():
         for each in observation.namings:
@@ -56,20 +69,24 @@ def test_a_vote_changes_one_naming_and_never_more(site) -> None:
     sent = len(site.requests)
     for wrong in (0, -5, None, "", "7", True):
         with pytest.raises(ValueError, match="needs the id"):
-            naming_vote(key=KEY, naming_id=wrong, vote=2)
+            naming_vote(key=KEY, before_sending=no_check, naming_id=wrong, vote=2)
     for vote in (4, 1.5, None):
         with pytest.raises(ValueError, match="A vote is"):
-            naming_vote(key=KEY, naming_id=naming.id, vote=vote)
+            naming_vote(key=KEY, before_sending=no_check, naming_id=naming.id, vote=vote)
     assert len(site.requests) == sent
 
 
 def test_a_comment_is_posted_and_a_long_summary_is_refused_here(site) -> None:
     text = "ChampiPy: *Trametes versicolor* 97 %\n\n& so on = fine?"
-    comment_post(key=KEY, observation_id=FIRST, summary="Compared", content=text)
+    comment_post(
+        key=KEY, before_sending=no_check, observation_id=FIRST, summary="Compared", content=text
+    )
     comment = site.world.observations[FIRST].comments[-1]
     assert (comment.owner.id, comment.summary, comment.content) == (201, "Compared", text)
     with pytest.raises(ValueError, match="at most 100"):
-        comment_post(key=KEY, observation_id=FIRST, summary="x" * 101, content=text)
+        comment_post(
+            key=KEY, before_sending=no_check, observation_id=FIRST, summary="x" * 101, content=text
+        )
     assert len(site.requests) == 1
 
 
@@ -91,6 +108,19 @@ def test_before_anything_is_sent_a_failure_says_that_nothing_was_done(site, sett
     with pytest.raises(RateLimitError):
         propose()  # the pause holds
     assert site.writes == []
+
+
+def test_what_is_refused_right_before_sending_is_not_sent(site) -> None:
+    class RefusedHereError(Exception):
+        pass
+
+    def refuse() -> None:
+        raise RefusedHereError
+
+    [naming] = site.world.observations[FIRST].namings
+    with pytest.raises(RefusedHereError):
+        naming_vote(key=KEY, naming_id=naming.id, vote=-2, before_sending=refuse)
+    assert site.requests == []
 
 
 def test_a_site_that_is_gone_was_sent_nothing(site, settings) -> None:
