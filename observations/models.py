@@ -261,6 +261,19 @@ class MushroomObserverImage(models.Model):
         return f"image {self.image_id}"
 
 
+class NameBelowSpecies(models.Model):
+    """A variety, subspecies or group of one of our species, as Mushroom Observer's dumps name it.
+
+    An import writes the rows anew. The queue's polls ask for finds that are called so.
+    """
+
+    name_id = models.BigIntegerField(primary_key=True, help_text="Of the name there.")
+    species = models.ForeignKey(Species, models.CASCADE, related_name="+")
+
+    def __str__(self) -> str:
+        return f"name {self.name_id} of {self.species}"
+
+
 class QueueEntry(models.Model):
     """A find at Mushroom Observer that is, or was, worth a verifier's look.
 

@@ -12,6 +12,7 @@ from mlmodels.species_services import (
     look_alikes_import,
     species_names_import,
 )
+from observations.models import NameBelowSpecies
 
 MAX_NAME = 100
 """Characters of a name that is stored."""
@@ -41,6 +42,13 @@ SELECT id, %s FROM dump_names
 WHERE key = ANY(%s) AND NOT is_species AND (synonym_id IS NULL OR NOT is_deprecated)
 ON CONFLICT DO NOTHING
 """
+_BELOW = NameBelowSpecies._meta.db_table
+_KEEP_BELOW_SPECIES = f"""
+DELETE FROM {_BELOW};
+INSERT INTO {_BELOW} (name_id, species_id)
+SELECT ours.name_id, ours.species_id FROM dump_ours ours JOIN dump_names n ON n.id = ours.name_id
+WHERE NOT n.is_species AND n.spelling_id IS NULL;
+"""  # noqa: S608
 _LOOK_ALIKES = """
 SELECT DISTINCT look_alikes FROM dump_descriptions JOIN dump_ours USING (name_id)
 WHERE species_id = %s ORDER BY look_alikes LIMIT %s
@@ -89,6 +97,7 @@ def names_import() -> NamesFound:
             cursor.execute("INSERT INTO dump_ours VALUES (%s, %s)", [number, species.pk])
         for species, names in keys.items():
             cursor.execute(_BELOW_SPECIES, [species.pk, sorted(names)])
+        cursor.execute(_KEEP_BELOW_SPECIES)
         for species in keys:
             cursor.execute(_LOOK_ALIKES, [species.pk, MAX_DESCRIPTIONS])
             text = "\n\n".join(row[0] for row in cursor.fetchall())

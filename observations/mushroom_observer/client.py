@@ -17,7 +17,14 @@ from observations.mushroom_observer.answers import (
     read_naming,
     read_observation,
 )
-from observations.mushroom_observer.cache import NAMES, OBSERVATIONS, PROBES, Kept, cache, cached
+from observations.mushroom_observer.cache import (
+    NAMES,
+    OBSERVATIONS,
+    PROBES,
+    Kept,
+    cache,
+    cached,
+)
 from observations.mushroom_observer.errors import (
     MissingEndpointError,
     NonsenseError,
@@ -30,7 +37,8 @@ from observations.mushroom_observer.values import as_integer, as_object
 
 MAX_IDS = 100
 """Objects asked for in one call: a page of high detail."""
-
+A_NAME = 22781
+"""Id of a name that the site has (*Cerioporus squamosus*): a call about what is not there fails."""
 
 Found = TypeVar("Found", Observation, Name)
 
@@ -167,8 +175,8 @@ def key_owner(key: ApiKey, *, is_background: bool = False) -> int | None:
 
     Raises RefusedError if the site does not know the key.
     """
-    parameters = {"id": 1, "detail": "none"}
-    return api_get("observations", parameters, key=key, is_background=is_background).user_id
+    parameters = {"id": A_NAME, "detail": "none"}
+    return api_get("names", parameters, key=key, is_background=is_background).user_id
 
 
 def _read(

@@ -13,9 +13,9 @@ from observations.mushroom_observer.client import observations_read
 from observations.mushroom_observer.references import observation_url
 from observations.mushroom_observer.species import NameMeaning, meanings_of
 from observations.mushroom_observer_services import observation_take_in
-from observations.queue.collecting import is_settled
 from observations.queue.selectors import entries_to_read, pending_photos, waiting_entries
 from observations.services import observation_delete
+from observations.settled import settled_name
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def finds_read(*, labels: Collection[str]) -> int:
         if not numbers:
             break
         found = observations_read(numbers, is_fresh=True, is_background=True)
-        names = (naming.name for there in found.values() for naming in there.namings)
+        names = (name for there in found.values() for name in there.names)
         meanings = meanings_of(names, is_background=True)
         for number in numbers:
             try:
@@ -121,9 +121,12 @@ def _take_in(
 def _is_worth_a_look(
     there: answers.Observation, meanings: Mapping[int, NameMeaning], labels: Collection[str]
 ) -> bool:
-    """Return whether it has photos, a name that the model knows, and is not settled."""
+    """Return whether it has photos, a name that the model knows, and is not settled.
+
+    Settled is what labels photos, too: a contrary vote keeps it open however sure the others are.
+    """
     proposed = {meanings[naming.name.id].species for naming in there.namings}
-    is_open = not is_settled(there.confidence)
+    is_open = settled_name(there, meanings) is None
     return bool(there.images) and is_open and not proposed.isdisjoint(labels)
 
 

@@ -5,6 +5,7 @@ from django.test import Client
 
 from mlmodels.models import Species, SpeciesName
 from mlmodels.species_selectors import species_called
+from observations.models import NameBelowSpecies
 from tests.support.dumps import write_dump, write_dumps
 from tests.support.mushroom_observer.world import Name
 
@@ -34,12 +35,27 @@ def test_synonyms_and_misspellings_come_with_their_ids(folder, world, run) -> No
     assert species_called("Coprinus commatus").name == "Coprinus comatus"
 
 
+def test_the_queue_learns_varieties_and_groups(folder, world, run) -> None:
+    run(folder)
+    below = dict(NameBelowSpecies.objects.values_list("name_id", "species__name"))
+    variety = number(world, "Amanita muscaria var. guessowii")
+    group = number(world, "Lycogala epidendrum group")
+    assert (below[variety], below[group]) == ("Amanita muscaria", "Lycogala epidendrum")
+    assert number(world, "Amanita muscaria") not in below
+    world.names.pop(variety)
+    for find in world.observations.values():
+        find.namings = [each for each in find.namings if each.name.id != variety]
+    write_dumps(folder, world)
+    run(folder)
+    assert variety not in NameBelowSpecies.objects.values_list("name_id", flat=True)
+
+
 def test_a_second_import_changes_nothing(folder, run) -> None:
     run(folder)
     before = list(SpeciesName.objects.order_by("pk").values())
     out = run(folder).out
     assert "Names: 0 added, 0 changed, 0 removed; look-alikes of 0 species changed." in out
-    assert "Images: 0 rows written, 0 deleted; author and licence of 0 photos changed." in out
+    assert "Images: 0 rows written, 0 deleted; author and licence of 0 photos changed; " in out
     assert list(SpeciesName.objects.order_by("pk").values()) == before
 
 

@@ -67,7 +67,6 @@ def test_a_wrong_key_is_refused_and_not_kept(alice) -> None:
         ("in_maintenance", True),
         ("sends_html", True),
         ("leaves_out", frozenset({"user"})),
-        ("refuses_unknown_ids", True),
     ],
 )
 def test_a_key_that_cannot_be_checked_is_kept_and_says_so(alice, site, switch, value) -> None:
@@ -77,6 +76,11 @@ def test_a_key_that_cannot_be_checked_is_kept_and_says_so(alice, site, switch, v
     assert told.json()["status"] == "unchecked"
     assert told.json()["detail"]
     assert MushroomObserverKey.objects.get().ciphertext
+
+
+def test_a_key_is_checked_where_the_site_refuses_ids_that_it_lacks(alice, site) -> None:
+    site.manners.refuses_unknown_ids = True
+    assert put_key(alice, MINE).json()["status"] == "valid"
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "k\nl", "ключ", "x" * 201, None, True, ["a"]])

@@ -12,7 +12,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from mlmodels.models import Species
-from observations.models import Observation, QueueEntry, QueuePoll
+from observations.models import NameBelowSpecies, Observation, QueueEntry, QueuePoll
 from observations.mushroom_observer_services import observations_read_due
 from observations.queue import collecting, polling, reading
 from observations.queue.leases import queue_next, queue_release
@@ -266,6 +266,59 @@ def test_what_is_settled_meanwhile_or_gone_leaves_the_queue(site, users) -> None
     assert not Observation.objects.filter(pk__in=[settled.pk, gone.pk]).exists()
     assert QueueEntry.objects.filter(observation=None).count() == 2
     assert Photo.objects.count() == 2
+
+
+def test_a_contrary_vote_keeps_a_find_in_the_queue_however_sure_the_others_are(site, users) -> None:
+    polled()
+    looked_at()
+    find = find_of(site, Observation.objects.order_by("pk")[0])
+    contrary, *others = site.world.users.values()
+    for user in others:
+        site.world.vote(find, find.namings[0], user, 3)
+    site.world.vote(find, find.namings[0], contrary, -2)
+    assert find.consensus[1] >= 2
+    polled()
+    assert find.id in in_queue()
+    site.world.vote(find, find.namings[0], contrary, 3)
+    polled()
+    assert find.id not in in_queue()
+
+
+def test_a_consensus_that_nobody_proposed_is_looked_up_too(site) -> None:
+    site.manners.overrides = {
+        "consensus": {"id": 7_777, "name": "Peziza miniata", "deprecated": True, "synonym_id": 1}
+    }
+    polled()
+    [*asked] = calls(site, "names")
+    assert any("7777" in each.parameters["id"] for each in asked if "id" in each.parameters)
+
+
+def test_groups_are_asked_for_by_their_text_and_varieties_once_they_are_known(site) -> None:
+    group, variety = (
+        site.world.name_called(text).id
+        for text in ("Lycogala epidendrum group", "Amanita muscaria var. guessowii")
+    )
+    polled()
+    asked = set(QueuePoll.objects.get().name_ids)
+    assert group in asked
+    assert variety not in asked
+    fly_agaric = Species.objects.get(name="Amanita muscaria")
+    NameBelowSpecies.objects.create(name_id=variety, species=fly_agaric)
+    site.requests.clear()
+    polled()
+    [call] = calls(site, "namings")
+    assert {group, variety} <= {int(each) for each in call.parameters["name"].split(",")}
+
+
+def test_a_variety_that_a_find_has_is_asked_for_from_then_on(site, users) -> None:
+    name = site.world.name_called("Amanita muscaria var. guessowii")
+    polled()
+    find = Observation.objects.order_by("pk")[0]
+    find.names.create(name=name.text, species="Amanita muscaria", key="x", name_id=name.id)
+    site.requests.clear()
+    polled()
+    [call] = calls(site, "namings")
+    assert str(name.id) in call.parameters["name"].split(",")
 
 
 @pytest.mark.parametrize("fault", ["in_maintenance", "sends_html", "sends_half"])
