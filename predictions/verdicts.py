@@ -50,9 +50,7 @@ REASONS = {
         "support %(species)s. That is right with a probability of %(score).2f %%: too much to "
         "contradict the name (%(contradicted_below)g %%)."
     ),
-    "unknown_species": gettext_noop(
-        "%(model)s does not know this name. GET /api/v1/species lists the names that it knows."
-    ),
+    "unknown_species": gettext_noop("%(model)s does not know this name, so it cannot judge it."),
     "genus_alone": gettext_noop("The name is that of no species. A genus alone is not judged."),
     "related_species": gettext_noop(
         "The name says that this is not the species that it mentions, only one close to it."

@@ -7,7 +7,6 @@ appear, and lays explanations over photos.
 from typing import Any
 
 from django import template
-from django.utils.translation import gettext
 
 from observations.models import Observation, ObservationPhoto
 from observations.mushroom_observer.answers import attribution_text
@@ -121,9 +120,6 @@ def find_photo(photo: ObservationPhoto, number: int, size: str = "thumbnail") ->
 @register.filter
 def reason(because: dict[str, Any] | None) -> str:
     """Return the reason of a verdict as a sentence in the active language."""
-    if because and because["code"] == "unknown_species":  # the API's sentence tells of the API
-        told = gettext("%(model)s does not know this name, so it cannot judge it.")
-        return told % because["parameters"]
     return verdict_sentence(because) if because else ""
 
 

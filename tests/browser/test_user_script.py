@@ -236,3 +236,26 @@ def test_panel_says_what_to_do_while_mushroom_observer_is_away(
         assert len(manager.sent) == asked
     finally:
         site.manners.in_maintenance = False
+
+
+def test_verdicts_stand_in_the_panel_where_the_names_are_not_found(
+    page: Page, manager: UserScriptManager, stack: Stack, token: str
+) -> None:
+    manager.stored["token"] = token
+    page.goto("/observations")
+    page.evaluate(
+        f"""(() => {{
+            history.pushState({{}}, "", "/observations/{TWO_NAMES}");
+            document.body.innerHTML = '<p><a class="propose-naming-link" href=' +
+                '"/observations/{TWO_NAMES}/namings/new">Propose another name</a></p>';
+        }})()"""
+    )
+    expect(visible(page, PANEL, JUDGED)).to_be_visible(timeout=90_000)
+    listed = page.evaluate(
+        f"""[...document.querySelectorAll("{PANEL} li")].map((each) => {{
+            const badge = each.querySelector("span");
+            return [each.querySelector("i[lang=la]").textContent, badge.textContent, badge.title];
+        }})"""
+    )
+    assert listed == told(stack, token, TWO_NAMES)
+    assert page.evaluate(BADGES) == []

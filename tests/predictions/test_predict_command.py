@@ -202,7 +202,7 @@ def test_standard_input_is_a_photo_or_a_list(
 
 def test_a_verdict_is_told_in_a_sentence(predict: Predict, photo: Path, capsys) -> None:
     assert predict(str(photo), "--proposed", "Boletus edulis") == 0
-    assert "  Boletus edulis: not covered. VGG16 1 does not know this name." in (
+    assert "  Boletus edulis: not covered. VGG16 1 does not know this name, so" in (
         capsys.readouterr().out
     )
     assert predict(str(photo), "--proposed", "polyporus_squamosus") == 0

@@ -181,8 +181,7 @@ def test_a_new_photo_is_judged_by_the_worker(alice: APIClient, production: Model
     answer = ask(alice, drawn_photo(63), proposed="Boletus edulis Bull.")
     assert answer["verdict"] == {
         "proposed": "Boletus edulis Bull.", "species": None, "verdict": "not_covered",
-        "score": None, "because": "VGG16 1 does not know this name. GET /api/v1/species lists the "
-        "names that it knows.",
+        "score": None, "because": "VGG16 1 does not know this name, so it cannot judge it.",
     }  # fmt: skip
     row = Prediction.objects.get(pk=answer["id"])
     assert (row.proposed, row.proposed_species) == ("Boletus edulis Bull.", "")

@@ -243,6 +243,7 @@
     panel.setAttribute("aria-label", "ChampiPy");
     const sentence = element("p", { margin: "0", fontWeight: "600" });
     const more = element("p", { margin: "0.2em 0", minHeight: "1.4em" });
+    const list = element("ul", { margin: "0.2em 0", padding: "0 0 0 1.2em" });
     sentence.setAttribute("role", "status"); // is read aloud when it changes
     sentence.setAttribute("aria-live", "polite");
     const button = (name, action) => {
@@ -252,12 +253,62 @@
       return made;
     };
     panel.append(
-      sentence, more,
+      sentence, list, more,
       button(phrase("Ask again"), () => start(asked, true)),
       button(phrase("Enter token"), enterToken),
       button(phrase("Forget token"), forgetToken),
     );
-    return Object.assign(asked, { panel, sentenceShown: sentence, moreShown: more });
+    return Object.assign(asked, {
+      panel, sentenceShown: sentence, listShown: list, moreShown: more,
+    });
+  }
+
+  function makeBadge() {
+    const badge = element("span", {
+      display: "inline-block", minWidth: "12em", margin: "0 0.5em", padding: "0 0.5em",
+      border: "1px solid", borderRadius: "0.6em", textAlign: "center",
+      font: "13px/1.4 system-ui, sans-serif",
+    });
+    badge.setAttribute("role", "note");
+    return badge;
+  }
+
+  /** Show a verdict in a badge that is on the page. */
+  function fillBadge(badge, verdict, words) {
+    setText(badge, words);
+    badge.title = verdict?.because ?? "";
+    badge.setAttribute("aria-label", `ChampiPy: ${words}. ${badge.title}`);
+    paint(badge, verdict?.verdict);
+  }
+
+  /** List in the panel the verdicts whose names are not found on the page. */
+  function listRest(asked, rest) {
+    const key = JSON.stringify(rest);
+    if (asked.listed === key) return;
+    asked.listed = key;
+    asked.listShown.replaceChildren();
+    for (const verdict of rest) {
+      const item = element("li", { margin: "0.2em 0" });
+      const name = element("i", {}, verdict.proposed);
+      name.lang = "la";
+      const badge = makeBadge();
+      item.append(name, badge);
+      asked.listShown.append(item);
+      fillBadge(badge, verdict, verdictWords(verdict));
+    }
+  }
+
+  /** Return where the panel belongs, and on which side of it: null if the page has no such place. */
+  function placeOf(number) {
+    const what = document.querySelector(`#observation_what_${number}`);
+    if (what) return [what, "before"];
+    const title = document.querySelector(`#box_title_${number}`);
+    if (title) return [title, "after"];
+    const propose = document.querySelector(
+      `.propose-naming-link[href*="/observations/${number}/"], ` +
+        `.propose-naming-link a[href*="/observations/${number}/"]`,
+    );
+    return propose && [propose, "before"];
   }
 
   /** Return the proposed names on the page: [{naming, name, link}], both ids as numbers. */
@@ -276,41 +327,31 @@
   function draw(asked) {
     if (visit !== asked) return;
     const { number, verdicts, word } = asked;
-    const what = document.querySelector(`#observation_what_${number}`);
-    const title = document.querySelector(`#box_title_${number}`);
-    if (!what && !title) return; // the next page is there already
+    const place = placeOf(number);
+    if (!place) return; // the next page is there already
     if (!asked.panel) makePanel(asked);
     if (!asked.panel.isConnected) {
-      if (what) what.before(asked.panel);
-      else title.after(asked.panel);
+      const [anchor, side] = place;
+      anchor[side](asked.panel);
       mark(asked.panel);
     }
     const left = new Set(verdicts);
-    for (const { naming, name, link: place } of namesOnPage()) {
+    for (const { naming, name, link } of namesOnPage()) {
       const found =
         verdicts.find((each) => each.naming?.id === naming) ??
         verdicts.find((each) => each.naming?.name_id === name);
       left.delete(found);
-      let badge = place.nextElementSibling;
+      let badge = link.nextElementSibling;
       if (!badge || !ours.has(badge)) {
-        badge = element("span", {
-          display: "inline-block", minWidth: "12em", margin: "0 0.5em", padding: "0 0.5em",
-          border: "1px solid", borderRadius: "0.6em", textAlign: "center",
-          font: "13px/1.4 system-ui, sans-serif",
-        });
-        badge.setAttribute("role", "note");
-        place.after(badge);
+        badge = makeBadge();
+        link.after(badge);
         mark(badge);
       }
-      const words = found ? verdictWords(found) : word;
-      setText(badge, words);
-      badge.title = found?.because ?? "";
-      badge.setAttribute("aria-label", `ChampiPy: ${words}. ${badge.title}`);
-      paint(badge, found?.verdict);
+      fillBadge(badge, found, found ? verdictWords(found) : word);
     }
-    const elsewhere = [...left].map((each) => `${each.proposed}: ${verdictWords(each)}.`);
+    listRest(asked, [...left]);
     setText(asked.sentenceShown, asked.sentence);
-    setText(asked.moreShown, [...elsewhere, asked.more].join(" "));
+    setText(asked.moreShown, asked.more);
   }
 
   const mark = (made) => {
@@ -346,8 +387,7 @@
       if (!ours.has(copy)) copy.remove(); // Turbo and the browser restore copies of former pages
     }
     const number = Number(/^\/(?:observations\/|obs\/)?(\d{1,12})\/?$/.exec(location.pathname)?.[1]);
-    const anchors = `#observation_what_${number}, #box_title_${number}`;
-    if (!number || !document.querySelector(anchors)) {
+    if (!number || !placeOf(number)) {
       visit = null;
       return;
     }
