@@ -4,11 +4,12 @@
     .venv/bin/python -m benchmarks.dumps --observations 150000
 
 It generates dumps of 1.5 million observations, 2 million images and 120,000 names, of which the ten
-species have a tenth of the observations, starts a PostgreSQL and a Valkey of its own, and runs the
-command three times: on an empty database, on the same dumps, and on those of the next night, where
-one observation of a hundred has another confidence. Memory is the peak of the resident set of the
-command, and of the largest process of PostgreSQL with what it shares with the others. Minutes of
-the processors tell more than those of the clock where the machine does other things, too.
+species have a tenth of the observations, starts a PostgreSQL and a Valkey of its own with rows of
+`--photos` photos of these images, and runs the command three times: on that database, on the same
+dumps, and on those of the next night, where one observation of a hundred has another confidence.
+Names that become settled then, or open, change labels of photos. Memory is the peak of the resident
+set of the command, and of the largest process of PostgreSQL with what it shares with the others.
+Minutes of the processors tell more than those of the clock where the machine does other things.
 """
 
 import argparse
@@ -18,9 +19,11 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import psycopg2
 
 from champipy_site.stack.environment import PROJECT, project_environment
 from champipy_site.stack.one_off import servers
@@ -34,6 +37,13 @@ TEN = (
     *("Lycoperdon perlatum", "Mycena haematopus", "Pleurotus pulmonarius", "Polyporus squamosus"),
     *("Scleroderma citrinum", "Trametes versicolor"),
 )
+_ADD_PHOTOS = """
+INSERT INTO predictions_photo (sha256, file, bytes, width, height, perceptual_hash, origin,
+    mushroom_observer_id, label_source, split, excluded, created_at)
+SELECT encode(sha256(id::text::bytea), 'hex'), 'photos/' || id, 1, 320, 240,
+    hashint8extended(id, 1), id || '.jpg', id, '', '', false, now()
+FROM unnest(%s::bigint[]) AS id
+"""
 LICENCES = (
     "Creative Commons Wikipedia Compatible v3.0",
     "Creative Commons Non-commercial v3.0",
@@ -45,7 +55,9 @@ def main() -> None:
     """Generate the dumps and print a line for each import."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--observations", type=int, default=1_500_000)
-    observations = parser.parse_args().observations
+    parser.add_argument("--photos", type=int, default=10_000)
+    arguments = parser.parse_args()
+    observations = arguments.observations
     with tempfile.TemporaryDirectory(prefix="champipy benchmark ") as folder:
         Path(folder).chmod(0o711)  # PostgreSQL's user passes, where root runs this
         dumps = Path(folder) / "dumps"
@@ -58,7 +70,8 @@ def main() -> None:
         with home.lock(), servers(home, {}, name="benchmark") as urls:
             environment = project_environment(home, urls)
             prepare = [sys.executable, "-m", "champipy_site.stack.prepare"]
-            subprocess.run(prepare, env=environment, cwd=PROJECT, check=True)
+            subprocess.run(prepare, env=environment, cwd=PROJECT, check=True, stdout=sys.stderr)
+            add_photos(environment["DATABASE_URL"], dumps / "images.csv", arguments.photos)
             for name in ("first", "again", "next night"):
                 if name == "next night":
                     write_observations(dumps, observations, seed=2)
@@ -112,6 +125,16 @@ def write_observations(folder: Path, count: int, *, seed: int) -> None:
                 confidence = turned.uniform(-1, 3)
             place = "2026-08-01\t12345\t42.1234\t-71.1234\t100"
             file.write(f"{number}\t{name}\t{place}\t{confidence:.4f}\tNULL\n")
+
+
+def add_photos(database: str, images: Path, count: int) -> None:
+    """Add rows of photos of so many images, spread over all of them. There are no files."""
+    with images.open() as file:
+        next(file)
+        ids = [int(line.partition("\t")[0]) for line in file]
+    chosen = ids[:: max(1, len(ids) // count)][:count] if count else []
+    with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as to:
+        to.execute(_ADD_PHOTOS, [chosen])
 
 
 def measure(name: str, dumps: Path, environment: dict[str, str]) -> None:

@@ -49,6 +49,7 @@ def photo_import(
     mushroom_observer_id: int | None,
     allow_resembling: bool = False,
     attribution: Attribution | None = None,
+    source: str = Photo.LabelSource.IMPORTED,
 ) -> ImportResult:
     """Import a labelled photo into a split, unless it was imported before; return the outcome.
 
@@ -56,12 +57,13 @@ def photo_import(
     resembles one of the other split, or shows the same observation, is refused unless
     `allow_resembling`; so is one of other species that looks like one of a species, and the
     reverse. A review is never overwritten, not even one that is made meanwhile. A photo that was
-    imported before gets the `attribution` that is given. Raises PhotoError if the photo can't be
-    decoded.
+    imported before gets the `attribution` that is given. `source` says who gave the label; an
+    imported one replaces one that Mushroom Observer's community settled. Raises PhotoError if the
+    photo can't be decoded.
     """
     sha256 = hashlib.sha256(data).hexdigest()
     photo = Photo.objects.filter(sha256=sha256).first()
-    if (outcome := _reason_to_refuse(photo, label, split)) is not None:
+    if (outcome := _reason_to_refuse(photo, label, split, source)) is not None:
         if outcome == ImportOutcome.KNOWN and photo is not None and attribution is not None:
             Photo.objects.filter(pk=photo.pk).update(**asdict(attribution))
         return ImportResult(outcome)
@@ -86,7 +88,7 @@ def photo_import(
         genera_lock()
         photo_lock(sha256)  # its bytes are not deleted between the next two steps
         photo = Photo.objects.select_for_update().filter(sha256=sha256).first()
-        if (outcome := _reason_to_refuse(photo, label, split)) is not None:
+        if (outcome := _reason_to_refuse(photo, label, split, source)) is not None:
             return ImportResult(outcome)
         photo = photo_store(
             data=data,
@@ -95,7 +97,7 @@ def photo_import(
             mushroom_observer_id=mushroom_observer_id,
         )
         label_set(photo, label)
-        photo.label_source = Photo.LabelSource.IMPORTED
+        photo.label_source = source
         photo.split, photo.split_at = split, timezone.now()
         fields = [*LABEL_FIELDS, "label_source", "split", "split_at"]
         for name, value in asdict(attribution).items() if attribution is not None else ():
@@ -129,7 +131,9 @@ def _other_split(split: str) -> str:
     return Photo.Split.TRAINING if is_evaluation else Photo.Split.EVALUATION
 
 
-def _reason_to_refuse(photo: Photo | None, label: Label, split: str) -> ImportOutcome | None:
+def _reason_to_refuse(
+    photo: Photo | None, label: Label, split: str, source: str
+) -> ImportOutcome | None:
     """Return why `photo` (None: it is not stored yet) is not imported into `split`, or None."""
     if photo is not None and photo.excluded:
         return ImportOutcome.EXCLUDED
@@ -137,7 +141,8 @@ def _reason_to_refuse(photo: Photo | None, label: Label, split: str) -> ImportOu
         return ImportOutcome.RESERVED
     if photo is not None and photo.split not in ("", split):
         return ImportOutcome.OTHER_SPLIT
-    if photo is not None and photo.label_source not in ("", Photo.LabelSource.PREDICTED):
+    replaced = {"", Photo.LabelSource.PREDICTED, Photo.LabelSource.SETTLED} - {source}
+    if photo is not None and photo.label_source not in replaced:
         is_same_kind = photo.is_other == isinstance(label, OtherSpecies)
         return ImportOutcome.KNOWN if is_same_kind else ImportOutcome.OTHER_LABEL
     return ImportOutcome.OTHER_SPLIT_HAS_GENUS if is_genus_elsewhere(label, split) else None

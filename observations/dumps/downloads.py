@@ -115,6 +115,7 @@ def _download(image: MushroomObserverImage, species: Species) -> str:
                 origin=image_url(image.pk, SIZE),
                 mushroom_observer_id=image.pk,
                 attribution=Attribution(image.holder, image.licence, image_page_url(image.pk)),
+                source=Photo.LabelSource.SETTLED,
             )
             if result.outcome != ImportOutcome.NEW:
                 return _refuse(image, result.outcome)

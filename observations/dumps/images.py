@@ -76,29 +76,45 @@ _FORGET = f"""
 DELETE FROM {_IMAGES} old
 WHERE NOT gave_label AND NOT EXISTS (SELECT FROM dump_kept k WHERE k.image_id = old.image_id)
 """  # noqa: S608
+_TOLD = f"""
+(
+    SELECT id, holder, CASE WHEN ok_for_export THEN licence ELSE '' END AS usable FROM dump_images
+) i
+WHERE i.id = {_PHOTOS}.mushroom_observer_id
+  AND ({_PHOTOS}.source = %(page)s || i.id
+       OR ({_PHOTOS}.author = '' AND {_PHOTOS}.licence = '' AND {_PHOTOS}.source = ''))
+"""  # noqa: S608
+# A reserved photo may be in no training, so this comes first.
+_LEAVE_TRAINING = f"""
+UPDATE {_PHOTOS} SET split = '', split_at = NULL FROM {_TOLD}
+  AND i.usable = '' AND split = 'training'
+"""  # noqa: S608
 _ATTRIBUTE = f"""
-UPDATE {_PHOTOS} p
-SET author = i.holder, licence = CASE WHEN i.ok_for_export THEN i.licence ELSE '' END,
-    source = %(page)s || i.id
-FROM dump_images i
-WHERE i.id = p.mushroom_observer_id
-  AND (p.source = %(page)s || i.id OR (p.author = '' AND p.licence = '' AND p.source = ''))
-  AND (p.author, p.licence, p.source) IS DISTINCT FROM
-      (i.holder, CASE WHEN i.ok_for_export THEN i.licence ELSE '' END, %(page)s || i.id)
+UPDATE {_PHOTOS}
+SET author = i.holder, licence = i.usable, source = %(page)s || i.id, is_reserved = i.usable = ''
+FROM {_TOLD}
+  AND (author, {_PHOTOS}.licence, source, is_reserved) IS DISTINCT FROM
+      (i.holder, i.usable, %(page)s || i.id, i.usable = '')
 """  # noqa: S608
 
 
 @dataclass(frozen=True)
 class ImagesImported:
-    """How many rows an import wrote and deleted, and of how many photos it changed the author."""
+    """How many rows an import wrote and deleted, and what it changed of photos that are here."""
 
     written: int
     deleted: int
     attributed: int
+    """Photos whose author, licence or page has changed."""
+    reserved: int
+    """Training photos that may not be trained on any more."""
 
 
 def images_import(*, max_others: int) -> ImagesImported:
     """Write the rows of images that are kept, and give known photos author and licence.
+
+    Photos without their owner's consent or a known licence become reserved, and are no training
+    photos any more, as where an observation is read.
 
     `max_others` is how many images of other species are kept. An author and a licence that came
     from elsewhere stay. Call it after `names_import`, in the same transaction.
@@ -116,5 +132,8 @@ def images_import(*, max_others: int) -> ImagesImported:
         written = cursor.rowcount + unsupported
         cursor.execute(_FORGET)
         deleted = cursor.rowcount
-        cursor.execute(_ATTRIBUTE, {"page": image_page_url(0).removesuffix("0")})
-        return ImagesImported(written, deleted, cursor.rowcount)
+        page = {"page": image_page_url(0).removesuffix("0")}
+        cursor.execute(_LEAVE_TRAINING, page)
+        reserved = cursor.rowcount
+        cursor.execute(_ATTRIBUTE, page)
+        return ImagesImported(written, deleted, cursor.rowcount, reserved)

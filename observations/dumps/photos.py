@@ -1,7 +1,7 @@
 """Labels ChampiPy's photos of Mushroom Observer as the dumps say that they are settled."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -10,10 +10,10 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from mlmodels.models import Species
-from observations.models import MushroomObserverImage
+from observations.models import MushroomObserverImage, ObservationPhoto
+from predictions.community_services import CommunityOutcome, photo_label_by_community
 from predictions.labels import Label, OtherSpecies, label_of
 from predictions.models import Photo
-from predictions.settled_services import SettledOutcome, photo_label_settled
 
 MAX_SHOWN = 20
 _PORTION = 500
@@ -23,10 +23,10 @@ _PORTION = 500
 class PhotosLabelled:
     """What became of the known photos, and which labels people should look at."""
 
-    outcomes: Counter[SettledOutcome] = field(default_factory=Counter)
+    outcomes: Counter[CommunityOutcome] = field(default_factory=Counter)
     contradicted: list[str] = field(default_factory=list)
     """Photos that were imported with another label than the settled one; MAX_SHOWN at most."""
-    unsettled: list[str] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
     """Photos whose label was settled once, and is no longer; MAX_SHOWN at most."""
 
 
@@ -45,42 +45,57 @@ def settled_label(image: MushroomObserverImage) -> Label:
 
 
 def photos_label() -> PhotosLabelled:
-    """Label all known photos whose images are settled. A repeated call changes nothing."""
+    """Bring the labels of all known photos in line with their images.
+
+    The dumps do not tell each vote: where the site was asked for the find, and votes kept its name
+    open, the dumps label nothing. A repeated call changes nothing.
+    """
     done = PhotosLabelled()
-    for image, photo in _known(settled_images()):
-        label = settled_label(image)
+    for image, photo, is_settled in _known():
+        is_ours = photo.label_source == Photo.LabelSource.SETTLED
+        if not is_settled and not is_ours:
+            continue
+        label = settled_label(image) if is_settled else None
+        was = label_of(photo)
         with transaction.atomic():
-            outcome = photo_label_settled(photo_id=photo.pk, label=label, follows=image.gave_label)
-            if outcome == SettledOutcome.LABELLED and not image.gave_label:
-                MushroomObserverImage.objects.filter(pk=image.pk).update(gave_label=True)
-        done.outcomes[outcome] += 1
-        if outcome == SettledOutcome.CONTRADICTED and len(done.contradicted) < MAX_SHOWN:
-            done.contradicted.append(
-                f"image {image.pk} ({photo}) was imported as {label_of(photo)}; "
-                f"the community says {label}"
+            outcome = photo_label_by_community(photo=photo, label=label)
+            follows = outcome == CommunityOutcome.LABELLED or (
+                outcome == CommunityOutcome.SAME and is_ours
             )
-    turned = MushroomObserverImage.objects.filter(gave_label=True).exclude(
-        pk__in=settled_images().values("pk")
-    )
-    for image, photo in _known(turned):
-        if photo.label_source == Photo.LabelSource.IMPORTED and len(done.unsettled) < MAX_SHOWN:
-            done.unsettled.append(f"image {image.pk} ({photo}), labelled {label_of(photo)}")
+            if image.gave_label != follows:
+                MushroomObserverImage.objects.filter(pk=image.pk).update(gave_label=follows)
+        done.outcomes[outcome] += 1
+        if outcome == CommunityOutcome.WITHDRAWN and len(done.withdrawn) < MAX_SHOWN:
+            done.withdrawn.append(f"image {image.pk} ({photo}) was labelled {was}")
+        if outcome == CommunityOutcome.CONTRADICTED and len(done.contradicted) < MAX_SHOWN:
+            done.contradicted.append(
+                f"image {image.pk} ({photo}) was imported as {was}; the community says {label}"
+            )
     return done
 
 
-def _known(
-    images: QuerySet[MushroomObserverImage],
-) -> Iterator[tuple[MushroomObserverImage, Photo]]:
-    """Yield the photos that ChampiPy has of these images, by the photos' ids."""
+def _known() -> Iterator[tuple[MushroomObserverImage, Photo, bool]]:
+    """Yield the photos that ChampiPy has of the dumps' images, and whether they are settled."""
     photos = Photo.objects.filter(mushroom_observer_id__isnull=False).order_by("pk")
     last = 0
     while portion := list(photos.filter(pk__gt=last).select_related("label")[:_PORTION]):
         last = portion[-1].pk
-        ids = [photo.mushroom_observer_id for photo in portion]
-        by_id = images.select_related("species").in_bulk(ids)
+        ids = [photo.mushroom_observer_id or 0 for photo in portion]
+        by_id = MushroomObserverImage.objects.select_related("species").in_bulk(ids)
+        settled = {*settled_images().filter(pk__in=ids).values_list("pk", flat=True)}
+        settled -= _open_at_the_site(ids)
         for photo in portion:
-            if photo.mushroom_observer_id in by_id:
-                yield by_id[photo.mushroom_observer_id], photo
+            if (image := by_id.get(photo.mushroom_observer_id or 0)) is not None:
+                yield image, photo, image.pk in settled
+
+
+def _open_at_the_site(ids: Sequence[int]) -> set[int | None]:
+    """Return which of these images are of finds whose name was open when they were last read."""
+    read = ObservationPhoto.objects.filter(image_id__in=ids, observation__read_at__isnull=False)
+    names = read.order_by("observation__read_at").values_list(
+        "image_id", "observation__settled_name"
+    )
+    return {image_id for image_id, name in dict(names).items() if not name}
 
 
 def images_wanted(species: Species) -> QuerySet[MushroomObserverImage]:

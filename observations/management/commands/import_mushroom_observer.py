@@ -94,15 +94,16 @@ class Command(BaseCommand):
         )
         self.stdout.write(
             f"Images: {images.written} rows written, {images.deleted} deleted; author and licence "
-            f"of {images.attributed} photos changed."
+            f"of {images.attributed} photos changed; {images.reserved} photos may no longer be "
+            "shown or trained on."
         )
         labelled = photos_label()
         self._list("Imported with another label than the settled one", labelled.contradicted)
-        self._list("Labels that are no longer settled", labelled.unsettled)
+        self._list("Labels that are no longer settled, and were withdrawn", labelled.withdrawn)
         counts = ", ".join(f"{number} {outcome}" for outcome, number in labelled.outcomes.items())
         self.stdout.write(f"Settled photos: {counts or 'none known'}.")
-        if labelled.contradicted or labelled.unsettled:
-            self.stdout.write("These labels are changed in review: /admin/, Photos.")
+        if labelled.contradicted:
+            self.stdout.write("Imported labels are changed in review: /admin/, Photos.")
         if images.attributed:
             listed_photos_send()
 

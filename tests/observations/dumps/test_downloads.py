@@ -49,7 +49,7 @@ def test_as_many_as_asked_for_are_fetched_one_of_each_find_first(folder, drawn_s
     )
     assert rows.values("observation_id").distinct().count() == 4
     for photo in training_photos():
-        assert (photo.label.name, photo.label_source) == ("Amanita muscaria", "imported")
+        assert (photo.label.name, photo.label_source) == ("Amanita muscaria", "settled")
         assert photo.licence == "https://creativecommons.org/publicdomain/mark/1.0/"
         assert photo.author
         assert photo.source == f"{drawn_site.url}/images/{photo.mushroom_observer_id}"

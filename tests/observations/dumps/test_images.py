@@ -6,10 +6,12 @@ from django.utils import timezone
 
 from mlmodels.ml.preprocessing import decode_photo
 from mlmodels.models import Species
-from observations.models import MushroomObserverImage
+from observations.models import MushroomObserverImage, Observation
+from predictions.community_services import photo_label_by_community
 from predictions.labels import OtherSpecies, label_of
 from predictions.models import Photo
 from predictions.photo_services import photo_store
+from predictions.services import predictions_create
 from supervision.review.services import photo_label
 from tests.support.dumps import write_dumps
 from tests.support.photos import drawn_photo
@@ -119,7 +121,7 @@ def test_a_known_photo_gets_author_licence_and_label(folder, image_id, world, ru
     photo.refresh_from_db()
     assert (photo.author, photo.licence) == (world.images[image_id].holder, SHARE_ALIKE)
     assert photo.source == f"https://mushroomobserver.org/images/{image_id}"
-    assert (photo.label.name, photo.label_source) == ("Amanita muscaria", "imported")
+    assert (photo.label.name, photo.label_source) == ("Amanita muscaria", "settled")
     assert photo.split == "training"
     assert "Settled photos: 1 labelled." in output.out
     assert "Settled photos: 1 labelled so before." in run(folder).out
@@ -179,7 +181,7 @@ def test_a_label_that_a_model_gave_is_replaced(folder, image_id, run) -> None:
     )
     run(folder)
     photo.refresh_from_db()
-    assert (photo.label.name, photo.label_source) == ("Amanita muscaria", "imported")
+    assert (photo.label.name, photo.label_source) == ("Amanita muscaria", "settled")
 
 
 def test_a_label_that_somebody_imported_is_told_and_stays(folder, image_id, run) -> None:
@@ -192,7 +194,7 @@ def test_a_label_that_somebody_imported_is_told_and_stays(folder, image_id, run)
     assert photo.label.name == "Coprinus comatus"
 
 
-def test_a_label_follows_the_community_and_is_told_when_it_is_open_again(
+def test_a_label_follows_the_community_and_is_withdrawn_when_it_is_open_again(
     folder, image_id, settled, world, run
 ) -> None:
     photo = stored(image_id)
@@ -201,13 +203,79 @@ def test_a_label_follows_the_community_and_is_told_when_it_is_open_again(
     write_dumps(folder, world)
     run(folder)
     photo.refresh_from_db()
-    assert label_of(photo) == OtherSpecies("Boletus edulis")
+    assert (label_of(photo), photo.split) == (OtherSpecies("Boletus edulis"), "training")
     del settled.namings[:]
     write_dumps(folder, world)
-    for _ in range(2):
-        assert f"no longer settled:\n  image {image_id} ({photo})" in run(folder).err
+    told = run(folder)
+    assert f"withdrawn:\n  image {image_id} ({photo}) was labelled other species: Bol" in told.err
+    assert "Settled photos: 1 no longer settled, label withdrawn." in told.out
     photo.refresh_from_db()
-    assert label_of(photo) == OtherSpecies("Boletus edulis")
+    assert (label_of(photo), photo.label_source, photo.split) == (None, "", "")
+    assert "withdrawn" not in run(folder).err
+    assert not MushroomObserverImage.objects.filter(pk=image_id, gave_label=True).exists()
+
+
+@pytest.mark.parametrize(("settled_name", "source"), [("", ""), ("Amanita muscaria", "settled")])
+def test_votes_that_were_read_at_the_site_count_more_than_the_mean_of_a_dump(
+    folder, image_id, run, users, settled_name, source
+) -> None:
+    photo = stored(image_id)
+    observation = Observation.objects.create(
+        source="mushroom_observer",
+        mushroom_observer_id=500_000,
+        read_at=timezone.now(),
+        settled_name=settled_name,
+    )
+    prediction = predictions_create(
+        user=users["alice"],
+        files=["https://photos.example/a.jpg"],
+        nb_preds=1,
+        version=None,
+        send=lambda *_: None,
+    )[0]
+    observation.photos.create(prediction=prediction, image_id=image_id)
+    run(folder)
+    photo.refresh_from_db()
+    assert photo.label_source == source
+
+
+def test_a_label_from_a_read_observation_is_withdrawn_when_the_dumps_say_so(
+    folder, image_id, settled, world, run
+) -> None:
+    photo = stored(image_id)
+    photo_label_by_community(photo=photo, label=species("Amanita muscaria"))
+    assert "1 labelled so before" in run(folder).out
+    for naming in settled.namings:
+        for vote in naming.votes:
+            vote.value = 1
+    write_dumps(folder, world)
+    assert "1 no longer settled" in run(folder).out
+    photo.refresh_from_db()
+    assert (photo.label, photo.label_source, photo.split) == (None, "", "")
+
+
+@pytest.mark.parametrize("label_source", ["settled", "imported"])
+def test_a_photo_that_becomes_reserved_leaves_the_training(
+    folder, image_id, world, run, label_source
+) -> None:
+    photo = stored(
+        image_id,
+        label=species("Amanita muscaria"),
+        label_source=label_source,
+        split="training",
+        split_at=timezone.now(),
+    )
+    world.images[image_id].ok_for_export = False
+    write_dumps(folder, world)
+    assert "1 photos may no longer be shown or trained on." in run(folder).out
+    photo.refresh_from_db()
+    assert (photo.is_reserved, photo.split) == (True, "")
+    assert photo.label_source == ("imported" if label_source == "imported" else "")
+    world.images[image_id].ok_for_export = True
+    write_dumps(folder, world)
+    run(folder)
+    photo.refresh_from_db()
+    assert not photo.is_reserved
 
 
 @pytest.mark.parametrize("what", ["licence", "ok_for_export", "votes"])
