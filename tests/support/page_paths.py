@@ -14,6 +14,9 @@ OWN_ADMIN_PAGES = (
     "/admin/mlmodels/trainingrun/start/finetune",
     "/admin/mlmodels/trainingrun/compare/",
     "/admin/mlmodels/modelversion/compare/",
+    "/admin/mlmodels/trainingrun/compare/",
+    "/admin/mlmodels/modelversion/compare/",
+    "/admin/mlmodels/modelversion/2/shadow/",
     "/admin/predictions/photo/?review=waiting",
 )
 APPS = ("accounts", "mlmodels", "predictions", "observations", "supervision")

@@ -2,7 +2,8 @@
 
    Every two seconds an element with data-live="URL" is filled with the "html" of the URL's answer,
    {"html", "is_live"}, until "is_live" is false. With data-live-reload the whole page is then
-   reloaded, because other parts of it have changed as well. */
+   reloaded, because other parts of it have changed as well. A page with data-reload is only shown
+   until something is ready: it is reloaded every two seconds. */
 "use strict";
 
 const LIVE_EVERY_MS = 2000;
@@ -39,5 +40,8 @@ async function keepLive(part) {
 document.addEventListener("DOMContentLoaded", () => {
     for (const part of document.querySelectorAll("[data-live]")) {
         window.setTimeout(keepLive, LIVE_EVERY_MS, part);
+    }
+    if (document.querySelector("[data-reload]")) {
+        window.setTimeout(() => window.location.reload(), LIVE_EVERY_MS);
     }
 });
