@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import date_format, localize
+from django.utils.formats import localize
 from django.utils.html import format_html_join
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -24,19 +24,15 @@ from accounts.models import MAX_TOKEN_NAME, Token, User
 from accounts.people import figures_of, last_seen, people_figures
 from accounts.selectors import tokens_of
 from accounts.services import user_token_create
-from common.admin import CsvListAdmin
+from common.admin import CsvListAdmin, time_text
 
 admin.site.unregister(AuthToken)  # knox's page shows hashes; Token is the same table
-
-
-def _time_text(at: Any) -> str:
-    return date_format(timezone.localtime(at), "DATETIME_FORMAT") if at else ""
 
 
 def _used_text(token: Token) -> str:
     if token.last_used_at is None:
         return gettext("never used")
-    return gettext("last used %(date)s") % {"date": _time_text(token.last_used_at)}
+    return gettext("last used %(date)s") % {"date": time_text(token.last_used_at)}
 
 
 class PeopleList(ChangeList):
@@ -99,7 +95,7 @@ class UserAdmin(CsvListAdmin, DjangoUserAdmin):
 
     @admin.display(description=_("last seen"))
     def seen(self, user: User) -> str:
-        return _time_text(user.seen_at)  # type: ignore[attr-defined]
+        return time_text(user.seen_at)  # type: ignore[attr-defined]
 
     @admin.display(description=_("use"))
     def use(self, user: User) -> str:
@@ -108,7 +104,7 @@ class UserAdmin(CsvListAdmin, DjangoUserAdmin):
             (people_figures[name].title, localize(values.get(user.pk, "-")))
             for name, values in figures_of([user]).items()
         ]
-        rows.append((_("last seen"), _time_text(last_seen([user]).get(user.pk)) or "-"))
+        rows.append((_("last seen"), time_text(last_seen([user]).get(user.pk)) or "-"))
         return format_html_join("", "<p>{}: {}</p>", rows)
 
     @admin.display(description=_("tokens"))
@@ -155,7 +151,7 @@ class TokenAdmin(CsvListAdmin):
 
     @admin.display(description=_("made at"))
     def made_at(self, token: Token) -> str:
-        return _time_text(token.created)
+        return time_text(token.created)
 
     @admin.display(description=_("use"))
     def used(self, token: Token) -> str:
@@ -163,7 +159,7 @@ class TokenAdmin(CsvListAdmin):
 
     @admin.display(description=_("ends at"))
     def ends_at(self, token: Token) -> str:
-        return _time_text(token.expiry)
+        return time_text(token.expiry)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Token]:
         tokens = super().get_queryset(request).select_related("user", "details")

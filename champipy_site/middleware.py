@@ -25,9 +25,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
-# Swagger UI and the charts of the admin have inline styles. No page has inline scripts.
+# Swagger UI has inline styles. No page has inline scripts.
 WITH_INLINE_STYLES = f"{CONTENT_SECURITY_POLICY}; style-src 'self' 'unsafe-inline'"
-PATHS_WITH_INLINE_STYLES = ("/admin/", "/api/v1/docs")
+PATHS_WITH_INLINE_STYLES = ("/api/v1/docs",)
 PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()"
     for feature in (

@@ -1,8 +1,9 @@
-"""Base classes of admin pages. Those of versions and runs are in `supervision`."""
+"""What several admin pages use: base classes, and texts. Pages of versions are in `supervision`."""
 
 import html
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -15,13 +16,28 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.functional import lazy
 from django.utils.safestring import SafeString
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 
+from common.paging import MAX_COUNTED
 from common.spreadsheets import MAX_ROWS, csv_response
 
 PORTION = 200
 """Rows that are read at a time for a CSV."""
+
+
+def time_text(at: datetime | None) -> str:
+    """Return a time as all pages write it; empty for None."""
+    return date_format(timezone.localtime(at), "DATETIME_FORMAT") if at else ""
+
+
+def with_listed_count(text: Any) -> Any:
+    """Return a lazy text with how many rows are listed at most in the place of {count}."""
+    return format_lazy(text, count=lazy(number_format, str)(MAX_COUNTED, force_grouping=True))
 
 
 class CsvListAdmin(admin.ModelAdmin):

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from common.admin import CsvListAdmin, ReadOnlyAdmin
 from mlmodels.models import Species, SpeciesName
@@ -25,7 +26,7 @@ class SpeciesNameAdmin(CsvListAdmin):
     list_filter = ("kind", "is_imported", "species")
     list_select_related = ("species",)
     search_fields = ("name", "species__name", "=mushroom_observer_id")
-    search_help_text = "A name, or its id at Mushroom Observer"
+    search_help_text = _("A name, or its id at Mushroom Observer")
 
     def save_model(
         self, request: HttpRequest, obj: SpeciesName, form: ModelForm, change: bool

@@ -45,9 +45,9 @@ class SpeciesName(models.Model):
     """
 
     class Kind(models.TextChoices):
-        ACCEPTED = "accepted", "accepted"
-        SYNONYM = "synonym", "synonym"
-        MISSPELLING = "misspelling", "misspelling"
+        ACCEPTED = "accepted", _("accepted")
+        SYNONYM = "synonym", _("synonym")
+        MISSPELLING = "misspelling", _("misspelling")
 
     species = models.ForeignKey(Species, models.CASCADE, related_name="names")
     name = models.CharField(max_length=100, help_text="Genus and epithet, without author.")

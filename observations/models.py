@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from common.messages import MessageField
 from mlmodels.models import Species
@@ -24,20 +25,20 @@ class Observation(models.Model):
     """
 
     class Status(models.TextChoices):
-        PENDING = "pending", "pending"
-        DONE = "done", "done"
-        FAILED = "failed", "failed"
+        PENDING = "pending", _("pending")
+        DONE = "done", _("done")
+        FAILED = "failed", _("failed")
 
     class Source(models.TextChoices):
-        OWN = "own", "own photos"
-        MUSHROOM_OBSERVER = "mushroom_observer", "Mushroom Observer"
-        QUEUE = "queue", "the queue"
+        OWN = "own", _("own photos")
+        MUSHROOM_OBSERVER = "mushroom_observer", _("Mushroom Observer")
+        QUEUE = "queue", _("the queue")
 
     class Decision(models.TextChoices):
-        NONE = "", "none"
-        AGREE = "agree", "agree"
-        DISAGREE = "disagree", "disagree"
-        UNSURE = "unsure", "unsure"
+        NONE = "", _("none")
+        AGREE = "agree", _("agree")
+        DISAGREE = "disagree", _("disagree")
+        UNSURE = "unsure", _("unsure")
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -362,10 +363,10 @@ class MushroomObserverKey(models.Model):
     """A user's own API key at Mushroom Observer, encrypted (`key_encryption.py`)."""
 
     class Status(models.TextChoices):
-        CHECKING = "checking", "is being checked"
-        VALID = "valid", "valid"
-        UNCHECKED = "unchecked", "could not be checked"
-        REFUSED = "refused", "refused"
+        CHECKING = "checking", _("is being checked")
+        VALID = "valid", _("valid")
+        UNCHECKED = "unchecked", _("could not be checked")
+        REFUSED = "refused", _("refused")
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     ciphertext = models.TextField(blank=True, help_text="Empty if the site refused the key.")
@@ -399,16 +400,16 @@ class MushroomObserverWrite(models.Model):
     """
 
     class Kind(models.TextChoices):
-        VOTE = "vote", "a vote"
-        NAMING = "naming", "a proposed name"
-        COMMENT = "comment", "a comment"
+        VOTE = "vote", _("a vote")
+        NAMING = "naming", _("a proposed name")
+        COMMENT = "comment", _("a comment")
 
     class State(models.TextChoices):
-        PENDING = "pending", "pending"
-        SENDING = "sending", "being sent"
-        SENT = "sent", "sent"
-        FAILED = "failed", "failed: nothing was done"
-        UNKNOWN = "unknown", "unknown"
+        PENDING = "pending", _("pending")
+        SENDING = "sending", _("being sent")
+        SENT = "sent", _("sent")
+        FAILED = "failed", _("failed: nothing was done")
+        UNKNOWN = "unknown", _("unknown")
 
     OPEN = (State.PENDING, State.SENDING, State.UNKNOWN)
 

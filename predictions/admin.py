@@ -5,26 +5,28 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.http import HttpRequest, HttpResponse
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin
-from common.paging import MAX_COUNTED, CappedPaginator
+from common.admin import ReadOnlyAdmin, time_text, with_listed_count
+from common.paging import CappedPaginator
 from predictions.errors import FAILURES
 from predictions.models import Prediction
 from predictions.selectors import answered_predictions
-from predictions.verdicts import verdict_sentence
+from predictions.verdicts import VERDICT_LABELS, verdict_sentence
 
 
 class ErrorFilter(admin.SimpleListFilter):
     """Filters by error code. Django's own filter would read the codes from the whole table."""
 
-    title = "error code"
+    title = _("reason of failure")
     parameter_name = "error_code"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(code, code) for code in FAILURES]
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(code, failure.detail) for code, failure in FAILURES.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return queryset.filter(error_code=self.value()) if self.value() else queryset
@@ -32,18 +34,28 @@ class ErrorFilter(admin.SimpleListFilter):
 
 @admin.register(Prediction)
 class PredictionAdmin(ReadOnlyAdmin):
-    list_display = ("id", "user", "file", "status", "error_code", "best", "reused", "created_at")
+    change_form_template = "admin/predictions/prediction.html"
+    list_display = ("number", "who", "file", "state", "best", "verdict_words", "asked_at")
     list_filter = ("status", ErrorFilter, "reused")
     search_fields = ("sha256",)
-    search_help_text = (
-        "The photo's SHA-256, or its first characters. "
-        f"Of more than {MAX_COUNTED:,} predictions the newest {MAX_COUNTED:,} are listed."
+    search_help_text = with_listed_count(
+        _(
+            "The photo's SHA-256, or its first characters. Of more than {count} predictions the "
+            "newest {count} are listed."
+        )
     )
-    fields = (
-        *("user", "file", "status", "error_code", "error_detail", "picture", "scores"),
-        *("proposed", "judged"),
-        *("reused", "sha256", "nb_preds", "attempts", "created_at", "finished_at"),
-        "request_id",
+    fieldsets = (
+        (
+            _("The request"),
+            {"fields": ("who", "file", "state", "asked_at", "took", "is_reused", "proposed")},
+        ),
+        (
+            _("Technical"),
+            {
+                "classes": ("collapse",),
+                "fields": ("error_code", "sha256", "nb_preds", "attempts", "request_id"),
+            },
+        ),
     )
     sortable_by = ()
     paginator = CappedPaginator
@@ -64,48 +76,87 @@ class PredictionAdmin(ReadOnlyAdmin):
             return queryset.none(), False
         return queryset.filter(sha256__startswith=term), False
 
-    @admin.display(description="answer")
+    def object_page(
+        self, request: HttpRequest, object_id: str, context: dict[str, Any]
+    ) -> HttpResponse:
+        """Show the photo with its answer, then what was asked."""
+        prediction = self.get_object(request, object_id)
+        own = {"title": gettext("Prediction %(number)s") % {"number": object_id}}
+        if prediction is not None:
+            own |= answer_context(prediction)
+        return super().object_page(request, object_id, own | context)
+
+    @admin.display(description=_("number"))
+    def number(self, prediction: Prediction) -> str:
+        return str(prediction.pk)
+
+    @admin.display(description=_("asked by"))
+    def who(self, prediction: Prediction) -> str:
+        if prediction.is_background:
+            return gettext("ChampiPy itself")
+        return str(prediction.user or gettext("the terminal, or a deleted user"))
+
+    @admin.display(description=_("status"))
+    def state(self, prediction: Prediction) -> str:
+        if prediction.status == Prediction.Status.FAILED:
+            return gettext("failed: %(reason)s") % {"reason": prediction.error_detail}
+        return str(prediction.get_status_display())
+
+    @admin.display(description=_("answer"))
     def best(self, prediction: Prediction) -> str:
         inference = prediction.inference
         if inference is None:
             return ""
-        best = f"{inference.best_species} {inference.best_score:.2f} %"
-        return f"none of its species; the likeliest: {best}" if inference.scope_sentence else best
+        score = number_format(inference.best_score, 2)
+        best = format_html('<i lang="la">{}</i> {} %', inference.best_species, score)
+        if inference.in_scope is not False:
+            return best
+        return format_html(gettext("none of its species; the likeliest: {}"), best)
 
-    @admin.display(description="photo")
-    def picture(self, prediction: Prediction) -> str:
-        if prediction.inference is None:
-            return "No photo was scored."
-        photo_id = prediction.inference.photo_id
-        return format_html(
-            '<a href="{}"><img src="{}" alt="Photo {}"></a>',
-            reverse("admin:predictions_photo_change", args=[photo_id]),
-            reverse("admin:predictions_photo_thumbnail", args=[photo_id]),
-            photo_id,
-        )
-
-    @admin.display(description="verdict")
-    def judged(self, prediction: Prediction) -> str:
+    @admin.display(description=_("verdict on the proposed name"))
+    def verdict_words(self, prediction: Prediction) -> str:
         if prediction.verdict is None:
             return ""
-        verdict = prediction.verdict
-        return f"{verdict['verdict']}: {verdict_sentence(verdict['because'])}"
+        label = VERDICT_LABELS[prediction.verdict["verdict"]]
+        return format_html('<i lang="la">{}</i>: {}', prediction.proposed, label)
 
-    @admin.display(description="scores")
-    def scores(self, prediction: Prediction) -> str:
-        """Return a table of all species with their scores, the highest first."""
-        if prediction.inference is None:
+    @admin.display(description=_("asked at"))
+    def asked_at(self, prediction: Prediction) -> str:
+        return time_text(prediction.created_at)
+
+    @admin.display(description=_("answered after"))
+    def took(self, prediction: Prediction) -> str:
+        if prediction.finished_at is None:
             return ""
-        version = prediction.inference.model_version
-        best = prediction.inference.best(len(version.labels))
-        rows = [(species, f"{score:.2f}") for species, score in best]
-        sentence, plausible = prediction.inference.scope_sentence, prediction.inference.plausible
-        return format_html(
-            "{}<p>By {}</p><table><tbody>{}</tbody></table>{}",
-            format_html("<p><strong>{}</strong></p>", sentence) if sentence else "",
-            version,
-            format_html_join("", "<tr><th><i>{}</i></th><td>{} %</td></tr>", rows),
-            format_html("<p>Cannot be ruled out: {}</p>", ", ".join(plausible))
-            if plausible
-            else "",
-        )
+        seconds = (prediction.finished_at - prediction.created_at).total_seconds()
+        return gettext("%(seconds)s seconds") % {"seconds": number_format(seconds, 1)}
+
+    @admin.display(description=_("known photo"), boolean=True)
+    def is_reused(self, prediction: Prediction) -> bool:
+        return prediction.reused
+
+
+def answer_context(prediction: Prediction) -> dict[str, Any]:
+    """Return what the page tells of the answer: `answer` and `verdict`, None if there is none."""
+    verdict, inference = prediction.verdict, prediction.inference
+    return {
+        "verdict": verdict
+        and {
+            "kind": verdict["verdict"],
+            "label": VERDICT_LABELS[verdict["verdict"]],
+            "score": verdict["score"],
+            "reason": verdict_sentence(verdict["because"]),
+        },
+        "answer": inference
+        and {
+            "photo_id": inference.photo_id,
+            "has_photo": bool(inference.photo.file),
+            "version": inference.model_version,
+            "known": len(inference.model_version.labels),
+            "is_none": inference.in_scope is False,
+            "scope": inference.scope_score,
+            "best": inference.best(1)[0],
+            "scores": inference.best(len(inference.model_version.labels)),
+            "plausible": inference.plausible,
+        },
+    }

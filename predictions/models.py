@@ -10,8 +10,9 @@ from django.db import models
 from django.db.models import Func, Q, Value
 from django.db.models.functions import Left, Upper
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
-from common.messages import Message, MessageField
+from common.messages import MessageField
 from common.request_id import MAX_LENGTH as MAX_REQUEST_ID
 from mlmodels.ml.conformal import plausible
 from mlmodels.models import ModelVersion, Species
@@ -40,17 +41,17 @@ class Photo(models.Model):
     """
 
     class LabelSource(models.TextChoices):
-        NONE = "", "none"
-        IMPORTED = "imported", "imported"
-        PREDICTED = "predicted", "predicted"
-        CONFIRMED = "confirmed", "confirmed"
-        CORRECTED = "corrected", "corrected"
-        SETTLED = "settled", "settled at Mushroom Observer"
+        NONE = "", _("none")
+        IMPORTED = "imported", _("imported")
+        PREDICTED = "predicted", _("predicted")
+        CONFIRMED = "confirmed", _("confirmed")
+        CORRECTED = "corrected", _("corrected")
+        SETTLED = "settled", _("settled at Mushroom Observer")
 
     class Split(models.TextChoices):
-        NONE = "", "none"
-        TRAINING = "training", "training"
-        EVALUATION = "evaluation", "evaluation"
+        NONE = "", _("none")
+        TRAINING = "training", _("training")
+        EVALUATION = "evaluation", _("evaluation")
 
     sha256 = models.CharField(max_length=64, unique=True)
     file = models.FileField(
@@ -292,19 +293,6 @@ class Inference(models.Model):
         kept = plausible(self.scores, self.p_values, is_in_scope=self.in_scope)
         return [self.model_version.labels[index] for index in kept]
 
-    @property
-    def scope_sentence(self) -> str:
-        """What people read first if the photo shows none of the species; empty otherwise."""
-        if self.in_scope is not False:
-            return ""
-        return str(
-            Message(
-                "None of the %(count)d species that I know: %(score).2f %% that it is one of them.",
-                count=len(self.model_version.labels),
-                score=self.scope_score,
-            )
-        )
-
 
 class Shadow(models.Model):
     """What a version in Staging has had trouble with, as it scores photos beside production.
@@ -346,9 +334,9 @@ class Prediction(models.Model):
     """
 
     class Status(models.TextChoices):
-        PENDING = "pending", "pending"
-        DONE = "done", "done"
-        FAILED = "failed", "failed"
+        PENDING = "pending", _("pending")
+        DONE = "done", _("done")
+        FAILED = "failed", _("failed")
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -22,8 +22,8 @@ class EvaluationSet(models.Model):
     """
 
     class Kind(models.TextChoices):
-        SPECIES = "species", "species"
-        OTHERS = "others", "other species"
+        SPECIES = "species", _("species")
+        OTHERS = "others", _("other species")
 
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.SPECIES)
     version = models.PositiveIntegerField(help_text="1, 2, … for each kind.")

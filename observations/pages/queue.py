@@ -25,6 +25,7 @@ from observations.pages.queue_finds import finds_of
 from observations.queue.leases import MAX_HELD, queue_hold, queue_release
 from observations.queue.polling import POLL_TASK, poll_switch_on
 from observations.queue.selectors import (
+    RANK_WORDS,
     decided_since,
     finds_shown_to,
     waiting_for,
@@ -40,13 +41,6 @@ DECISIONS = {
     "disagree": gettext_lazy("you disagree"),
     "unsure": gettext_lazy("you are unsure"),
 }
-RANK_WORDS = {
-    "contradicted": gettext_lazy("contradicted"),
-    "out of scope": gettext_lazy("no known species"),
-    "undecided": gettext_lazy("undecided"),
-    "other": gettext_lazy("other"),
-}
-"""How the page names RANKS."""
 MAX_SKIPS = 20
 """Skips that a session remembers, to be undone."""
 SKIPS = "queue_skips"

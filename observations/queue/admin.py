@@ -1,5 +1,6 @@
 """Admin page of the queue: what waits, who holds which, and how the polls of the site go."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -9,15 +10,19 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import PeriodicTask
 
 from common.admin import ReadOnlyAdmin
-from observations.models import Observation, QueueEntry, QueuePoll
+from observations.models import Observation, ProposedName, QueueEntry, QueuePoll
 from observations.mushroom_observer.references import observation_url
 from observations.queue.polling import POLL_TASK, poll_request
 from observations.queue.selectors import (
     IS_UNDECIDED,
+    RANK_WORDS,
     RANKS,
     entries_to_read,
     is_free,
@@ -25,22 +30,23 @@ from observations.queue.selectors import (
     ranked,
     waiting_counts,
 )
+from predictions.verdicts import VERDICT_LABELS
 
 
 class StateFilter(admin.SimpleListFilter):
     """Filters by what is to be done with a find."""
 
-    title = "state"
+    title = _("state")
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
         return [
-            ("waiting", "waits for a verifier"),
-            ("held", "held by a verifier"),
-            ("decided", "decided"),
-            ("to_read", "to be read at the site"),
-            ("predicting", "photos are being looked at"),
-            ("failed", "photos could not be had"),
+            ("waiting", _("waits for a verifier")),
+            ("held", _("held by a verifier")),
+            ("decided", _("decided")),
+            ("to_read", _("to be read at the site")),
+            ("predicting", _("photos are being looked at")),
+            ("failed", _("photos could not be had")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
@@ -64,7 +70,7 @@ class QueueEntryAdmin(ReadOnlyAdmin):
     list_filter = (StateFilter,)
     list_per_page = 50
     search_fields = ("=mushroom_observer_id", "=leased_to__username")
-    search_help_text = "The id of an observation at Mushroom Observer, or a user."
+    search_help_text = _("The id of an observation at Mushroom Observer, or a user.")
     fields = (
         *("mushroom_observer_id", "page", "observation", "state", "reason", "verdicts"),
         *("leased_to", "leased_until", "skipped_by", "is_to_read", "changed_at", "read_at"),
@@ -81,42 +87,47 @@ class QueueEntryAdmin(ReadOnlyAdmin):
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ("rank", "mushroom_observer_id")  # Django puts the model's own in place of none
 
-    @admin.display(description="state")
+    @admin.display(description=_("state"))
     def state(self, entry: QueueEntry) -> str:
         observation = entry.observation
         if entry.is_to_read:
-            return "to be read at the site"
+            return gettext("to be read at the site")
         if observation is None:
-            return "nothing to check"
+            return gettext("nothing to check")
         if observation.decision:
-            return f"decided by {observation.user or 'a deleted user'}: {observation.decision}"
+            return gettext("decided by %(user)s: %(decision)s") % {
+                "user": observation.user or gettext("a deleted user"),
+                "decision": observation.get_decision_display(),
+            }
         if observation.status == Observation.Status.PENDING:
-            return "photos are being looked at"
+            return gettext("photos are being looked at")
         if observation.status == Observation.Status.FAILED:
-            return f"photos could not be had: {observation.error_code}"
-        return "held" if self._is_held(entry) else "waits"
+            return gettext("photos could not be had: %(reason)s") % {
+                "reason": observation.error_detail
+            }
+        return gettext("held") if self._is_held(entry) else gettext("waits")
 
-    @admin.display(description="why first")
+    @admin.display(description=_("why first"))
     def reason(self, entry: QueueEntry) -> str:
         observation = entry.observation
         is_told = observation is not None and observation.status == Observation.Status.DONE
-        return RANKS[entry.rank] if is_told else ""  # type: ignore[attr-defined]
+        return str(RANK_WORDS[RANKS[entry.rank]]) if is_told else ""  # type: ignore[attr-defined]
 
-    @admin.display(description="verdicts")
+    @admin.display(description=_("verdicts"))
     def verdicts(self, entry: QueueEntry) -> str:
         names = entry.observation.names.all() if entry.observation else ()
-        return "; ".join(
-            f"{name.name}: {name.verdict}" if name.verdict else name.name for name in names
-        )
+        return verdict_words(names)
 
-    @admin.display(description="held by")
+    @admin.display(description=_("held by"))
     def holder(self, entry: QueueEntry) -> str:
         if not self._is_held(entry) or entry.leased_until is None:
             return ""
-        until = timezone.localtime(entry.leased_until)
-        return f"{entry.leased_to or 'a deleted user'} until {until:%H:%M}"
+        return gettext("%(user)s until %(time)s") % {
+            "user": entry.leased_to or gettext("a deleted user"),
+            "time": date_format(timezone.localtime(entry.leased_until), "TIME_FORMAT"),
+        }
 
-    @admin.display(description="page")
+    @admin.display(description=_("page"))
     def page(self, entry: QueueEntry) -> str:
         url = observation_url(entry.mushroom_observer_id)
         return format_html('<a href="{}" rel="noreferrer">{}</a>', url, url)
@@ -128,7 +139,7 @@ class QueueEntryAdmin(ReadOnlyAdmin):
         context = {
             "poll": QueuePoll.objects.first(),
             "schedules": [_schedule(row) for row in PeriodicTask.objects.filter(task=POLL_TASK)],
-            "waiting": waiting_counts(now),
+            "waiting": [(RANK_WORDS[rank], count) for rank, count in waiting_counts(now)],
             "to_read": entries_to_read(now).count(),
             "pending_photos": pending_photos(),
         }
@@ -147,18 +158,30 @@ class QueueEntryAdmin(ReadOnlyAdmin):
         if poll_request():
             messages.success(
                 request,
-                "A worker asks Mushroom Observer now, at the site's pace: this takes some minutes. "
-                "Reload this page to see the result.",
+                gettext(
+                    "A worker asks Mushroom Observer now, at the site's pace: this takes some "
+                    "minutes. Reload this page to see the result."
+                ),
             )
         else:
             messages.error(
                 request,
-                "The poll was not sent: the broker does not answer. Run ./champipy status.",
+                gettext(
+                    "The poll was not sent: the broker does not answer. Run ./champipy status."
+                ),
             )
         return redirect("admin:observations_queueentry_changelist")
 
     def _is_held(self, entry: QueueEntry) -> bool:
         return entry.leased_until is not None and entry.leased_until > timezone.now()
+
+
+def verdict_words(names: Iterable[ProposedName]) -> str:
+    """Return proposed names with their verdicts in words, on one line."""
+    return "; ".join(
+        f"{name.name}: {VERDICT_LABELS[name.verdict]}" if name.verdict else name.name
+        for name in names
+    )
 
 
 def _schedule(row: PeriodicTask) -> dict[str, Any]:

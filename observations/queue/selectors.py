@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from observations.models import Observation, ProposedName, QueueEntry
@@ -12,6 +13,13 @@ from predictions.models import Prediction
 
 RANKS = ("contradicted", "out of scope", "undecided", "other")
 """Why a find is worth a look, the most urgent first."""
+RANK_WORDS = {
+    "contradicted": gettext_lazy("contradicted"),
+    "out of scope": gettext_lazy("no known species"),
+    "undecided": gettext_lazy("undecided"),
+    "other": gettext_lazy("other"),
+}
+"""What people read for each of RANKS."""
 
 
 def waiting_entries(now: datetime) -> QuerySet[QueueEntry]:

@@ -14,6 +14,7 @@ from django.http import (
 )
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.translation import gettext
 
 from accounts.models import User
 from common.admin import ReadOnlyAdmin
@@ -55,7 +56,7 @@ class EvaluationSetAdmin(ReadOnlyAdmin):
             }
             for kind in EvaluationSet.Kind
         ]
-        context = {"title": "Evaluation sets", "kinds": kinds}
+        context = {"kinds": kinds}
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
     def get_urls(self) -> list[URLPattern]:
@@ -74,22 +75,28 @@ class EvaluationSetAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         kind = request.POST.get("kind", EvaluationSet.Kind.SPECIES)
         if kind not in EvaluationSet.Kind:
-            return HttpResponseBadRequest("There is no such kind of evaluation set.")
+            return HttpResponseBadRequest(gettext("There is no such kind of evaluation set."))
         form = FreezeForm(request.POST, prefix=_prefix(kind))
         if form.is_valid():
             by, before = cast(User, request.user), current_evaluation_set(kind)
             frozen = evaluation_set_freeze(by=by, reason=form.cleaned_data["reason"], kind=kind)
             if frozen is None:
-                messages.warning(request, "Nothing was frozen: there are no evaluation photos.")
+                messages.warning(
+                    request, gettext("Nothing was frozen: there are no evaluation photos.")
+                )
             elif frozen == before:
                 messages.warning(
                     request,
-                    f"Nothing was frozen: the evaluation photos are still those of {frozen}.",
+                    gettext("Nothing was frozen: the evaluation photos are still those of %(set)s.")
+                    % {"set": frozen},
                 )
             else:
-                messages.success(request, f"Versions are measured on {frozen} from now on.")
+                messages.success(
+                    request,
+                    gettext("Versions are measured on %(set)s from now on.") % {"set": frozen},
+                )
         else:
-            messages.error(request, "Nothing was frozen: enter a reason above the button.")
+            messages.error(request, gettext("Nothing was frozen: enter a reason above the button."))
         return redirect("admin:supervision_evaluationset_changelist")
 
 

@@ -7,11 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Exists, Max, OuterRef, QuerySet
+from django.utils.translation import gettext, ngettext
 
 from accounts.models import User
 from predictions.labels import OtherSpecies
 from predictions.models import Photo
 from supervision.models import PhotoReview
+from supervision.review.words import label_text
 
 _PLAIN_FIELDS = ("label_source", "split", "excluded", "reviewed_by_id")
 _TIME_FIELDS = ("split_at", "reviewed_at")
@@ -43,9 +45,14 @@ def former_values(state: dict[str, Any]) -> dict[str, Any]:
 def state_text(state: dict[str, Any]) -> str:
     """Return a state as people read it: "Amanita muscaria (corrected, training)"."""
     label = str(OtherSpecies(state["other_name"])) if state["is_other"] else state["species"]
-    notes = [state["label_source"], state["split"], "excluded" if state["excluded"] else ""]
+    shown = label_text(label) if label else gettext("no label")
+    notes = [
+        str(Photo.LabelSource(state["label_source"]).label) if state["label_source"] else "",
+        str(Photo.Split(state["split"]).label) if state["split"] else "",
+        gettext("excluded") if state["excluded"] else "",
+    ]
     text = ", ".join(note for note in notes if note)
-    return f"{label or 'no label'} ({text})" if text else label or "no label"
+    return f"{shown} ({text})" if text else shown
 
 
 def photo_reviews(photo: Photo) -> list[dict[str, Any]]:
@@ -83,12 +90,13 @@ def last_decision(by: User) -> Decision | None:
     if last is None:
         return None
     count = standing.filter(decision=last.decision).count()
+    is_confirmed = last.after["label_source"] == Photo.LabelSource.CONFIRMED
     done = {
-        PhotoReview.Kind.LABEL: last.after["label_source"],
-        PhotoReview.Kind.OTHER: "marked as other species",
-        PhotoReview.Kind.EXCLUDE: "excluded",
+        PhotoReview.Kind.LABEL: "confirm" if is_confirmed else "correct",
+        PhotoReview.Kind.OTHER: "other",
+        PhotoReview.Kind.EXCLUDE: "exclude",
     }[PhotoReview.Kind(last.kind)]
-    return Decision(last.decision, f"{photo_count(count)} {done}")
+    return Decision(last.decision, done_text(done, count))
 
 
 def reviews_of(users: Sequence[User]) -> dict[int, int]:
@@ -106,4 +114,19 @@ def reviewed_last(users: Sequence[User]) -> dict[int, datetime]:
 
 def photo_count(photos: int) -> str:
     """Return a number of photos as text: "1 photo", "3 photos"."""
-    return "1 photo" if photos == 1 else f"{photos} photos"
+    return ngettext("%(count)d photo", "%(count)d photos", photos) % {"count": photos}
+
+
+def done_text(kind: str, photos: int) -> str:
+    """Return what a decision of a kind of the review form did to how many photos."""
+    texts = {
+        "confirm": ngettext("%(count)d photo confirmed", "%(count)d photos confirmed", photos),
+        "correct": ngettext("%(count)d photo corrected", "%(count)d photos corrected", photos),
+        "other": ngettext(
+            "%(count)d photo marked as other species",
+            "%(count)d photos marked as other species",
+            photos,
+        ),
+        "exclude": ngettext("%(count)d photo excluded", "%(count)d photos excluded", photos),
+    }
+    return texts[kind] % {"count": photos}

@@ -94,6 +94,12 @@ def filter_named(photos: QuerySet[Photo], term: str) -> QuerySet[Photo]:
     )
 
 
+def filter_waiting(photos: QuerySet[Photo]) -> QuerySet[Photo]:
+    """Return those of `photos` that wait for a review: no person has said yet what they show."""
+    named = (Photo.LabelSource.IMPORTED, Photo.LabelSource.SETTLED)
+    return photos.filter(reviewed_at=None).exclude(label_source__in=named)
+
+
 def filter_feedback(photos: QuerySet[Photo]) -> QuerySet[Photo]:
     """Return those of `photos` on which feedback of a user waits for a review."""
     waiting = Feedback.objects.filter(reviewed_at=None)

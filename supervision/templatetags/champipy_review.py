@@ -1,13 +1,17 @@
-"""Template filter and tag for the review of photos."""
+"""Template filters and a tag for the review of photos."""
 
 from typing import Any
 
 from django import template
 
 from predictions.models import Inference
-from supervision.review import history
+from supervision.review import history, words
 
 register = template.Library()
+register.filter("is_guess", words.is_guess)
+register.filter("who_says", words.who_says)
+register.filter("label_text", words.label_text)
+register.filter("waiting_text", words.waiting_text)
 
 
 @register.filter

@@ -6,12 +6,15 @@ its own, and would skip what happens before.
 
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
 import pytest
+from django.contrib import admin
 from django.test import Client
+from django.urls import reverse
 from knox.models import get_token_model
 
 from accounts.models import User
@@ -232,6 +235,21 @@ def test_each_answer_has_security_headers(path: str) -> None:
     assert "script-src" not in policy  # so the default holds: no inline scripts, no other sites
     assert "camera=()" in headers["Permissions-Policy"]
     assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_admin_allows_no_inline_styles_and_has_none(client: Client, users) -> None:
+    client.force_login(users["bob"])
+    lists = [
+        reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        for model in admin.site._registry
+    ]
+    alice = reverse("admin:accounts_user_change", args=[users["alice"].pk])
+    for path in ("/admin/", *lists, alice, "/admin/accounts/user/add/", "/admin/password_change/"):
+        response = client.get(path, follow=True)
+        assert response.status_code == 200
+        assert "unsafe" not in response.headers["Content-Security-Policy"]
+        page = response.content.decode()
+        assert not re.search(r"<style| style=|<[^>]+ on[a-z]+=", page), path
 
 
 def test_pages_have_no_inline_scripts(client: Client, users) -> None:

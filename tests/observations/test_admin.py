@@ -60,8 +60,10 @@ def test_a_page_shows_photos_answer_and_verdicts(
     page = admin.get(f"{PAGE}{done.pk}/change/").content.decode()
     assert (done.answer or {})["predictions"][0]["species"] in page
     assert page.count("/admin/predictions/prediction/") >= 2
-    assert "not_an_image" in page
+    assert "This is not a photo." in page
+    assert '<strong><i lang="la">Amanita</i>: cannot be judged</strong>' in page
     assert "A genus alone is not judged" in page
+    assert ">not_covered<" not in page
     page = admin.get(f"{PAGE}{noted.pk}/change/").content.decode()
     assert "&lt;script&gt;" in page
     assert "<script>alert" not in page

@@ -230,5 +230,5 @@ def test_the_admin_shows_the_verdict(users, production: ModelVersion) -> None:
     admin = Client()
     admin.force_login(users["bob"])
     page = admin.get(f"/admin/predictions/prediction/{prediction.pk}/change/").content.decode()
-    assert "not_covered" in page
+    assert '<i lang="la">Amanita</i>: cannot be judged' in page
     assert "A genus alone is not judged." in page

@@ -9,6 +9,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from common.admin import ReadOnlyAdmin
@@ -21,7 +23,7 @@ from supervision.monitoring.selectors import ALERT_ORDER, alerts_listed, channel
 
 class MessageInline(admin.TabularInline):
     model = AlertMessage
-    verbose_name_plural = "messages to administrators"
+    verbose_name_plural = _("messages to administrators")
     fields = readonly_fields = ("channel", "sent_at", "attempts", "next_attempt_at", "error")
     can_delete = False
 
@@ -62,23 +64,23 @@ class AlertAdmin(ReadOnlyAdmin):
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ALERT_ORDER  # Django puts the model's own order in place of none
 
-    @admin.display(description="what happened")
+    @admin.display(description=_("what happened"))
     def summary(self, alert: Alert) -> str:
         return alert_summary(alert)
 
-    @admin.display(description="what to do")
+    @admin.display(description=_("what to do"))
     def advice(self, alert: Alert) -> str:
         advice = alert_advice(alert)
         if alert.kind != Alert.Kind.BETTER_VERSION or alert.model_version_id is None:
             return advice
         page = reverse("admin:mlmodels_modelversion_promote", args=[alert.model_version_id])
-        return format_html('{} <a href="{}">Compare…</a>', advice, page)
+        return format_html('{} <a href="{}">{}</a>', advice, page, gettext("Compare…"))
 
-    @admin.action(description="Acknowledge: keep quiet until resolved")
+    @admin.action(description=_("Acknowledge: keep quiet until resolved"))
     def acknowledge_selected(self, request: HttpRequest, alerts: QuerySet[Alert]) -> None:
         for alert in alerts:
             alert_acknowledge(alert=alert, by=cast(User, request.user))
-        messages.success(request, "The alerts stay quiet until they are resolved.")
+        messages.success(request, gettext("The alerts stay quiet until they are resolved."))
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -103,14 +105,19 @@ class AlertAdmin(ReadOnlyAdmin):
         if len(unsent) < len(Check.Kind):
             messages.success(
                 request,
-                "A worker checks now. Reload this page to see the result; if the model has to be "
-                "measured first, that takes half a minute.",
+                gettext(
+                    "A worker checks now. Reload this page to see the result; if the model has to "
+                    "be measured first, that takes half a minute."
+                ),
             )
         for kind in unsent:
             messages.error(
                 request,
-                f"The check of {kind.label} was not sent: the broker does not answer. "
-                "Run ./champipy status.",
+                gettext(
+                    "The check of %(kind)s was not sent: the broker does not answer. Run "
+                    "./champipy status."
+                )
+                % {"kind": kind.label},
             )
         return redirect("admin:supervision_alert_changelist")
 

@@ -5,8 +5,10 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from common.wording import format_bytes
+from predictions.models import Photo
 from supervision.datasets.selectors import labelled_counts
 from supervision.monitoring.dashboard import (
     ProductionPeriod,
@@ -22,6 +24,7 @@ from supervision.pictures.charts import (
     accuracy_over_time_svg,
     predictions_per_day_svg,
 )
+from supervision.review.selectors import filter_waiting
 from supervision.trainings.admin.progress import recent_runs
 
 LAST_PREDICTIONS = 100
@@ -53,6 +56,7 @@ def dashboard_context() -> dict[str, Any]:
         "predictions_picture": predictions_per_day_svg(days),
         "feedback": feedback_counts(current.version) if current else None,
         "waiting_feedback": waiting_feedback(),
+        "waiting_photos": filter_waiting(Photo.objects.exclude(file="")).count(),
         "recent": recent_runs(),
         "disk": _disk(),
     }
@@ -101,7 +105,11 @@ def _accuracy_picture(periods: list[ProductionPeriod]) -> str:
 def _disk() -> dict[str, Any]:
     use = storage_use()
     free = shutil.disk_usage(settings.CHAMPIPY_HOME).free
-    parts = (("photos", use.photos), ("models", use.models), ("cache", use.cache))
+    parts = (
+        (gettext("photos"), use.photos),
+        (gettext("models"), use.models),
+        (gettext("cache"), use.cache),
+    )
     shown, others = use.by_user[:MAX_USERS], use.by_user[MAX_USERS:]
     return {
         "total": format_bytes(use.total),

@@ -11,21 +11,17 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from django.http import QueryDict
+from django.utils.translation import gettext
 
 from accounts.models import User
 from mlmodels.models import Species
 from predictions.feedback_services import feedback_close
 from predictions.labels import Label, OtherSpecies, other_species, other_species_shown
 from predictions.models import Photo
-from supervision.review.history import photo_count
+from supervision.review.history import done_text, photo_count
 from supervision.review.services import photo_exclude, photo_label, photo_label_other
 
-DONE = {
-    "confirm": "confirmed",
-    "correct": "corrected",
-    "other": "marked as other species",
-    "exclude": "excluded",
-}
+KINDS = ("confirm", "correct", "other", "exclude")
 
 
 @dataclass(frozen=True)
@@ -53,20 +49,27 @@ class ReviewDecision:
 
     def summary(self, photos: Sequence[Photo]) -> str:
         """Return a message for the administrator about the updated photos."""
-        text = f"{photo_count(len(photos))} {DONE[self.kind]}."
+        text = f"{done_text(self.kind, len(photos))}."
         evaluation = [photo for photo in photos if photo.split == Photo.Split.EVALUATION]
         if evaluation:
-            text += (
-                f" This includes {photo_count(len(evaluation))} for evaluation: the frozen set "
-                "stays the same until you freeze a new version (Evaluation sets)."
+            more = gettext(
+                "This includes %(photos)s for evaluation: the frozen set stays the same until you "
+                "freeze a new version (Evaluation sets)."
             )
+            text += " " + more % {"photos": photo_count(len(evaluation))}
         left_out = [photo for photo in photos if not photo.excluded and not photo.split]
         if left_out:
-            or_genus = ", or of the same genus" if any(photo.is_other for photo in left_out) else ""
-            text += (
-                f" Kept out of training: {photo_count(len(left_out))} resembling an evaluation "
-                f"photo, or showing the same find{or_genus}."
-            )
+            if any(photo.is_other for photo in left_out):
+                more = gettext(
+                    "Kept out of training: %(photos)s resembling an evaluation photo, or showing "
+                    "the same find, or of the same genus."
+                )
+            else:
+                more = gettext(
+                    "Kept out of training: %(photos)s resembling an evaluation photo, or showing "
+                    "the same find."
+                )
+            text += " " + more % {"photos": photo_count(len(left_out))}
         return text
 
 
@@ -81,14 +84,20 @@ def parse_review_form(form: QueryDict) -> ReviewDecision:
         kind, _, photo = one.partition(":")
         # What stands in the bar is about the selected photos.
         chosen, other_name, correct = [photo], "", photo.partition(":")[2]
-    if kind not in DONE:
-        raise ValueError("Choose what to do: confirm, correct, mark as other species or exclude.")
+    if kind not in KINDS:
+        raise ValueError(
+            gettext("Choose what to do: confirm, correct, mark as other species or exclude.")
+        )
     if not chosen:
-        raise ValueError("No photo was selected. Select one or more, then press the button again.")
+        raise ValueError(
+            gettext("No photo was selected. Select one or more, then press the button again.")
+        )
     shown = dict(_parse(value) for value in chosen)
     photos = Photo.objects.exclude(file="").in_bulk(list(shown))
     if missing := shown.keys() - photos.keys():
-        raise ValueError(f"There is no photo {min(missing)}. Reload the page.")
+        raise ValueError(
+            gettext("There is no photo %(number)d. Reload the page.") % {"number": min(missing)}
+        )
     if kind == "exclude":
         return ReviewDecision(kind, [(photos[pk], None) for pk in shown])
     if kind == "other":
@@ -101,10 +110,17 @@ def parse_review_form(form: QueryDict) -> ReviewDecision:
         other_shown = other_species_shown(name) if kind == "confirm" else None
         label: Label | None = other_shown or species.get(name)
         if label is None:
-            problem = f"{name!r} is not a known species" if name else "no species was chosen"
-            raise ValueError(
-                f"Photo {pk}: {problem}. Choose one from the list, then press Correct."
-            )
+            if name:
+                problem = gettext(
+                    "Photo %(number)d: “%(name)s” is not a known species. Choose one from the "
+                    "list, then press Correct."
+                )
+            else:
+                problem = gettext(
+                    "Photo %(number)d: no species was chosen. Choose one from the list, then "
+                    "press Correct."
+                )
+            raise ValueError(problem % {"number": pk, "name": name})
         decided.append((photos[pk], label))
     return ReviewDecision(kind, decided)
 
@@ -112,5 +128,7 @@ def parse_review_form(form: QueryDict) -> ReviewDecision:
 def _parse(value: str) -> tuple[int, str]:
     pk, _, believed = value.partition(":")
     if not pk.isascii() or not pk.isdigit() or len(pk) > 18:
-        raise ValueError(f"{value[:40]!r} does not name a photo. Reload the page.")
+        raise ValueError(
+            gettext("“%(value)s” does not name a photo. Reload the page.") % {"value": value[:40]}
+        )
     return int(pk), believed

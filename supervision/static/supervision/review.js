@@ -30,8 +30,12 @@ document.addEventListener("DOMContentLoaded", () => {
         all[next]?.focus();
     }
 
-    function showStatus(text, isBad) {
-        status.textContent = text;
+    const left = document.getElementById("review-left");
+
+    /* Show a sentence of the page's (status.dataset) with these values in the place of %(name)s. */
+    function showStatus(sentence, values, isBad) {
+        const parts = status.dataset[sentence].split(/%\((\w+)\)s/);
+        status.textContent = parts.map((part, at) => (at % 2 ? values[part] : part)).join("");
         status.classList.toggle("bad", isBad);
     }
 
@@ -45,7 +49,7 @@ document.addEventListener("DOMContentLoaded", () => {
                 Accept: "application/json",
                 "X-CSRFToken": form.elements.csrfmiddlewaretoken.value,
             },
-            body: new URLSearchParams(fields),
+            body: new URLSearchParams({ query: form.elements.query.value, ...fields }),
             redirect: "error", // when logged out: the login page is not an answer
         });
         if (!response.ok) {
@@ -54,6 +58,9 @@ document.addEventListener("DOMContentLoaded", () => {
         const answer = await response.json();
         for (const html of answer.cards) {
             replaceCard(html);
+        }
+        if (answer.left) {
+            left.textContent = answer.left;
         }
         undo.hidden = !answer.undo;
         undo.value = answer.undo?.id ?? "";
@@ -86,9 +93,10 @@ document.addEventListener("DOMContentLoaded", () => {
         sending.add(photo);
         const id = photo.split(":")[0];
         try {
-            showStatus(`Photo ${id}: ${await send(url, { verdict, photo, ...more })}`, false);
+            const said = await send(url, { verdict, photo, ...more });
+            showStatus("done", { photo: id, said }, false);
         } catch (error) {
-            showStatus(`Photo ${id} was not changed: ${error.message} Reload the page.`, true);
+            showStatus("failed", { photo: id, problem: error.message }, true);
         } finally {
             sending.delete(photo);
         }
@@ -101,13 +109,27 @@ document.addEventListener("DOMContentLoaded", () => {
         }
         sending.add(decision);
         try {
-            showStatus(`Undone: ${await send(undo.getAttribute("formaction"), { decision })}`, false);
+            const said = await send(undo.getAttribute("formaction"), { decision });
+            showStatus("undone", { said }, false);
         } catch (error) {
-            showStatus(`Nothing was undone: ${error.message} Reload the page.`, true);
+            showStatus("notUndone", { problem: error.message }, true);
         } finally {
             sending.delete(decision);
         }
     }
+
+    // The buttons of a card send at once, too, and the next card gets the focus.
+    grid.addEventListener("click", (event) => {
+        const button = event.target.closest("button[name=one]");
+        if (!button) {
+            return;
+        }
+        event.preventDefault();
+        const card = button.closest(".photo-card");
+        card.focus();
+        sendDecision(card, button.value.split(":")[0]);
+        move(1);
+    });
 
     // The card whose name is being typed; Enter sends it, Escape leaves it.
     let named = null;

@@ -74,7 +74,7 @@ def admin(users) -> Client:
 
 
 def send(client: Client, path: str = "review/", accept: str = "text/html", **fields: object):
-    client.get(LIST)
+    client.get(f"{LIST}?review=all")
     data = {**fields, "csrfmiddlewaretoken": client.cookies["csrftoken"].value}
     return client.post(f"{LIST}{path}", data, headers={"Accept": accept}, follow=True)
 
@@ -172,7 +172,7 @@ def test_others_are_found_by_the_filter_and_not_as_the_species_that_a_model_saw(
 
     assert listed("species=other") == [other.pk]
     assert listed(f"species={FLY_AGARIC}") == [species.pk]
-    assert "other species: Boletus edulis" in admin.get(LIST).content.decode()
+    assert "other species: Boletus edulis" in admin.get(f"{LIST}?review=all").content.decode()
 
 
 def test_decisions_are_undone_one_after_another(admin, users) -> None:
