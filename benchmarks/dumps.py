@@ -6,7 +6,7 @@
 It generates dumps of 1.5 million observations, 2 million images and 120,000 names, of which the ten
 species have a tenth of the observations, starts a PostgreSQL and a Valkey of its own with rows of
 `--photos` photos of these images, and runs the command three times: on that database, on the same
-dumps, and on those of the next night, where one observation of a hundred has another confidence.
+dumps, and on those of the next night, where one observation of fifty has another confidence.
 Names that become settled then, or open, change labels of photos. Memory is the peak of the resident
 set of the command, and of the largest process of PostgreSQL with what it shares with the others.
 Minutes of the processors tell more than those of the clock where the machine does other things.
