@@ -2,9 +2,12 @@
 
 import json
 import re
+from html import unescape
 
 import pytest
+from django.contrib.admin import site
 from django.test import Client
+from django.urls import reverse
 from django.utils.translation import override
 from rest_framework.test import APIClient
 
@@ -198,3 +201,16 @@ def test_a_page_is_in_the_users_language_whatever_the_browser_asks(users) -> Non
         assert page.headers["Content-Language"] == "fr"
     for path in ("/", "/queue", "/finds", "/account"):
         assert '<html lang="fr">' in page_of(client, path).text
+
+
+def test_bobs_pages_are_in_french(admin: Client, production) -> None:
+    first = page_of(admin, "/admin/", **{"accept-language": "fr"})
+    assert "Vue d'ensemble" in unescape(first.text)
+    assert "In production" not in first.text
+    assert "En production" in first.text
+    for model in site._registry:
+        if site._registry[model].has_module_permission(first.wsgi_request):
+            path = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+            assert '<html lang="fr"' in page_of(admin, path, **{"accept-language": "fr"}).text, path
+    version = reverse("admin:mlmodels_modelversion_change", args=[production.pk])
+    assert "93,4" in page_of(admin, version, **{"accept-language": "fr"}).text
