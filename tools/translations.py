@@ -1,10 +1,10 @@
 """The catalogue of translations: collects the texts that the sources mark, and compiles it.
 
-    .venv/bin/python -m champipy_site.translations
+    .venv/bin/python -m tools.translations
 
-It brings `locale/fr/LC_MESSAGES/django.po` up to date (translations stay, texts that no source has
-any more go) and compiles it. Django's own `makemessages` needs GNU gettext, which a fresh machine
-lacks; this needs Babel (requirements-dev.txt). Tests say what the catalogue lacks.
+It brings `champipy_site/locale/fr/LC_MESSAGES/django.po` up to date (translations stay, texts that
+no source has any more go) and compiles it. Django's own `makemessages` needs GNU gettext, which a
+fresh machine lacks; this needs Babel. Tests say what the catalogue lacks.
 """
 
 import io
@@ -26,7 +26,7 @@ APPS = (
     *("accounts", "champipy_site", "common", "mlmodels", "observations", "predictions"),
     "supervision",
 )
-CATALOGUE = Path(__file__).resolve().parent / "locale" / "fr" / "LC_MESSAGES" / "django.po"
+CATALOGUE = PROJECT / "champipy_site" / "locale" / "fr" / "LC_MESSAGES" / "django.po"
 KEYWORDS: dict[str, Any] = {
     "gettext": None,
     "gettext_lazy": None,

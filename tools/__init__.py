@@ -1,0 +1,1 @@
+"""Programs for those who change ChampiPy. What they need is in requirements-dev.txt."""
