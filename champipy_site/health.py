@@ -9,6 +9,7 @@ import psycopg2
 import psycopg2.extensions
 from django.conf import settings
 from django.db import connection
+from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -92,6 +93,31 @@ class StatusView(PublicView):
         return Response(
             {"status": "ok", "version": settings.VERSION, "model": StatusView.last_model}
         )
+
+
+def livez(request: HttpRequest) -> HttpResponse:
+    """Say that this process answers. A supervisor restarts it where it does not."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Say whether people can be served: PostgreSQL answers, and a version is in production.
+
+    While it cannot, it is answered with 503, and a load balancer sends people elsewhere.
+    """
+    table = ModelVersion._meta.db_table
+    try:
+        with closing(_fresh_connection()) as fresh, fresh.cursor() as cursor:
+            cursor.execute(
+                f'SELECT EXISTS (SELECT FROM "{table}" WHERE stage = %s)',  # noqa: S608
+                [ModelVersion.Stage.PRODUCTION.value],
+            )
+            [is_ready] = cursor.fetchone() or [False]
+        text = "ok" if is_ready else "no model version is in production"
+    except psycopg2.Error as error:
+        logger.warning("Not ready: the database does not answer: %s", error)
+        is_ready, text = False, "the database does not answer"
+    return HttpResponse(f"{text}\n", status=200 if is_ready else 503, content_type="text/plain")
 
 
 class DbConnexView(PublicView):

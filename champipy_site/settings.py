@@ -81,6 +81,7 @@ INSTALLED_APPS = [
     "supervision",
 ]
 MIDDLEWARE = [
+    "champipy_site.metrics.measured_requests",
     "champipy_site.api_middleware.request_ids",
     "champipy_site.middleware.head_without_body",
     "champipy_site.middleware.security_headers",
@@ -403,6 +404,7 @@ CHAMPIPY_NEW_PHOTOS = env.int("CHAMPIPY_NEW_PHOTOS", default=500)
 CHAMPIPY_RETRAIN = env.bool("CHAMPIPY_RETRAIN", default=False)
 CHAMPIPY_UNANSWERED_MINUTES = env.int("CHAMPIPY_UNANSWERED_MINUTES", default=10)
 CHAMPIPY_ALERT_URLS = env.str("CHAMPIPY_ALERT_URLS", default="").split()
+CHAMPIPY_METRICS_TOKEN = env.str("CHAMPIPY_METRICS_TOKEN", default="")  # empty: no /metrics
 CHAMPIPY_SHADOW_PHOTOS = env.int("CHAMPIPY_SHADOW_PHOTOS", default=500)  # 0: no shadows
 CHAMPIPY_KEEP_SCORE = env.float("CHAMPIPY_KEEP_SCORE", default=70)
 # How long things are kept, in days (0: for ever), and the files of how many former versions.

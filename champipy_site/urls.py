@@ -8,7 +8,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from accounts.pages.views import admin_log_in
 from champipy_site.api_language import in_english
 from champipy_site.errors import UnknownPathView
-from champipy_site.health import DbConnexView, StatusView
+from champipy_site.health import DbConnexView, StatusView, livez, readyz
+from champipy_site.metrics import metrics
 from observations.user_script import user_script
 
 api_v1 = [
@@ -32,6 +33,9 @@ urlpatterns = [
     path("admin/login/", admin_log_in),  # instead of the one in admin.site.urls
     path("admin/", admin.site.urls),
     path("champipy.user.js", user_script, name="user-script"),
+    path("livez", livez, name="livez"),
+    path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("api/v1/", include(api_v1)),
     re_path(r"^api(/[\s\S]*)?$", UnknownPathView.as_view()),
 ]
