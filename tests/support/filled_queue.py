@@ -56,6 +56,6 @@ def _fill(browser: Browser, stack: Stack, finds: int) -> None:
     stack(
         "shell",
         "-c",
-        "from observations.models import QueueEntry as Q; Q.objects.update(leased_to=None)",
+        "from observations.models import QueueEntry as Q; Q.objects.update(leased_to=None, leased_until=None)",
     )
     context.close()
