@@ -22,6 +22,8 @@ FIRST = timedelta(days=30)
 """How far back the first poll looks."""
 OVERLAP = timedelta(minutes=5)
 """How far a poll looks back beyond the last one: clocks differ."""
+TELLS_TO = timedelta(seconds=1)
+"""How exact the site's times are."""
 SHORTEST = timedelta(minutes=1)
 """A time that is not halved to get its names on one page."""
 MAX_PAGES = 10
@@ -102,10 +104,20 @@ def _note_changes(changes: Mapping[int, datetime]) -> int:
     changed = [
         QueueEntry(pk=entry.pk, is_to_read=True, changed_at=changes[entry.mushroom_observer_id])
         for entry in known.select_for_update().order_by("pk")
-        if entry.changed_at is None or entry.changed_at < changes[entry.mushroom_observer_id]
+        if _is_news(entry, changes[entry.mushroom_observer_id])
     ]
     QueueEntry.objects.bulk_update(changed, ["is_to_read", "changed_at"])
     return len(changed)
+
+
+def _is_news(entry: QueueEntry, at: datetime) -> bool:
+    """Return whether a change at this time is a new one.
+
+    The site tells times to the second: a find that was read within that second may have changed
+    again after that.
+    """
+    is_later = entry.changed_at is None or entry.changed_at < at
+    return is_later or (entry.read_at is not None and entry.read_at < at + TELLS_TO)
 
 
 def _add(changes: Mapping[int, datetime | None], numbers: Iterable[int]) -> int:
