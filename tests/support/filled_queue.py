@@ -53,9 +53,5 @@ def _fill(browser: Browser, stack: Stack, finds: int) -> None:
     else:
         raise AssertionError(f"the queue does not fill: {page.inner_text('main')}")
     # Bob's page holds a find. He lets go of it, and all are there for the verifiers.
-    stack(
-        "shell",
-        "-c",
-        "from observations.models import QueueEntry as Q; Q.objects.update(leased_to=None, leased_until=None)",
-    )
+    stack("shell", "-c", LET_GO)
     context.close()
