@@ -184,7 +184,7 @@ def test_a_remark_is_told_in_french(code: str) -> None:
 
 # --- pages ---------------------------------------------------------------------------------------
 def page_of(client: Client, path: str = "/", **headers: str):
-    answer = client.get(path, headers=headers)
+    answer = client.get(path, headers=headers, follow=True)
     assert answer.status_code == 200
     return answer
 
