@@ -24,5 +24,10 @@ def format_bytes(count: float) -> str:
     return str(Message("%(count).1f GB", count=count / 1e9))
 
 
+def format_share(share: float) -> str:
+    """Return a share from 0 to 1 in percent with one decimal: "93.4%"."""
+    return str(Message("%(percent).1f%%", percent=100 * share))
+
+
 def _minutes(count: int) -> str:
     return str(CountedMessage("%(count)d minute", "%(count)d minutes", count))

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from common.spreadsheets import MAX_ROWS, csv_response
+from common.wording import format_share
 from supervision.datasets.selectors import evaluation_set_sha256, species_names
 from supervision.evaluations.admin.gallery import gallery_context, parse_filter
 from supervision.evaluations.admin.measured import MeasuredAdmin
@@ -47,7 +48,7 @@ class EvaluationAdmin(MeasuredAdmin):
 
     @admin.display(description=gettext_lazy("accuracy"), ordering="accuracy")
     def right(self, evaluation: Evaluation) -> str:
-        return f"{evaluation.accuracy:.1%}"
+        return format_share(evaluation.accuracy)
 
     @admin.display(description=gettext_lazy("photos"), ordering="n")
     def photos(self, evaluation: Evaluation) -> int:

@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from common.wording import format_share
 from supervision.evaluations.admin.photo_links import PhotoLinks
 from supervision.evaluations.answer_report import answer_rows, genus_rows
 from supervision.evaluations.report import size_text
@@ -41,7 +42,7 @@ def accuracy_text(metrics: Mapping[str, Any] | None) -> str:
     if not metrics:
         return str(NOT_MEASURED)
     return _("%(accuracy)s (%(interval)s) of %(n)s") % {
-        "accuracy": f"{metrics['accuracy']:.1%}",
+        "accuracy": format_share(metrics["accuracy"]),
         "interval": interval_text(metrics),
         "n": metrics["n"],
     }
@@ -60,7 +61,7 @@ def calibration_text(metrics: Mapping[str, Any] | None) -> str:
 def interval_text(metrics: Mapping[str, Any]) -> str:
     """Return a 95 % interval as text: "61.0% to 100.0%"."""
     low, high = metrics["ci95"]
-    return _("%(low)s to %(high)s") % {"low": f"{low:.1%}", "high": f"{high:.1%}"}
+    return _("%(low)s to %(high)s") % {"low": format_share(low), "high": format_share(high)}
 
 
 def species_table(metrics: Mapping[str, Any] | None, links: FigureLinks) -> str:
@@ -91,9 +92,9 @@ def reliability_picture(metrics: Mapping[str, Any] | None, links: FigureLinks) -
         return str(NOT_MEASURED)
     bins = [
         {
-            "score": f"{row['confidence']:.1%}",
+            "score": format_share(row["confidence"]),
             "n": row["n"],
-            "right": f"{row['accuracy']:.1%}",
+            "right": format_share(row["accuracy"]),
             "interval": interval_text(row),
             "url": links.photos.score_bin(number) if links.photos else "",
         }
@@ -181,7 +182,7 @@ def _accuracy_table(
             "label": label,
             "url": url,
             "n": row["n"],
-            "accuracy": "" if row["accuracy"] is None else f"{row['accuracy']:.1%}",
+            "accuracy": "" if row["accuracy"] is None else format_share(row["accuracy"]),
             "interval": interval_text(row) if row.get("ci95") else "",
         }
         for label, url, row in rows

@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from common.paging import MAX_COUNTED, CappedPaginator
+from common.wording import format_share
 from supervision.evaluations.gallery import PhotoFilter, Rightness, with_photos
 from supervision.models import Evaluation
 
@@ -57,7 +58,7 @@ def gallery_context(
         "query": query.urlencode(),
         "chosen": chosen,
         "bins": [
-            (number, f"{row['confidence']:.1%}")
+            (number, format_share(row["confidence"]))
             for number, row in enumerate(evaluation.metrics.get("reliability", ()))
         ],
         "rightness_names": RIGHTNESS_NAMES,

@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from common.wording import format_share
 from supervision.evaluations.admin.figures import NOT_MEASURED, calibration_text, interval_text
 from supervision.evaluations.comparison import (
     PairedComparison,
@@ -81,7 +82,7 @@ def _accuracy(metrics: Mapping[str, Any] | None) -> str:
     if not metrics:
         return str(NOT_MEASURED)
     return _("%(accuracy)s (%(interval)s), %(right)s of %(n)s") % {
-        "accuracy": f"{metrics['accuracy']:.1%}",
+        "accuracy": format_share(metrics["accuracy"]),
         "interval": interval_text(metrics),
         "right": metrics["correct"],
         "n": metrics["n"],

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from common.admin import compare_two
+from common.wording import format_share
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version, version_before_production
 from supervision.evaluations.admin.annotations import AnnotatedAdmin, TagFilter
@@ -172,7 +173,7 @@ class ModelVersionAdmin(AnnotatedAdmin, MeasuredAdmin):
                     "on %(share)s of the photos that it was trained on before."
                 )
             )
-            return text % {"share": f"{last['accuracy']:.1%}"}
+            return text % {"share": format_share(last["accuracy"])}
         picture = learning_curves_svg(version.run.history, validation_is_new=is_new)
         return format_html('<div class="chart-box curves">{}</div>', picture)
 

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from accounts.models import User
 from common.admin import compare_two
 from common.spreadsheets import csv_response
+from common.wording import format_share
 from mlmodels.ml.model_card import compared_poolings
 from mlmodels.models import TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
@@ -98,7 +99,7 @@ class TrainingRunAdmin(AnnotatedAdmin):
             return ""
         url = reverse("admin:mlmodels_modelversion_change", args=[version.pk])
         evaluation = version.metrics.get("evaluation")
-        accuracy = f"{evaluation['accuracy']:.1%}" if evaluation else str(NOT_MEASURED)
+        accuracy = format_share(evaluation["accuracy"]) if evaluation else str(NOT_MEASURED)
         return format_html('<a href="{}">{}</a>: {}', url, version, accuracy)
 
     @admin.display(description=gettext_lazy("duration"))
