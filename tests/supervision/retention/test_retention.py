@@ -312,7 +312,7 @@ def test_a_photo_without_bytes_is_neither_reviewed_nor_trained_on(forgotten, use
     admin = Client()
     admin.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
     page = "/admin/predictions/photo/"
-    assert "No photo matches" in admin.get(page).content.decode()
+    assert "No photo is here" in admin.get(f"{page}?review=all").content.decode()
     assert admin.get(f"{page}{forgotten.pk}/thumbnail").status_code == 404
     form = {"verdict": "exclude", "photo": f"{forgotten.pk}:"}
     admin.post(f"{page}review/", form)
