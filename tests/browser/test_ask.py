@@ -55,7 +55,7 @@ def card_with(page: Page, text: str):
 
 
 def test_photos_addresses_and_observations_are_asked_at_once(
-    new_page: NewPage, site: MushroomObserver
+    new_page: NewPage, site: MushroomObserver, take_screenshot
 ) -> None:
     page = new_page("alice")
     page.set_input_files("#photos", files(701, 702))
@@ -79,6 +79,7 @@ def test_photos_addresses_and_observations_are_asked_at_once(
     expect(card_with(page, f"observation {NUMBER}")).to_contain_text("© 2026 Mossy Beginner")
     expect(page.locator("#cards .verdict", has_text="Coprinus comatus")).to_have_count(3)
     wait_for(page, "[...document.images].every(each => each.complete && each.naturalWidth)", 60)
+    take_screenshot(page, "first-page", 1300)
 
 
 def test_an_answer_is_explained_and_another_name_judged(new_page: NewPage) -> None:

@@ -50,9 +50,10 @@ def titles_ahead(page: Page) -> list[str]:
 
 
 def test_a_decision_shows_the_next_find_at_once_and_it_is_there_with_its_photos(
-    page: Page,
+    page: Page, take_screenshot
 ) -> None:
     wait_for(page, AHEAD_IS_LOADED)
+    take_screenshot(page, "queue", 1000)
     before, ahead = page.evaluate(DECIDED), titles_ahead(page)
     held: list[Route] = []
 
