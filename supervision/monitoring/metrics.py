@@ -42,16 +42,16 @@ class ServiceCollector(Collector):
 def pending(now: datetime) -> Iterator[Metric]:
     """Tell how many predictions wait, and for how long the oldest one has."""
     waiting = Prediction.objects.filter(status=Prediction.Status.PENDING).aggregate(
-        count=Count("pk"), people=Count("pk", filter=Q(is_background=False))
+        count=Count("pk"),
+        people=Count("pk", filter=Q(is_background=False)),
+        since=Min("created_at", filter=Q(is_background=False)),
     )
     yield _gauge("pending_predictions", "Predictions that are not answered yet.", waiting["count"])
     yield _gauge("pending_predictions_of_people", "Those that people wait for.", waiting["people"])
-    oldest = peoples_predictions().filter(status=Prediction.Status.PENDING)
-    since = oldest.aggregate(since=Min("created_at"))["since"]
     yield _gauge(
         "oldest_pending_seconds",
         "How long the oldest pending prediction of people has waited; 0 if there is none.",
-        _age(since, now),
+        _age(waiting["since"], now),
     )
     yield _gauge(
         "unanswered_seconds",
