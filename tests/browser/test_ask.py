@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, FilePayload, Page, expect
 from tests.support.browser import NO_SCRIPT, PHONE, NewPage, wait_for
 from tests.support.drawings import mushroom
 from tests.support.mushroom_observer import MushroomObserver
-from tests.support.stack import Stack, stack_in_a_folder
+from tests.support.stack import Stack, stack_asking
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -33,13 +33,7 @@ def site() -> Iterator[MushroomObserver]:
 
 @pytest.fixture(scope="module")
 def stack(browser: Browser, site: MushroomObserver) -> Iterator[Stack]:
-    settings = {
-        "CHAMPIPY_MUSHROOM_OBSERVER_URL": site.url,
-        "CHAMPIPY_FETCH_ALLOW": site.address,
-    }
-    with stack_in_a_folder(**settings) as stack:
-        done = stack.up()
-        assert done.returncode == 0, done.stdout + done.stderr
+    with stack_asking(site) as stack:
         yield stack
 
 

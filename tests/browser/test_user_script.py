@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from accounts.services import PUBLISHED_PASSWORDS
 from tests.support.browser import NewPage, visible, wait_for
 from tests.support.mushroom_observer import MushroomObserver
-from tests.support.stack import Stack, stack_in_a_folder
+from tests.support.stack import Stack, stack_asking
 from tests.support.user_scripts import UserScriptManager
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -31,13 +31,7 @@ def site(browser: Browser) -> Iterator[MushroomObserver]:
 
 @pytest.fixture(scope="module")
 def stack(site: MushroomObserver) -> Iterator[Stack]:
-    settings = {
-        "CHAMPIPY_MUSHROOM_OBSERVER_URL": site.url,
-        "CHAMPIPY_FETCH_ALLOW": site.address,
-    }
-    with stack_in_a_folder(**settings) as stack:
-        done = stack.up()
-        assert done.returncode == 0, done.stdout + done.stderr
+    with stack_asking(site) as stack:
         yield stack
 
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.support.browser import NO_SCRIPT, log_in
 from tests.support.mushroom_observer import MushroomObserver
-from tests.support.stack import Stack, stack_in_a_folder
+from tests.support.stack import Stack, stack_asking
 
 MINUTES = 10
 """How long the queue may take to fill. A photo is fetched each second."""
@@ -24,16 +24,12 @@ def stack_with_a_queue(browser: Browser, *, observations: int, finds: int) -> It
 
     The replica draws its photos. It is asked at the pace that the real site wants.
     """
-    with MushroomObserver(observations=observations, photos=Path("no real ones")) as site:
-        settings = {
-            "CHAMPIPY_MUSHROOM_OBSERVER_URL": site.url,
-            "CHAMPIPY_FETCH_ALLOW": site.address,
-        }
-        with stack_in_a_folder(**settings) as stack:
-            done = stack.up()
-            assert done.returncode == 0, done.stdout + done.stderr
-            _fill(browser, stack, finds)
-            yield stack
+    with (
+        MushroomObserver(observations=observations, photos=Path("no real ones")) as site,
+        stack_asking(site) as stack,
+    ):
+        _fill(browser, stack, finds)
+        yield stack
 
 
 def _fill(browser: Browser, stack: Stack, finds: int) -> None:

@@ -16,6 +16,7 @@ import psutil
 from champipy_site.stack.environment import PROJECT
 from champipy_site.stack.ports import choose_port
 from champipy_site.stack.state import Home, read_state
+from tests.support.mushroom_observer import MushroomObserver
 
 
 class Stack:
@@ -98,3 +99,16 @@ def stack_in_a_folder(**settings: str) -> Iterator[Stack]:
     for process in stack.processes():
         process.kill()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def stack_asking(site: MushroomObserver) -> Iterator[Stack]:
+    """Yield a stack that is up, and asks this replica of Mushroom Observer."""
+    settings = {
+        "CHAMPIPY_MUSHROOM_OBSERVER_URL": site.url,
+        "CHAMPIPY_FETCH_ALLOW": site.address,
+    }
+    with stack_in_a_folder(**settings) as stack:
+        done = stack.up()
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield stack
