@@ -49,19 +49,39 @@ def imported(path: Path) -> set[str]:
     return modules
 
 
+EXTRAS = {"opentelemetry": "requirements-telemetry", "mlflow": "requirements-mlflow"}
+"""Modules that are imported only where a setting asks for them."""
+
+
 def test_requirements_list_what_is_imported_and_only_that() -> None:
     modules = set()
     for app in OURS:
         for path in (PROJECT / app).rglob("*.py"):
             modules |= imported(path)
-    foreign = modules - set(sys.stdlib_module_names) - set(OURS)
+    foreign = modules - set(sys.stdlib_module_names) - set(OURS) - {*EXTRAS}
     distributions = packages_distributions()
     needed = {canonical(distributions[module][0]) for module in foreign}
     assert listed("requirements.in") == needed | NOT_IMPORTED
 
 
 def test_every_pin_has_hashes() -> None:
-    for file in ("requirements.txt", "requirements-dev.txt"):
-        pins = (PROJECT / file).read_text().replace("\\\n", " ").splitlines()
+    for file in PROJECT.glob("requirements*.txt"):
+        pins = file.read_text().replace("\\\n", " ").splitlines()
         assert pins
         assert [pin for pin in pins if "--hash=sha256:" not in pin] == []
+
+
+def test_extras_fit_what_is_installed_anyway() -> None:
+    """Installing one changes no package that the project runs on."""
+
+    def pins(file: str) -> dict[str, str]:
+        text = (PROJECT / file).read_text().replace("\\\n", " ")
+        lines = (line.split(" ")[0] for line in text.splitlines() if line[:1].isalnum())
+        return dict(line.split("==") for line in lines)
+
+    main = pins("requirements.txt")
+    for extra in EXTRAS.values():
+        of_extra = pins(f"{extra}.txt")
+        shared = main.keys() & of_extra.keys()
+        assert {name: of_extra[name] for name in shared} == {name: main[name] for name in shared}
+        assert listed(f"{extra}.in") <= of_extra.keys()
