@@ -19,6 +19,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.functional import lazy
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import format_lazy
 from django.utils.translation import gettext
@@ -33,6 +34,11 @@ PORTION = 200
 def time_text(at: datetime | None) -> str:
     """Return a time as all pages write it; empty for None."""
     return date_format(timezone.localtime(at), "DATETIME_FORMAT") if at else ""
+
+
+def latin(name: str) -> str:
+    """Return a scientific name in italics, marked as Latin; empty for none."""
+    return format_html('<i lang="la">{}</i>', name) if name else ""
 
 
 def with_listed_count(text: Any) -> Any:
@@ -132,5 +138,6 @@ def plain_value(value: Any) -> Any:
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if isinstance(value, SafeString):
-        return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", value)).split())
+        spaced = re.sub(r"<[^>]*>", " ", re.sub(r"</?i\b[^>]*>", "", value))
+        return " ".join(html.unescape(spaced).split())
     return value

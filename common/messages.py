@@ -48,9 +48,15 @@ def fill(text: str, parameters: Mapping[str, Any]) -> str:
             is_number = isinstance(given, int | float)
             return number_format(given, force_grouping=True) if is_number else str(given)
         filled = f"%{form}" % given
-        return filled.replace(".", get_format("DECIMAL_SEPARATOR")) if form[-1] in "fg" else filled
+        return number_told(filled) if form[-1] in "fg" else filled
 
     return _PLACE.sub(value, text)
+
+
+def number_told(written: str) -> str:
+    """Return a number, as Python writes it, with the decimal sign of the language, and a minus."""
+    told = written.replace(".", get_format("DECIMAL_SEPARATOR"))
+    return f"\N{MINUS SIGN}{told[1:]}" if told.startswith("-") else told
 
 
 class Message(TextPromise):

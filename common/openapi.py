@@ -19,7 +19,7 @@ CODES = {
     "415": ("unsupported_media_type",),
     "429": ("throttled",),
     "500": ("error",),
-    "503": ("database_unavailable", "query_timeout"),
+    "503": ("database_unavailable", "query_timeout", "storage_unavailable"),
 }
 """The codes of errors that a call does not state by itself."""
 

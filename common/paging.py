@@ -15,6 +15,8 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 from common.messages import Message
 
 MAX_COUNTED = 10_000
+MAX_REVIEWED = 1000
+"""At which counting stops in lists of photos to review, each of which costs several look-ups."""
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 100
 CURSOR = "cursor"
@@ -43,15 +45,21 @@ class Pages(pagination.PageNumberPagination):
         return [{**page, "schema": whole}, *others]
 
 
+def capped_count(rows: QuerySet[Any], limit: int | None = None) -> int:
+    """Return the number of rows, or `limit` (default MAX_COUNTED) if there are more."""
+    return rows.order_by().values("pk")[: limit or MAX_COUNTED].count()
+
+
 class CappedPaginator(Paginator):
-    """Pages of the first MAX_COUNTED rows. Counting all rows would read the whole table."""
+    """Pages of the first rows, MAX_COUNTED at most. Counting all would read the whole table."""
 
     object_list: QuerySet[Any]
+    limit: int | None = None
+    """Of the rows, where not MAX_COUNTED."""
 
     @cached_property
     def count(self) -> int:
-        """Return the number of rows, or MAX_COUNTED if there are more."""
-        return self.object_list.order_by().values("pk")[:MAX_COUNTED].count()
+        return capped_count(self.object_list, self.limit)
 
     def page(self, number: int | str) -> Page:
         """Return a page. Rows before it are skipped by their keys, without what is joined."""
@@ -61,11 +69,37 @@ class CappedPaginator(Paginator):
         return page
 
 
+class ReviewPaginator(CappedPaginator):
+    """Pages of the first MAX_REVIEWED rows, whose keys are read before what is joined."""
+
+    limit = MAX_REVIEWED
+
+    def page(self, number: int | str) -> Page:
+        page = Paginator.page(self, number)
+        keys = cast(QuerySet[Any], page.object_list).values_list("pk", flat=True)
+        page.object_list = self.object_list.filter(pk__in=list(keys))
+        return page
+
+
+def search_end(rows: QuerySet[Any], cursor: int | None = None) -> int | None:
+    """Return the id of the MAX_COUNTEDth row below `cursor`; None if there are no more than that.
+
+    Where no index knows which of `rows` a filter chooses, it looks at them down to this id.
+    """
+    below = rows if cursor is None else rows.filter(pk__lt=cursor)
+    last = below.order_by("-id").values_list("pk", flat=True)[MAX_COUNTED - 1 : MAX_COUNTED + 1]
+    ids = list(last)
+    return ids[0] if len(ids) > 1 else None
+
+
 class CappedPagination(Pages):
     """Pages of an API's list, of which `count` is MAX_COUNTED if there are more rows.
 
     `?page=` goes as far as `count`. The last of these pages links to the rows beyond them with
     `?cursor=`, the id of the last row that was seen: the rows must be ordered by descending id.
+    The view's `rows_to_search`, if not None, are those among which its filters look one by one.
+    Then the pages are those of the newest MAX_COUNTED of these, a cursor goes on with as many, and
+    a page may have fewer rows, or none, although `next` goes on.
     """
 
     django_paginator_class = CappedPaginator
@@ -79,12 +113,17 @@ class CappedPagination(Pages):
         return page_size(request)
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        self._cursor = _cursor(request)
+        self._cursor, searched = _cursor(request), view.rows_to_search()
         if self._cursor is None:
-            rows = cast(list[Any], super().paginate_queryset(queryset, request, view))
-            self._has_rows_beyond = False
-            if rows and not self.page.has_next() and self.page.paginator.count == MAX_COUNTED:
-                self._has_rows_beyond = queryset.filter(pk__lt=rows[-1].pk).exists()
+            end = None if searched is None else search_end(searched)
+            found = _down_to(queryset, end)
+            rows = cast(list[Any], super().paginate_queryset(found, request, view))
+            self._goes_on = end is not None
+            self._last_id = end
+            is_last = bool(rows) and not self.page.has_next()
+            if searched is None and is_last and self.page.paginator.count == MAX_COUNTED:
+                self._last_id = rows[-1].pk
+                self._goes_on = queryset.filter(pk__lt=self._last_id).exists()
         else:
             if self.page_query_param in request.query_params:
                 message = Message(
@@ -94,17 +133,20 @@ class CappedPagination(Pages):
                 )
                 raise serializers.ValidationError({CURSOR: message}, "invalid")
             self.request, size = request, self.get_page_size(request)
-            self._count = CappedPaginator(queryset, size).count
-            rows = list(queryset.filter(pk__lt=self._cursor)[: size + 1])
-            self._has_rows_beyond = len(rows) > size
+            first_end = None if searched is None else search_end(searched)
+            end = None if searched is None else search_end(searched, self._cursor)
+            self._count = CappedPaginator(_down_to(queryset, first_end), size).count
+            rows = list(_down_to(queryset, end).filter(pk__lt=self._cursor)[: size + 1])
+            is_full = len(rows) > size
             rows = rows[:size]
-        self._last_id = rows[-1].pk if rows else None
+            self._last_id = rows[-1].pk if is_full else end
+            self._goes_on = self._last_id is not None
         return rows
 
     def get_next_link(self) -> str | None:
         if self._cursor is None and self.page.has_next():
             return cast(str, super().get_next_link())
-        if not self._has_rows_beyond:
+        if not self._goes_on:
             return None
         url = remove_query_param(self.request.build_absolute_uri(), self.page_query_param)
         return str(replace_query_param(url, CURSOR, self._last_id))
@@ -180,6 +222,10 @@ def page_size(request: Request) -> int:
         )
         raise serializers.ValidationError({"page_size": message}, "invalid")
     return int(text)
+
+
+def _down_to(rows: QuerySet[Any], end: int | None) -> QuerySet[Any]:
+    return rows if end is None else rows.filter(pk__gte=end)
 
 
 def _cursor(request: Request) -> int | None:

@@ -20,9 +20,10 @@ def accepted_or_new(text: str) -> str:
 
 
 class RequestIdFilter(logging.Filter):
-    """Gives log records `request`: the id in brackets, or nothing."""
+    """Gives log records `request_id`, and `request`: the id in brackets, or nothing."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         current = request_id.get()
+        record.request_id = current
         record.request = f" [{current}]" if current else ""
         return True

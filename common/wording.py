@@ -1,6 +1,6 @@
 """Formats numbers for people, for the admin pages."""
 
-from common.messages import CountedMessage, Message
+from common.messages import CountedMessage, Message, number_told
 
 
 def format_duration(seconds: float) -> str:
@@ -15,6 +15,11 @@ def format_duration(seconds: float) -> str:
     return f"{told} {_minutes(rest)}" if rest else told
 
 
+def format_number(value: float, form: str) -> str:
+    """Return a number as `format` writes it, but with the signs of the active language."""
+    return number_told(format(value, form))
+
+
 def format_bytes(count: float) -> str:
     """Return a number of bytes as text: "310 kB", "12 MB" or "1.3 GB"."""
     if 0 < count < 1e6:
@@ -25,8 +30,9 @@ def format_bytes(count: float) -> str:
 
 
 def format_share(share: float) -> str:
-    """Return a share from 0 to 1 in percent with one decimal: "93.4%"."""
-    return str(Message("%(percent).1f%%", percent=100 * share))
+    """Return a share from 0 to 1 in percent: "93.4 %", with a space that does not break."""
+    text = str(Message("%(percent).1f %%", percent=100 * share))
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _minutes(count: int) -> str:

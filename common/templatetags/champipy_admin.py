@@ -7,6 +7,8 @@ from django.template import Context
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 
+from common.messages import Message
+
 register = template.Library()
 
 
@@ -52,4 +54,7 @@ def object_title(context: Context) -> str:
     if original is None or str(title) not in chosen:
         return str(title)
     name = str(original)
-    return str(capfirst(name if name.startswith(kind) else f"{kind}: {name}"))
+    told = (
+        name if name.startswith(kind) else str(Message("%(kind)s: %(name)s", kind=kind, name=name))
+    )
+    return str(capfirst(told))

@@ -1,0 +1,14 @@
+"""What can go wrong with stored files besides FileNotFoundError."""
+
+
+class StorageUnavailable(Exception):  # noqa: N818 - a condition to report, not a fault
+    """The object store does not answer, or refuses what was asked. It may be asked again later."""
+
+    def __init__(self, message: str, *, is_refusal: bool = False) -> None:
+        super().__init__(message)
+        self.is_refusal = is_refusal
+        """Whether it answered, and will go on to refuse until somebody changes something."""
+
+
+class DamagedFileError(OSError):
+    """A file does not have the bytes that were stored under its name."""
