@@ -5,7 +5,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import CsvListAdmin, ReadOnlyAdmin
+from common.admin import CsvListAdmin, ReadOnlyAdmin, latin
 from mlmodels.models import Species, SpeciesName
 
 
@@ -13,20 +13,34 @@ from mlmodels.models import Species, SpeciesName
 class SpeciesAdmin(ReadOnlyAdmin):
     """What is known of the species; versions and labels need them as they are."""
 
-    list_display = ("name",)
+    list_display = ("in_latin",)
+    csv_columns = ("name",)
     search_fields = ("name", "names__name")
-    fields = ("name", "look_alikes")
+    fields = ("in_latin", "look_alikes")
+
+    @admin.display(description=_("name"), ordering="name")
+    def in_latin(self, species: Species) -> str:
+        return latin(species.name)
 
 
 @admin.register(SpeciesName)
 class SpeciesNameAdmin(CsvListAdmin):
     """Names that administrators add and correct; proposals and filters know them at once."""
 
-    list_display = ("name", "kind", "species", "mushroom_observer_id", "is_imported")
+    list_display = ("in_latin", "kind", "of_species", "mushroom_observer_id", "is_imported")
+    csv_columns = ("name", "kind", "species", "mushroom_observer_id", "is_imported")
     list_filter = ("kind", "is_imported", "species")
     list_select_related = ("species",)
     search_fields = ("name", "species__name", "=mushroom_observer_id")
     search_help_text = _("A name, or its id at Mushroom Observer")
+
+    @admin.display(description=_("name"), ordering="name")
+    def in_latin(self, name: SpeciesName) -> str:
+        return latin(name.name)
+
+    @admin.display(description=_("species"), ordering="species")
+    def of_species(self, name: SpeciesName) -> str:
+        return latin(name.species.name)
 
     def save_model(
         self, request: HttpRequest, obj: SpeciesName, form: ModelForm, change: bool

@@ -1,7 +1,5 @@
 """Species and their names, model versions and their stages, and training runs."""
 
-from pathlib import Path
-
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
@@ -25,8 +23,10 @@ class Species(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text="What Mushroom Observer's descriptions say of species that look like it. "
-        "Each import of its dumps replaces it.",
+        help_text=_(
+            "What Mushroom Observer's descriptions say of species that look like it. "
+            "Each import of its dumps replaces it."
+        ),
     )
 
     class Meta:
@@ -50,13 +50,16 @@ class SpeciesName(models.Model):
         MISSPELLING = "misspelling", _("misspelling")
 
     species = models.ForeignKey(Species, models.CASCADE, related_name="names")
-    name = models.CharField(max_length=100, help_text="Genus and epithet, without author.")
+    name = models.CharField(max_length=100, help_text=_("Genus and epithet, without author."))
     key = models.CharField(
         max_length=100, unique=True, editable=False, help_text="The name in lower case."
     )
     kind = models.CharField(max_length=20, choices=Kind)
     mushroom_observer_id = models.BigIntegerField(
-        null=True, blank=True, unique=True, help_text="Of the name at Mushroom Observer, if known."
+        null=True,
+        blank=True,
+        unique=True,
+        help_text=_("Of the name at Mushroom Observer, if known."),
     )
     is_imported = models.BooleanField(
         default=False,
@@ -188,6 +191,9 @@ class TrainingRun(Annotated):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    tracked_at = models.DateTimeField(
+        null=True, blank=True, help_text="When MLflow was told how it ended."
+    )
 
     class Meta:
         ordering = ["-id"]
@@ -198,7 +204,14 @@ class TrainingRun(Annotated):
         ]
 
     def __str__(self) -> str:
-        return f"run {self.pk} ({self.kind}, {self.status})"
+        return str(
+            Message(
+                "run %(number)s (%(kind)s, %(status)s)",
+                number=str(self.pk),
+                kind=self.get_kind_display(),
+                status=self.get_status_display(),
+            )
+        )
 
 
 class ModelVersion(Annotated):
@@ -209,18 +222,20 @@ class ModelVersion(Annotated):
     """
 
     class Stage(models.TextChoices):
-        NONE = "None", "None"
-        STAGING = "Staging", "Staging"
-        PRODUCTION = "Production", "Production"
-        ARCHIVED = "Archived", "Archived"
+        NONE = "None", pgettext_lazy("stage", "None")
+        STAGING = "Staging", pgettext_lazy("stage", "Staging")
+        PRODUCTION = "Production", pgettext_lazy("stage", "Production")
+        ARCHIVED = "Archived", pgettext_lazy("stage", "Archived")
 
     name = models.CharField(max_length=50, help_text="The architecture: VGG16.")
     version = models.PositiveIntegerField(help_text="1, 2, … for each name.")
     stage = models.CharField(max_length=20, choices=Stage, default=Stage.NONE)
     labels = models.JSONField(help_text="Species names in the order of the network's outputs.")
-    input_size = models.PositiveIntegerField(help_text="Side of the square input, in pixels.")
-    preprocessing = models.CharField(max_length=100, help_text="Which resize it was trained with.")
-    temperature = models.FloatField(help_text="Divides the logits before the softmax.")
+    input_size = models.PositiveIntegerField(help_text=_("Side of the square input, in pixels."))
+    preprocessing = models.CharField(
+        max_length=100, help_text=_("Which resize it was trained with.")
+    )
+    temperature = models.FloatField(help_text=_("Divides the logits before the softmax."))
     files = models.JSONField(help_text="SHA-256 and bytes of each file in the folder.")
     metrics = models.JSONField(help_text="As measured when it was made; later ones: Evaluation.")
     card = models.JSONField(help_text="The folder's card.json: data, recipe, seed, packages.")
@@ -243,9 +258,9 @@ class ModelVersion(Annotated):
         return f"{self.name} {self.version}"
 
     @property
-    def folder(self) -> Path:
-        """The folder of the version's files."""
-        return Path(settings.CHAMPIPY_HOME) / "models" / self.name / str(self.version)
+    def files_name(self) -> str:
+        """The name of the folder of its files in the storage of models."""
+        return f"{self.name}/{self.version}"
 
 
 class StageTransition(models.Model):
@@ -265,4 +280,9 @@ class StageTransition(models.Model):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.model_version}: {self.from_stage} → {self.to_stage}"
+        return f"{self.model_version}: {self.stages}"
+
+    @property
+    def stages(self) -> str:
+        """The stages before and after, as people read them."""
+        return f"{self.get_from_stage_display()} → {self.get_to_stage_display()}"

@@ -26,6 +26,7 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from common.messages import Message, Text
+from common.storage import StorageUnavailable
 from mlmodels.models import ModelVersion, TrainingRun
 
 logger = logging.getLogger(__name__)
@@ -255,16 +256,18 @@ def _end(run: TrainingRun, status: str, progress: Mapping[str, Any], error: Text
 def retry_database(write: Callable[[], Result]) -> Result:
     """Return the result of `write`, retried for RETRY_FOR_S seconds while the database is away.
 
+    Or while the object store is.
+
     `write` must be idempotent: a commit may succeed although its confirmation is lost. After
-    RETRY_FOR_S, or inside a transaction, the database's error is raised.
+    RETRY_FOR_S, or inside a transaction, the error is raised.
     """
     deadline = time.monotonic() + RETRY_FOR_S
     while True:
         try:
             return write()
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, InterfaceError, StorageUnavailable) as error:
             if connection.in_atomic_block or time.monotonic() > deadline:
                 raise
-            logger.warning("The database does not answer; retrying: %s", error)
+            logger.warning("The database or the object store does not answer; retrying: %s", error)
             connection.close()
             time.sleep(RETRY_PAUSE_S)

@@ -1,4 +1,7 @@
-"""Scores photos with a model version and embeds them. Engines stay loaded in this process."""
+"""Scores photos with a model version and embeds them. Engines stay loaded in this process.
+
+The functions may be called from several threads.
+"""
 
 import ctypes
 import os
@@ -10,6 +13,8 @@ import numpy as np
 from django.conf import settings
 from PIL import Image
 
+from common.metrics import ENGINE_SECONDS
+from common.tracing import span
 from mlmodels.ml.answers import AnswerCalibration, answer
 from mlmodels.ml.calibration import softmax
 from mlmodels.ml.embedder import BLOCK, embedder, load_embedding_engine
@@ -21,26 +26,79 @@ from mlmodels.selectors import answer_calibration, production_version, version_a
 
 _M_MMAP_THRESHOLD = -3  # in malloc.h
 
+LANES = 2
+"""Photos that are scored at the same time, each by an engine with a thread for each core.
+
+While one is decoded, or pooled by one thread, or waits for a core that something else has, the
+other has the cores.
+"""
+
+
+class _Loaded:
+    """A version's engines in this process; the second is made once two are needed at a time."""
+
+    def __init__(
+        self, version_id: int, engine: LiteRTEngine, calibration: AnswerCalibration | None
+    ) -> None:
+        self.version_id = version_id
+        self.calibration = calibration
+        self._first = engine
+        self._free = [engine]
+        self._count = 1
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def engine(self) -> Iterator[LiteRTEngine]:
+        """Lend an engine, once one is free."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free or self._count < LANES)
+            engine = self._free.pop() if self._free else None
+            self._count += engine is None
+        try:
+            if engine is None:
+                engine = self._first.twin()
+            yield engine
+        finally:
+            with self._changed:
+                if engine is None:
+                    self._count -= 1
+                else:
+                    self._free.append(engine)
+                self._changed.notify()
+
+
 _lock = threading.Lock()
-_loaded: tuple[int, LiteRTEngine, AnswerCalibration | None] | None = None
+_loaded: _Loaded | None = None
 _loaded_embedder: LiteRTEngine | None = None
 
 
 def load_engine(version: ModelVersion) -> None:
     """Load a version's engine into this process, so that the next photo does not wait for it."""
-    with _lock:
-        _engine(version)
+    _engines(version)
+
+
+def scorer(version: ModelVersion) -> Callable[[np.ndarray], PhotoAnswer]:
+    """Load a version's engine as `load_engine` does, and return what scores photos with it.
+
+    It takes what `to_input` returns for the version's input size, and reads no database. At most
+    `LANES` photos are scored at a time; further calls wait. Raises ArtifactError if the version's
+    files or its calibration are damaged.
+    """
+    loaded = _engines(version)
+
+    def score(pixels: np.ndarray) -> PhotoAnswer:
+        with loaded.engine() as engine:
+            return _answer(version, pixels, engine, loaded.calibration)
+
+    return score
 
 
 def score_image(version: ModelVersion, image: Image.Image) -> PhotoAnswer:
-    """Return the version's answer for a photo.
+    """Return the version's answer for a photo; `image` is the result of `decode_photo`.
 
-    `image` is the result of `decode_photo`. Calls run one at a time: they share the engine's
-    memory. Raises ArtifactError if the version's files or its calibration are damaged.
+    Raises ArtifactError as `scorer` does.
     """
-    with _lock:
-        engine, calibration = _engine(version)
-        return _answer(version, image, engine, calibration)
+    return scorer(version)(to_input(image, version.input_size))
 
 
 @contextmanager
@@ -54,16 +112,17 @@ def guest_scorer(version: ModelVersion) -> Iterator[Callable[[Image.Image], Phot
     _return_large_blocks()
     calibration = answer_calibration(version)
     engine = version_artifact(version).load_engine(_threads())
-    yield lambda image: _answer(version, image, engine, calibration)
+    yield lambda image: _answer(version, to_input(image, version.input_size), engine, calibration)
 
 
 def _answer(
     version: ModelVersion,
-    image: Image.Image,
+    pixels: np.ndarray,
     engine: LiteRTEngine,
     calibration: AnswerCalibration | None,
 ) -> PhotoAnswer:
-    outputs = engine.score(to_input(image, version.input_size))
+    with span("engine"), ENGINE_SECONDS.time():
+        outputs = engine.score(pixels)
     if calibration is None:
         logits = outputs.logits[: len(version.labels)]
         return PhotoAnswer(percentages(softmax(logits, version.temperature)))
@@ -80,11 +139,7 @@ def explain_image(
     for this call alone, so that the next photo does not wait for the other one. Raises
     ArtifactError if the version's files are missing or damaged.
     """
-    with _lock:
-        if _loaded is None or _loaded[0] == version.pk:
-            engine, _ = _engine(version)
-        else:
-            engine = version_artifact(version).load_engine(_threads())
+    with _engine_of(version) as engine:
         return engine.explain(
             to_input(image, version.input_size),
             temperature=version.temperature,
@@ -100,32 +155,46 @@ def embed_image(image: Image.Image) -> np.ndarray:
     `image` is the result of `decode_photo`. Where the version in production computes the same maps,
     its engine serves both; else the embedder's own is loaded, and stays.
     """
-    with _lock:
-        engine = _embedding_engine()
+    with _embedding_engine() as engine:
         return embedder().embed(engine.maps(to_input(image, engine.input_size)))
 
 
-def _embedding_engine() -> LiteRTEngine:
+@contextmanager
+def _embedding_engine() -> Iterator[LiteRTEngine]:
     global _loaded_embedder  # noqa: PLW0603 - this process's only one
     version = production_version()
     if version is not None and embedder().is_engine_of(version.files):
-        engine, _ = _engine(version)
-        if BLOCK in engine.blocks:
-            _loaded_embedder = None
-            return engine
-    if _loaded_embedder is None:
-        _return_large_blocks()
-        _loaded_embedder = load_embedding_engine(_threads())
-    return _loaded_embedder
+        with _engines(version).engine() as engine:
+            if BLOCK in engine.blocks:
+                _loaded_embedder = None
+                yield engine
+                return
+    with _lock:
+        if _loaded_embedder is None:
+            _return_large_blocks()
+            _loaded_embedder = load_embedding_engine(_threads())
+        yield _loaded_embedder
 
 
-def _engine(version: ModelVersion) -> tuple[LiteRTEngine, AnswerCalibration | None]:
-    global _loaded  # noqa: PLW0603 - this process's only engine
-    if _loaded is None or _loaded[0] != version.pk:
-        _return_large_blocks()
-        calibration = answer_calibration(version)
-        _loaded = version.pk, version_artifact(version).load_engine(_threads()), calibration
-    return _loaded[1:]
+@contextmanager
+def _engine_of(version: ModelVersion) -> Iterator[LiteRTEngine]:
+    """Lend an engine of a version; it stays loaded only if no other version is in use here."""
+    if _loaded is None or _loaded.version_id == version.pk:
+        with _engines(version).engine() as engine:
+            yield engine
+    else:
+        yield version_artifact(version).load_engine(_threads())
+
+
+def _engines(version: ModelVersion) -> _Loaded:
+    global _loaded  # noqa: PLW0603 - this process's only version
+    with _lock:
+        if _loaded is None or _loaded.version_id != version.pk:
+            _return_large_blocks()
+            calibration = answer_calibration(version)
+            engine = version_artifact(version).load_engine(_threads())
+            _loaded = _Loaded(version.pk, engine, calibration)
+        return _loaded
 
 
 def _threads() -> int:

@@ -1,14 +1,25 @@
 """Reads on model versions and training runs."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 from django.db.models import QuerySet
 
 from common.messages import Message
+from common.prepared import Prepared
+from common.storage import DamagedFileError, file_store
 from mlmodels.ml.answers import AnswerCalibration, read_calibration
 from mlmodels.ml.artifact import Artifact, ArtifactError, read_artifact
 from mlmodels.ml.verdicts import VerdictRule
 from mlmodels.models import ModelVersion, StageTransition, TrainingRun
+
+_production = Prepared(
+    lambda: (
+        ModelVersion.objects.defer("card", "metrics", "files")
+        .filter(stage=ModelVersion.Stage.PRODUCTION)
+        .order_by("-pk")[:1]
+    )
+)
 
 
 def production_version() -> ModelVersion | None:
@@ -16,11 +27,7 @@ def production_version() -> ModelVersion | None:
 
     Its card, metrics and files are deferred: a prediction does not need them.
     """
-    return (
-        ModelVersion.objects.defer("card", "metrics", "files")
-        .filter(stage=ModelVersion.Stage.PRODUCTION)
-        .first()
-    )
+    return _production.first()
 
 
 def serving_versions() -> QuerySet[ModelVersion]:
@@ -118,13 +125,23 @@ def file_records(artifact: Artifact) -> dict[str, dict]:
     return {name: asdict(record) for name, record in artifact.card.files.items()}
 
 
+def has_files(version: ModelVersion) -> bool:
+    """Return whether a version's files are stored; retention deletes those of old versions."""
+    return file_store("models").has_folder(version.files_name)
+
+
 def version_artifact(version: ModelVersion) -> Artifact:
     """Return a version's files after checking them.
 
+    Where they are in an object store, they are fetched unless this machine has a sound copy.
     Raises ArtifactError if they are missing (retention deletes those of old versions), damaged or
-    another version's. The last happens when CHAMPIPY_HOME and the database do not belong together.
+    another version's. The last happens when the storage and the database do not belong together.
+    Raises StorageUnavailable.
     """
-    if not version.folder.is_dir():
+    store = file_store("models")
+    try:
+        return _checked(version, store.local_folder(version.files_name))
+    except FileNotFoundError as error:
         raise ArtifactError(
             Message(
                 "The files of %(version)s are no longer stored (CHAMPIPY_KEEP_VERSIONS says how "
@@ -133,14 +150,23 @@ def version_artifact(version: ModelVersion) -> Artifact:
                 "files.",
                 version=version,
             )
-        )
-    artifact = read_artifact(version.folder)
+        ) from error
+    except DamagedFileError as error:
+        raise ArtifactError(str(error)) from error
+    except ArtifactError:
+        if not store.is_remote:
+            raise
+        return _checked(version, store.local_folder(version.files_name, is_stale=True))
+
+
+def _checked(version: ModelVersion, folder: Path) -> Artifact:
+    artifact = read_artifact(folder)
     if file_records(artifact) != version.files:
         raise ArtifactError(
             Message(
                 "%(folder)s holds another model than %(version)s in the database. Register the "
                 "right folder again with register_model.",
-                folder=version.folder,
+                folder=folder,
                 version=version,
             )
         )

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.db.models import Max
 
 from accounts.models import User
+from common.storage import file_store
 from mlmodels.ml.artifact import ArtifactError, read_artifact
 from mlmodels.ml.card import Card
 from mlmodels.models import ModelVersion, Species, StageTransition, TrainingRun
@@ -26,11 +27,11 @@ def version_register(
 ) -> tuple[ModelVersion, bool]:
     """Register a version's folder in Staging; return the version and whether it is new.
 
-    The folder is checked completely before anything is written, then copied into CHAMPIPY_HOME. A
-    version that is already registered (of `run`, if one is given) is returned unchanged; if its
-    files are missing or damaged, they are copied again.
+    The folder is checked completely before anything is written, then copied into the storage; the
+    files are complete before the row exists. A version that is already registered (of `run`, if one
+    is given) is returned unchanged; if its files are missing or damaged, they are copied again.
     Raises ArtifactError if the folder is not a valid artifact, RunLost if this process no longer
-    holds `run`.
+    holds `run`, StorageUnavailable.
     """
     artifact = read_artifact(folder)
     artifact.load_engine()
@@ -79,15 +80,10 @@ def _version_row(
 
 def _copy_files(source: Path, version: ModelVersion) -> None:
     """Copy a checked folder to the version's folder, unless that is already intact."""
-    target = version.folder
     try:
         version_artifact(version)
     except ArtifactError:
-        partial = target.with_name(f".{target.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(source, partial)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+        file_store("models").save_folder(version.files_name, source)
 
 
 def version_export(*, version: ModelVersion, folder: Path) -> None:
@@ -95,10 +91,10 @@ def version_export(*, version: ModelVersion, folder: Path) -> None:
 
     Raises FileExistsError if the folder is not empty, ArtifactError if the version is damaged.
     """
-    version_artifact(version)
+    artifact = version_artifact(version)
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty. Give a new folder, or empty this one first.")
-    shutil.copytree(version.folder, folder, dirs_exist_ok=True)
+    shutil.copytree(artifact.folder, folder, dirs_exist_ok=True)
 
 
 Gate = Callable[[ModelVersion, ModelVersion | None], dict]
@@ -201,15 +197,9 @@ def version_files_delete(*, version: ModelVersion, is_unneeded: Callable[[], boo
     `is_unneeded` is called while no version can change its stage; when it returns False, nothing
     is deleted. `register_model` with a copy of the folder brings the files back.
     """
-    doomed = version.folder.with_name(f".{version.folder.name}.deleted")
     with transaction.atomic():
         _lock_versions()
-        shutil.rmtree(doomed, ignore_errors=True)  # left by a process that died below
-        if is_unneeded() and version.folder.is_dir():
-            version.folder.rename(doomed)
-    if not doomed.is_dir():
-        return 0
-    size = sum(path.stat().st_size for path in doomed.iterdir())
-    shutil.rmtree(doomed)
-    logger.info("The files of %s were deleted", version)
+        size = file_store("models").delete_folder(version.files_name) if is_unneeded() else 0
+    if size:
+        logger.info("The files of %s were deleted", version)
     return size

@@ -7,7 +7,8 @@ imported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,10 @@ class Scores:
 
 
 class LiteRTEngine:
-    """A LiteRT interpreter and a head. Not thread-safe: each thread needs an engine of its own."""
+    """A LiteRT interpreter and a head. Not thread-safe: each thread needs an engine of its own.
+
+    `twin` makes one.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class LiteRTEngine:
         head: Mapping[str, np.ndarray],
         pooling: Pooling,
         path: Path,
+        twin: Callable[[], LiteRTEngine],
     ) -> None:
         signatures = interpreter.get_signature_list()
         names = {block: f"block{block}" for block in pooling.maps}
@@ -80,6 +85,8 @@ class LiteRTEngine:
                     f"{path.name} returns {outputs[name]['dtype'].__name__} {maps}, "
                     f"not float32 {of_block}."
                 )
+        self.twin = twin
+        """Returns another engine of the same file, which shares its bytes with this one."""
         self._interpreter = interpreter
         self._head = head
         self._pooling = pooling
@@ -106,11 +113,28 @@ class LiteRTEngine:
         the file is not an engine that `export` wrote for this `pooling`.
         """
         try:
-            interpreter = Interpreter(str(path), num_threads=num_threads)
+            content = path.read_bytes()
+        except OSError as error:
+            raise EngineError(f"{path.name} can't be read: {error}") from error
+
+        return cls._of(content, head, pooling, path, num_threads)
+
+    @classmethod
+    def _of(
+        cls,
+        content: bytes,
+        head: Mapping[str, np.ndarray],
+        pooling: Pooling,
+        path: Path,
+        num_threads: int,
+    ) -> LiteRTEngine:
+        try:
+            interpreter = Interpreter(model_content=content, num_threads=num_threads)
             interpreter.allocate_tensors()
-        except (OSError, ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError) as error:
             raise EngineError(f"{path.name} can't be loaded as a LiteRT model: {error}") from error
-        return cls(interpreter, head, pooling, path)
+        twin = functools.partial(cls._of, content, head, pooling, path, num_threads)
+        return cls(interpreter, head, pooling, path, twin)
 
     def score(self, pixels: np.ndarray) -> Scores:
         """Return logits and embedding of one photo; arguments and errors are those of `maps`."""

@@ -8,6 +8,7 @@ from typing import Any
 from mlmodels.ml.answers import OTHER_CLASS
 from mlmodels.ml.card import Card
 from mlmodels.ml.layers import Pooling
+from mlmodels.ml.texts import translatable
 
 
 def model_card(card: Card) -> str:
@@ -43,7 +44,7 @@ def model_card(card: Card) -> str:
         lines += [
             "",
             f"Engine: {engine['precision']}. int8 gives the float network's answer on "
-            f"{engine['int8_agreement']:.1%} of {engine['n']} photos; its accuracy is "
+            f"{_percent(engine['int8_agreement'])} of {engine['n']} photos; its accuracy is "
             f"{100 * engine['int8_accuracy_loss']:.1f} percentage points lower.",
         ]
     if evaluation:
@@ -67,20 +68,22 @@ def model_card(card: Card) -> str:
             "",
             "| pooling | photos | right | negative log-likelihood |",
             "|---|---|---|---|",
-            *(f"| {' | '.join(row)} |" for row in rows),
+            *(
+                f"| {pooling} | {n} | {_percent(accuracy)} | {nll:.3f} |"
+                for pooling, n, accuracy, nll in rows
+            ),
         ]
     return "\n".join(lines) + "\n"
 
 
-def compared_poolings(recipe: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Return what a search measured of each pooling, the best first: its name and figures."""
+def compared_poolings(recipe: Mapping[str, Any]) -> list[tuple[Pooling, int, float, float]]:
+    """Return what a search measured of each pooling, the best first.
+
+    These are the pooling, the number of photos, the accuracy from 0 to 1, and the negative
+    log-likelihood.
+    """
     return [
-        (
-            str(_pooling(row["pooling"])),
-            str(row["n"]),
-            f"{row['accuracy']:.1%}",
-            f"{row['nll']:.3f}",
-        )
+        (_pooling(row["pooling"]), row["n"], row["accuracy"], row["nll"])
         for row in recipe.get("compared_poolings", ())
     ]
 
@@ -102,20 +105,24 @@ def missing_scope(method: str | None, recipe: Mapping[str, Any]) -> str:
     trains_layers = recipe.get("variables", 1) > 1
     if method is None:
         if not trains_layers:
-            return "Its answers could not be calibrated, so it says nothing of other species."
-        return (
+            return translatable(
+                "Its answers could not be calibrated, so it says nothing of other species."
+            )
+        return translatable(
             "Its answers could not be calibrated, so it says nothing of other species: if more "
             "than the dense layer is trained, that needs at least 100 validation photos that the "
             "version it continued from was not trained on."
         )
     if trains_layers:
-        return (
+        return translatable(
             "It tells other species by its best score alone: if more than the dense layer is "
             "trained, only a training's own photos of other species, of five genera or more, can "
             "teach it what is none of its own. Those that come with ChampiPy are numbers that fit "
             "untrained convolutions only."
         )
-    return "It learnt from too few photos of other species, and tells them by its best score alone."
+    return translatable(
+        "It learnt from too few photos of other species, and tells them by its best score alone."
+    )
 
 
 def _of_others(card: Card) -> str:
@@ -128,9 +135,14 @@ def _of_others(card: Card) -> str:
 def _row(name: str, metrics: Mapping[str, Any]) -> str:
     low, high = metrics["ci95"]
     return (
-        f"| {name} | {metrics['n']} | {metrics['correct']} | {metrics['accuracy']:.1%} "
-        f"| {low:.1%} to {high:.1%} | {metrics['ece']:.1%} |"
+        f"| {name} | {metrics['n']} | {metrics['correct']} | {_percent(metrics['accuracy'])} "
+        f"| {_percent(low)} to {_percent(high)} | {_percent(metrics['ece'])} |"
     )
+
+
+def _percent(share: float, digits: int = 1) -> str:
+    """Return a share from 0 to 1 in percent, with a space that does not break."""
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def _confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[str]:
@@ -143,7 +155,7 @@ def _confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> lis
     ]
     for i, (label, row) in enumerate(zip(labels, confusion, strict=True)):
         n = sum(row)
-        share = f"{row[i] / n:.0%}" if n else "-"
+        share = _percent(row[i] / n, 0) if n else "-"
         counts = "|".join(
             f" **{count}** " if i == j else f" {count or ''} " for j, count in enumerate(row)
         )

@@ -16,11 +16,17 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from mlmodels.ml.layers import DEFAULT_POOLING, Pooling, projection_name
+from mlmodels.ml.texts import translatable
 
 FILE: Final = Path(__file__).with_name("reference.safetensors")
 
-NOT_FUNGI: Final = {"daisy": "daisy", "lilly": "lily", "orchid": "orchid", "sunflower": "sunflower"}
-"""Groups that are no fungi, with their names."""
+NOT_FUNGI: Final = {
+    "daisy": translatable("daisy (no fungus)"),
+    "lilly": translatable("lily (no fungus)"),
+    "orchid": translatable("orchid (no fungus)"),
+    "sunflower": translatable("sunflower (no fungus)"),
+}
+"""Groups that are no fungi, with what people read."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def group_text(group: str) -> str:
     """
     name = group.removeprefix("other ")
     if name.lower() in NOT_FUNGI:
-        return f"{NOT_FUNGI[name.lower()]} (no fungus)"
+        return NOT_FUNGI[name.lower()]
     return name if " " in name else name[:1].upper() + name[1:]
 
 

@@ -21,6 +21,7 @@ from mlmodels.services import (
     version_promote,
     version_register,
 )
+from tests.support.files import files_of
 from tests.support.versions import another_version
 
 pytestmark = pytest.mark.django_db
@@ -31,8 +32,8 @@ def copied_version(version: ModelVersion) -> ModelVersion:
     other = ModelVersion.objects.get(pk=version.pk)
     other.pk, other.version, other.stage = None, version.version + 1, "Staging"
     other.save()
-    shutil.rmtree(other.folder, ignore_errors=True)
-    shutil.copytree(version.folder, other.folder)
+    shutil.rmtree(files_of(other), ignore_errors=True)
+    shutil.copytree(files_of(version), files_of(other))
     return other
 
 
@@ -52,7 +53,7 @@ def test_an_unreadable_version_in_production_is_replaced(production) -> None:
     version_promote(version=other, by=None, reason="test")
     call_command("register_model", "--pretrained", stdout=StringIO())
     assert production_version() == other, "a readable version stays in production"
-    card = other.folder / "card.json"
+    card = files_of(other) / "card.json"
     card.write_text(card.read_text().replace(FORMAT, "champipy-model-1"))
     out = StringIO()
     call_command("register_model", "--pretrained", stdout=out)
@@ -62,10 +63,10 @@ def test_an_unreadable_version_in_production_is_replaced(production) -> None:
 
 
 def test_registering_again_only_repairs_damaged_files(production) -> None:
-    (production.folder / "engine.tflite").write_bytes(b"damaged")
+    (files_of(production) / "engine.tflite").write_bytes(b"damaged")
     version, is_new = version_register(folder=PRETRAINED)
     assert (version, is_new) == (production, False)
-    read_artifact(production.folder)
+    read_artifact(files_of(production))
     assert ModelVersion.objects.count() == 1
 
 
@@ -112,7 +113,7 @@ def test_promotion_archives_the_previous_version_and_is_recorded(production, use
 
 def test_a_version_with_missing_files_is_not_promoted(production) -> None:
     successor = copied_version(production)
-    (successor.folder / "engine.tflite").unlink()
+    (files_of(successor) / "engine.tflite").unlink()
     with pytest.raises(ArtifactError):
         version_promote(version=successor, by=None, reason="broken")
     assert production_version() == production
@@ -140,8 +141,8 @@ def test_files_of_another_version_are_detected_and_replaced(production, tmp_path
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     card["files"]["weights.safetensors"]["sha256"] = digest
     (tmp_path / "other" / "card.json").write_text(json.dumps(card))
-    shutil.rmtree(production.folder)
-    shutil.copytree(tmp_path / "other", production.folder)
+    shutil.rmtree(files_of(production))
+    shutil.copytree(tmp_path / "other", files_of(production))
     with pytest.raises(ArtifactError, match="another model"):
         version_artifact(production)
     assert version_register(folder=PRETRAINED) == (production, False)

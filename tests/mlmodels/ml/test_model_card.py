@@ -19,8 +19,8 @@ def test_the_model_card_shows_the_metrics_and_the_recipe():
     logits = np.eye(10)[np.where(np.arange(40) < 3, 9, labels)]
     metrics = evaluate(logits, labels, card.labels).as_dict()
     page = model_card(replace(card, metrics={"evaluation": metrics}))
-    assert "| 40 | 37 | 92.5% | 80.1% to 97.4% |" in page
-    assert "| 1 | Aleuria aurantia | 4 | 75% | **3** |" in page
+    assert "| 40 | 37 | 92.5\xa0% | 80.1\xa0% to 97.4\xa0% |" in page
+    assert "| 1 | Aleuria aurantia | 4 | 75\xa0% | **3** |" in page
     assert all(species in page for species in card.labels)
     assert card.dataset_hash in page
     assert f"- seed: {card.seed}" in page
@@ -86,6 +86,6 @@ def test_the_model_card_says_which_pooling_was_chosen_among_which():
     page = model_card(replace(card, recipe=recipe))
     assert (
         "| statistics of blocks 4 and 5; second order of block 4 in 128; the middle counts more "
-        "| 800 | 87.5% | 0.412 |\n"
-        "| statistics of block 5 | 800 | 80.0% | 0.600 |\n"
+        "| 800 | 87.5\xa0% | 0.412 |\n"
+        "| statistics of block 5 | 800 | 80.0\xa0% | 0.600 |\n"
     ) in page
