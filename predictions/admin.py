@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin, time_text, with_listed_count
 from common.paging import CappedPaginator
+from common.wording import format_share
 from predictions.errors import FAILURES
 from predictions.models import Prediction
 from predictions.selectors import answered_predictions
@@ -29,7 +30,9 @@ class ErrorFilter(admin.SimpleListFilter):
         return [(code, failure.detail) for code, failure in FAILURES.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(error_code=self.value()) if self.value() else queryset
+        if not self.value():
+            return queryset
+        return queryset.filter(status=Prediction.Status.FAILED, error_code=self.value())
 
 
 @admin.register(Prediction)
@@ -107,8 +110,8 @@ class PredictionAdmin(ReadOnlyAdmin):
         inference = prediction.inference
         if inference is None:
             return ""
-        score = number_format(inference.best_score, 2)
-        best = format_html('<i lang="la">{}</i> {} %', inference.best_species, score)
+        score = format_share(inference.best_score / 100)
+        best = format_html('<i lang="la">{}</i> {}', inference.best_species, score)
         if inference.in_scope is not False:
             return best
         return format_html(gettext("none of its species; the likeliest: {}"), best)

@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 class PredictionsConfig(AppConfig):
     name = "predictions"
+    verbose_name = _("predictions")
 
     def ready(self) -> None:
         """Register checks, and what administrators see of each person's predictions."""

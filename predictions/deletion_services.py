@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError, Q, QuerySet
 
+from common.storage import StorageUnavailable
 from predictions.incoming import incoming_delete
 from predictions.models import Inference, Photo, PhotoSource, Prediction
 from predictions.photo_services import photo_file_delete, photo_lock
@@ -40,8 +41,8 @@ def prune_as_well(subject: str, rows: OldRows) -> None:
 def prediction_delete(*, prediction: Prediction) -> None:
     """Delete a prediction, and its photo if nothing else needs it. A worker may be scoring it.
 
-    The rows go in one transaction. Files go after it: those that a process leaves behind when it
-    dies are found by `incoming_sweep` and by the retention.
+    The rows go in one transaction. Files go after it: those that stay because a process dies, or
+    the store does not answer, are found by `incoming_sweep` and by the retention.
     """
     with transaction.atomic():
         Prediction.objects.filter(pk=prediction.pk).delete()
@@ -88,6 +89,9 @@ def _is_kept(photo: Photo) -> bool:
 
 
 def _delete_files(sha256: str, name: str) -> None:
-    pictures_delete(sha256=sha256)
-    if name:
-        photo_file_delete(name=name)
+    try:
+        pictures_delete(sha256=sha256)
+        if name:
+            photo_file_delete(name=name)
+    except StorageUnavailable as error:
+        logger.warning("The files of photo %s stay until ./champipy prune: %s", sha256[:12], error)

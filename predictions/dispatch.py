@@ -8,11 +8,13 @@ from django.utils import timezone
 
 from common.broker import send_task
 from predictions.models import Prediction
+from predictions.scoring_wakeup import is_message_needed
 
 Send = Callable[[Prediction], None]
 
 FETCH_TASK = "predictions.tasks.fetch_prediction"
 INFER_TASK = "predictions.tasks.infer_prediction"
+SCORE_TASK = "predictions.tasks.score_predictions"
 LOAD_ENGINE_TASK = "predictions.tasks.load_production_engine"
 FETCH_RESEND_PAUSE_S = 15.0
 """A fetch without an answer is sent again after this time: its deadline plus time in the queue."""
@@ -42,19 +44,39 @@ def schedule_fetch(prediction: Prediction, *, at: datetime) -> None:
 def send_to_worker(prediction: Prediction) -> None:
     """Send the prediction to `inference` if its photo is stored, else to `fetch`, after commit.
 
-    `fetch` begins at `fetch_at`, if that is set. An unavailable broker is not an error: the row
-    stays, and `predictions_resend` sends it later. Whoever sends it, the workers' logs name the
-    request that made it.
+    `inference` is only told that photos wait, unless the prediction was sent before: then it gets
+    a message of its own. `fetch` begins at `fetch_at`, if that is set. An unavailable broker is not
+    an error: the row stays, and `predictions_resend` sends it later. Whoever sends it, the workers'
+    logs name the request that made it.
     """
+    if prediction.sha256 and prediction.sends <= 1 and not prediction.attempts:
+        transaction.on_commit(wake_scoring)
+        return
     task, delay_s = (
         (INFER_TASK, 0.0) if prediction.sha256 else (FETCH_TASK, fetch_delay_s(prediction))
     )
-    pk, for_request = prediction.pk, prediction.request_id
+    pk, for_request, trace_parent = prediction.pk, prediction.request_id, prediction.trace_parent
     transaction.on_commit(
         lambda: send_task(
-            task, pk, expires_s=EXPIRES_S + delay_s, delay_s=delay_s, for_request=for_request
+            task,
+            pk,
+            expires_s=EXPIRES_S + delay_s,
+            delay_s=delay_s,
+            for_request=for_request,
+            trace_parent=trace_parent,
         )
     )
+
+
+def wake_scoring() -> None:
+    """Have a worker `inference` score what waits."""
+    if is_message_needed():
+        send_scoring()
+
+
+def send_scoring() -> None:
+    """Send a worker `inference` the message to score what waits, for whoever asked for it."""
+    send_task(SCORE_TASK, expires_s=EXPIRES_S, for_request="")
 
 
 def fetch_delay_s(prediction: Prediction) -> float:

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from common.broker import send_task
+from common.storage import StorageUnavailable
 from mlmodels.ml.embedder import embedder
 from mlmodels.ml.preprocessing import PhotoError, decode_photo
 from mlmodels.scoring import embed_image
@@ -56,10 +57,14 @@ def photo_embed(*, photo_id: int) -> None:
     """Compute a photo's embedding and store it.
 
     Does nothing if it is there, if another worker has just started on it, if MAX_ATTEMPTS workers
-    have, or if the photo's bytes are gone.
+    have, or if the photo's bytes are gone. Raises StorageUnavailable, which counts as no attempt.
     """
     photo = _claim(photo_id)
-    data = photo_read(sha256=photo.sha256) if photo is not None else None
+    try:
+        data = photo_read(sha256=photo.sha256) if photo is not None else None
+    except StorageUnavailable:
+        _give_back(photo_id)
+        raise
     if data is None:
         return
     try:
@@ -87,7 +92,11 @@ def listed_photos_embed(*, seconds: float = BACKGROUND_S) -> bool:
                 return False
             if time.monotonic() > deadline:
                 return True
-            photo_embed(photo_id=photo_id)
+            try:
+                photo_embed(photo_id=photo_id)
+            except StorageUnavailable as unavailable:
+                logger.warning("Listed photos are embedded later: %s", unavailable)
+                return False
     return False
 
 
@@ -125,6 +134,12 @@ def _claim(photo_id: int) -> Photo | None:
             photo=photo, defaults=started | {"attempts": attempts + 1}
         )
     return photo
+
+
+def _give_back(photo_id: int) -> None:
+    PhotoEmbedding.objects.filter(pk=photo_id, numbers=None, attempts__gt=0).update(
+        attempts=F("attempts") - 1, started_at=_held_since()
+    )
 
 
 def _stored(photo: Photo) -> list[float] | None:

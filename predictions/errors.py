@@ -32,6 +32,13 @@ FAILURES = {
             "administrator, and try again later."
         ),
     ),
+    "storage_unavailable": Failure(
+        503,
+        Message(
+            "The store of photos does not answer, so that new photos cannot be accepted. Known "
+            "ones are still answered. Try again in a moment."
+        ),
+    ),
     "no_active_model": Failure(
         503, Message("No model is in production. An administrator has to promote one.")
     ),
@@ -41,7 +48,7 @@ FAILURES = {
 }
 
 
-SERVICE_CODES = ("quota_exceeded", "storage_full", "no_active_model")
+SERVICE_CODES = ("quota_exceeded", "storage_full", "storage_unavailable", "no_active_model")
 """Codes that say nothing about a photo: others would be refused now, too."""
 
 

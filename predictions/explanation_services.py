@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from django.db import connection, transaction
 
-from common.files import write_atomically
 from mlmodels.ml.explanation import METHOD
 from mlmodels.ml.preprocessing import decode_photo
 from mlmodels.scoring import explain_image
@@ -15,7 +14,7 @@ from predictions.explanations import SUFFIXES, Explanation
 from predictions.models import Inference, Photo
 from predictions.overlays import overlay, picture_size
 from predictions.photo_services import photo_read
-from predictions.pictures import pictures_delete
+from predictions.pictures import picture_store, pictures_delete
 
 DECIMALS = 4
 
@@ -35,7 +34,7 @@ def explanation_make(*, inference_id: int, species: str, against: str | None) ->
     explanation = Explanation(inference, species, against)
     with transaction.atomic():
         _lock(explanation)
-        if all(explanation.path(suffix).exists() for suffix in SUFFIXES):
+        if all(picture_store().exists(explanation.file_name(suffix)) for suffix in SUFFIXES):
             return
         data = photo_read(sha256=inference.photo.sha256)
         if data is None:
@@ -48,7 +47,7 @@ def explanation_make(*, inference_id: int, species: str, against: str | None) ->
 
 def _lock(explanation: Explanation) -> None:
     """Keep others from making this explanation until the transaction ends."""
-    key = zlib.crc32(explanation.path("").name.encode())
+    key = zlib.crc32(explanation.file_name("").encode())
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
 
@@ -63,7 +62,7 @@ def _write(explanation: Explanation, data: bytes) -> None:
     )
     numbers = json.dumps(_numbers(explanation, values, image.size)).encode()
     for suffix, content in zip(SUFFIXES, (numbers, overlay(image, values)), strict=True):
-        write_atomically(explanation.path(suffix), [content])
+        picture_store().write(explanation.file_name(suffix), content)
 
 
 def _numbers(

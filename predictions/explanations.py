@@ -6,17 +6,22 @@ numbers behind it as JSON; web sends only the files. They lie in the cache of pi
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from common.broker import send_task
 from common.messages import Message
 from mlmodels.ml.explanation import METHOD
+from mlmodels.selectors import has_files
 from predictions.models import Inference
-from predictions.pictures import EXPIRES_S, cached_path, cached_wait
+from predictions.pictures import (
+    EXPIRES_S,
+    EXPLANATION,
+    cached_wait,
+    picture_name,
+    picture_store,
+)
 
 MAKE_TASK: Final = "predictions.tasks.make_explanation"
-KIND: Final = "explanation"
 SUFFIXES: Final = (".json", ".png")
 """Of an explanation's files, in the order in which they are written."""
 
@@ -35,12 +40,12 @@ class Explanation:
     against: str | None = None
     """Another label, with which `species` is compared; None: with all the others."""
 
-    def path(self, suffix: str) -> Path:
-        """Return where the cache has, or would have, the file with one of `SUFFIXES`."""
+    def file_name(self, suffix: str) -> str:
+        """Return under which name the cache has, or would have, the file with this suffix."""
         version = self.inference.model_version
         labels = [version.labels.index(name) for name in (self.species, self.against) if name]
         name = "-".join(["", METHOD, *map(str, [version.pk, *labels])])
-        return cached_path(self.inference.photo.sha256, KIND, name + suffix)
+        return picture_name(self.inference.photo.sha256, EXPLANATION, name + suffix)
 
 
 def explanation_wait(*, explanation: Explanation, suffix: str, timeout_s: float) -> bytes | None:
@@ -50,7 +55,8 @@ def explanation_wait(*, explanation: Explanation, suffix: str, timeout_s: float)
     file then. Raises VersionNotStored if it can't be made.
     """
     version = explanation.inference.model_version
-    if not explanation.path(suffix).exists() and not version.folder.is_dir():
+    name = explanation.file_name(suffix)
+    if not picture_store().exists(name) and not has_files(version):
         raise VersionNotStored(
             Message(
                 "The files of %(version)s, which gave this answer, are no longer stored. Send the "
@@ -60,7 +66,7 @@ def explanation_wait(*, explanation: Explanation, suffix: str, timeout_s: float)
         )
     asked = (explanation.inference.pk, explanation.species, explanation.against)
     return cached_wait(
-        explanation.path(suffix),
+        name,
         lambda: send_task(MAKE_TASK, *asked, expires_s=EXPIRES_S),
         timeout_s=timeout_s,
     )

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from accounts.models import User
+from common.prepared import Prepared
 from predictions.dispatch import Send, schedule_resend
 from predictions.models import Prediction
 from predictions.selectors import WAITS_FOR_ITS_TURN
@@ -56,6 +57,9 @@ def waiting_send(*, share: Share, send: Send) -> int:
 
     Return how many.
     """
+    is_users = share.user_id is not None and not share.is_background
+    if is_users and _first_waiting.first(user=share.user_id or 0) is None:
+        return 0
     return sum(_send_next(share, stage, send) for stage in (TO_FETCH, TO_SCORE))
 
 
@@ -70,7 +74,7 @@ def all_waiting_send(*, send: Send) -> int:
 
 
 def _send_next(share: Share, stage: Q, send: Send) -> int:
-    waiting = _waiting().filter(stage, user=share.user_id, is_background=share.is_background)
+    waiting = _waiting_of(share).filter(stage)
     if not waiting.exists():
         return 0
     with transaction.atomic():
@@ -87,6 +91,10 @@ def _waiting() -> QuerySet[Prediction]:
     return Prediction.objects.filter(WAITS_FOR_ITS_TURN)
 
 
+def _waiting_of(share: Share) -> QuerySet[Prediction]:
+    return _waiting().filter(user=share.user_id, is_background=share.is_background)
+
+
 def _free_places(share: Share, stage: Q) -> int:
     """Return how many more of the share's predictions may be sent to this stage's worker now.
 
@@ -94,16 +102,39 @@ def _free_places(share: Share, stage: Q) -> int:
     another. (None: those of deleted users, and of nobody in the background, together.)
     """
     user_id, is_background = share
-    if user_id is not None:
-        list(User.objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk"))
-    sent = Prediction.objects.filter(
-        stage,
-        user=user_id,
-        is_background=is_background,
-        status=Prediction.Status.PENDING,
-        next_send_at__isnull=False,
-    )
     limit = settings.CHAMPIPY_USER_FETCHES
     if stage is TO_SCORE:
         limit = BACKGROUND_SCORINGS if is_background else settings.CHAMPIPY_USER_SCORINGS
-    return limit - sent.count()
+    if user_id is None:
+        return limit - _sent(stage, is_background=is_background).filter(user=None).count()
+    _user_to_lock.first(user=user_id)
+    return limit - _sent_of_user[stage is TO_SCORE, is_background].count(user=user_id)
+
+
+def _sent(stage: Q, *, is_background: bool) -> QuerySet[Prediction]:
+    return Prediction.objects.filter(
+        stage,
+        is_background=is_background,
+        status=Prediction.Status.PENDING,
+        next_send_at__isnull=False,
+    ).order_by()
+
+
+def _prepared(stage: Q, *, is_background: bool) -> Prepared[Prediction]:
+    return Prepared(
+        lambda user: _sent(stage, is_background=is_background).filter(user=user).only("pk"),
+        user=int,
+    )
+
+
+_first_waiting = Prepared(
+    lambda user: _waiting_of(Share(user, is_background=False)).order_by().only("pk")[:1], user=int
+)
+_user_to_lock = Prepared(
+    lambda user: User.objects.select_for_update(no_key=True).filter(pk=user).only("pk"), user=int
+)
+_sent_of_user = {
+    (stage is TO_SCORE, is_background): _prepared(stage, is_background=is_background)
+    for stage in (TO_FETCH, TO_SCORE)
+    for is_background in (False, True)
+}

@@ -3,6 +3,8 @@
 from urllib.parse import urljoin
 
 from common.messages import Message
+from common.metrics import FETCH_SECONDS
+from common.tracing import span
 from predictions.http_client import Deadline, Requests, http_request, unreachable
 from predictions.photo_urls import (
     FetchError,
@@ -24,6 +26,8 @@ __all__ = [
 MAX_REDIRECTS = 3
 
 
+@span("fetch")
+@FETCH_SECONDS.time()
 def fetch_photo(
     url: str,
     *,

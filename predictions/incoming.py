@@ -4,76 +4,69 @@ They are kept apart from the stored photos. So a refused photo leaves nothing be
 photo in the storage has been decoded successfully.
 """
 
-import os
 import tempfile
 import time
-from collections.abc import Iterable
-from pathlib import Path
 
-from django.conf import settings
 from django.core.files import File
 from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
 
-from common.files import sync_folder, write_atomically
+from common.storage import DamagedFileError, FileStore, file_store
 
 
-def incoming_path(prediction_id: int) -> Path:
-    """Return the path of this prediction's photo while it is pending."""
-    return Path(settings.CHAMPIPY_HOME) / "incoming" / str(prediction_id)
+def incoming_store() -> FileStore:
+    """Return the storage of these files; a file's name is its prediction's id."""
+    return file_store("incoming")
 
 
-def incoming_write(prediction_id: int, chunks: Iterable[bytes]) -> None:
-    """Write a photo's bytes atomically."""
-    write_atomically(incoming_path(prediction_id), chunks)
+def incoming_write(prediction_id: int, data: bytes) -> None:
+    """Store a photo's bytes. Raises StorageUnavailable."""
+    incoming_store().write(str(prediction_id), data)
 
 
 class IncomingUpload(TemporaryUploadedFile):
-    """An upload in a temporary file beside the incoming photos, deleted when it is closed.
+    """An upload in a temporary file, deleted when it is closed.
 
-    `incoming_keep` renames the file, so that its bytes are written only once.
+    Where the incoming photos are files, it lies beside them, and `incoming_keep` renames it: its
+    bytes are written only once.
     """
 
     def __init__(self, name: str, content_type: str | None, charset: str | None) -> None:
-        folder = incoming_path(0).parent
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = incoming_store().upload_folder
         file = tempfile.NamedTemporaryFile(dir=folder, suffix=".upload")  # noqa: SIM115
         UploadedFile.__init__(self, file, name, content_type, 0, charset)
 
 
 def incoming_keep(prediction_id: int, upload: File) -> None:
-    """Make an upload's bytes the prediction's photo, atomically."""
-    if not isinstance(upload, IncomingUpload):
-        upload.seek(0)
-        incoming_write(prediction_id, upload.chunks())
-        return
-    upload.flush()
-    os.fsync(upload.fileno())
-    Path(upload.temporary_file_path()).replace(incoming_path(prediction_id))
-    sync_folder(incoming_path(0).parent)
+    """Make an upload's bytes the prediction's photo, atomically. Raises StorageUnavailable."""
+    incoming_store().save(str(prediction_id), upload)
 
 
 def incoming_read(prediction_id: int) -> bytes | None:
-    """Return the photo's bytes, or None if they were deleted (answered) or not yet written."""
+    """Return the photo's bytes, or None if they were deleted (answered), damaged or not written.
+
+    Raises StorageUnavailable.
+    """
     try:
-        return incoming_path(prediction_id).read_bytes()
-    except FileNotFoundError:
+        return incoming_store().read(str(prediction_id))
+    except (FileNotFoundError, DamagedFileError):
         return None
 
 
+def incoming_link(prediction_id: int, store: FileStore, name: str) -> bool:
+    """Give the photo's file a name in another storage, too; return False where it has no links."""
+    return store.link(name, incoming_store(), str(prediction_id))
+
+
 def incoming_delete(prediction_id: int) -> None:
-    """Delete the photo's bytes, if they exist."""
-    incoming_path(prediction_id).unlink(missing_ok=True)
+    """Delete the photo's bytes, if they exist; `incoming_sweep` finds those that stay."""
+    incoming_store().discard(str(prediction_id))
 
 
-def incoming_older_than(seconds: float) -> dict[Path, int | None]:
+def incoming_older_than(seconds: float) -> dict[str, int | None]:
     """Return the files older than `seconds`, each with its prediction's id (None if partial)."""
-    folder = incoming_path(0).parent
     limit = time.time() - seconds
-    old: dict[Path, int | None] = {}
-    for path in folder.glob("*"):
-        try:
-            if path.stat().st_mtime < limit:
-                old[path] = int(path.name) if path.name.isdecimal() else None
-        except FileNotFoundError:  # answered, and so deleted, in the meantime
-            continue
-    return old
+    return {
+        file.name: int(file.name) if file.name.isdecimal() else None
+        for file in incoming_store().files()
+        if file.modified < limit
+    }

@@ -1,4 +1,4 @@
-"""Writes on inferences: store one, and judge its photo for training once somebody asks for it."""
+"""Inferences: make one to store, and judge its photo for training once somebody asks for it."""
 
 from dataclasses import asdict
 
@@ -12,7 +12,7 @@ from predictions.models import Inference, Photo
 from predictions.photo_services import photo_keep_for_training
 
 
-def inference_store(
+def inference_of(
     *,
     photo: Photo,
     version: ModelVersion,
@@ -20,12 +20,12 @@ def inference_store(
     duration_ms: float,
     is_background: bool,
 ) -> Inference:
-    """Store what a version says of a photo. Call it in a transaction that has locked the photo.
+    """Return what a version says of a photo, not saved yet. Save it once the photo is locked.
 
-    `is_background`: nobody asked for it. Raises IntegrityError if it is stored already.
+    `is_background`: nobody asked for it.
     """
     best = max(answer.scores)
-    return Inference.objects.create(
+    return Inference(
         photo=photo,
         model_version=version,
         best_score=best,
@@ -45,15 +45,10 @@ def inference_ask(*, inference: Inference, user: User | None) -> None:
     with transaction.atomic():
         photo = Photo.objects.select_for_update().filter(pk=inference.photo_id).first()
         unasked = Inference.objects.filter(pk=inference.pk, is_background=True)
-        if photo is not None and unasked.update(is_background=False):
-            photo_keep_if_sure(photo=photo, inference=inference, user=user)
+        if photo is not None and unasked.update(is_background=False) and is_sure(inference):
+            photo_keep_for_training(photo=photo, species_name=inference.best_species, user=user)
 
 
-def photo_keep_if_sure(*, photo: Photo, inference: Inference, user: User | None) -> None:
-    """Keep a photo for training if its score is high enough, and it is in scope.
-
-    Call it in a transaction that has locked the photo.
-    """
-    is_sure = inference.best_score > settings.CHAMPIPY_KEEP_SCORE
-    if is_sure and inference.in_scope is not False:
-        photo_keep_for_training(photo=photo, species_name=inference.best_species, user=user)
+def is_sure(inference: Inference) -> bool:
+    """Return whether a photo's score is high enough to train on it, and it is in scope."""
+    return inference.best_score > settings.CHAMPIPY_KEEP_SCORE and inference.in_scope is not False

@@ -4,16 +4,18 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import OpClass
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Func, Q, Value
+from django.db.models import Case, F, Func, Q, Value, When
+from django.db.models.fields.json import KT
 from django.db.models.functions import Left, Upper
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from common.messages import MessageField
+from common.messages import Message, MessageField
 from common.request_id import MAX_LENGTH as MAX_REQUEST_ID
+from common.tracing import MAX_LENGTH as MAX_TRACE_PARENT
 from mlmodels.ml.conformal import plausible
 from mlmodels.models import ModelVersion, Species
 from mlmodels.names import MAX_NAME_LENGTH
@@ -32,6 +34,39 @@ ADDRESS_KEY = Upper(
 """The beginning of a photo's address without its scheme, or of its file name, in capitals."""
 FILE_NAME_KEY = Upper(Left(Func("origin", Value("[^/]*$"), function="substring"), MAX_KEY))
 """The beginning of the file name, also of an address, in capitals."""
+
+
+def _band(place: int) -> str:
+    mask = (1 << (13 if place < 4 else 12)) - 1
+    return f"((%(expressions)s >> {13 * place}) & {mask})::int + {place << 13}"
+
+
+class HashBands(Func):
+    """Five numbers that a perceptual hash consists of: its bits 0 to 12, 13 to 25, … 52 to 63.
+
+    Hashes that differ in fewer than ten bits have one of these in common, but for one bit at most.
+    Each number has its place in its highest bits, so that an index tells the places apart.
+    """
+
+    arity = 1
+    template = f"ARRAY[{', '.join(_band(place) for place in range(5))}]"
+    output_field = ArrayField(models.IntegerField())
+
+
+def like_bands(perceptual_hash: int) -> list[int]:
+    """Return the numbers of HashBands, and those that differ from them in one bit."""
+    unsigned = perceptual_hash % (1 << 64)
+    bands = [(unsigned >> 13 * place) & 8191 | place << 13 for place in range(5)]
+    flips = [1 << bit for bit in range(13)]
+    return [number for band in bands for number in (band, *(band ^ flip for flip in flips))]
+
+
+REVIEWED_FIRST = Case(
+    When(label_source__in=("confirmed", "corrected"), then=Value(0)),
+    default=Value(1),
+    output_field=models.IntegerField(),
+)
+"""Photos whose label a person confirmed or corrected come before others."""
 
 
 class Photo(models.Model):
@@ -65,42 +100,44 @@ class Photo(models.Model):
     perceptual_hash = models.BigIntegerField(
         help_text="64 bits, as a signed integer; near-duplicates differ in few of them."
     )
-    origin = models.TextField(blank=True, help_text="The first URL or file name it came from.")
+    origin = models.TextField(blank=True, help_text=_("The first URL or file name it came from."))
     mushroom_observer_id = models.BigIntegerField(null=True, blank=True, db_index=True)
     author = models.CharField(
         max_length=MAX_ATTRIBUTION,
         blank=True,
         default="",
         db_default="",
-        help_text="The copyright holder, whom everybody who shows the photo has to name.",
+        help_text=_("The copyright holder, whom everybody who shows the photo has to name."),
     )
     licence = models.CharField(
         max_length=MAX_ATTRIBUTION,
         blank=True,
         default="",
         db_default="",
-        help_text="URL of the licence under which anybody may show it (`licences.py`). Empty: "
-        "none is known, and it is shown to nobody but who sent it and administrators.",
+        help_text=_(
+            "URL of the licence under which anybody may show it (`licences.py`). Empty: "
+            "none is known, and it is shown to nobody but who sent it and administrators."
+        ),
     )
     source = models.CharField(
         max_length=MAX_ATTRIBUTION,
         blank=True,
         default="",
         db_default="",
-        help_text="URL of the page that shows it, where that is known.",
+        help_text=_("URL of the page that shows it, where that is known."),
     )
     is_reserved = models.BooleanField(
         "all rights reserved",
         default=False,
         db_default=False,
-        help_text="Its owner said so: nobody is shown it, and no model is trained on it.",
+        help_text=_("Its owner said so: nobody is shown it, and no model is trained on it."),
     )
     label = models.ForeignKey(Species, models.PROTECT, null=True, blank=True)
     is_other = models.BooleanField(
         "other species",
         default=False,
         db_default=False,
-        help_text="It shows none of the species that models know.",
+        help_text=_("It shows none of the species that models know."),
     )
     other_name = models.CharField(
         "name of the other species",
@@ -108,16 +145,18 @@ class Photo(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text="As somebody gave it. The first word is the genus.",
+        help_text=_("As somebody gave it. The first word is the genus."),
     )
     label_source = models.CharField(
         max_length=20, choices=LabelSource, default=LabelSource.NONE, blank=True
     )
     split = models.CharField(max_length=20, choices=Split, default=Split.NONE, blank=True)
-    split_at = models.DateTimeField(null=True, blank=True, help_text="When it came into the split.")
+    split_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When it came into the split.")
+    )
     excluded = models.BooleanField(
         default=False,
-        help_text="An administrator keeps it out of training and of the next evaluation set.",
+        help_text=_("An administrator keeps it out of training and of the next evaluation set."),
     )
     contributed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -131,14 +170,18 @@ class Photo(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
     reviewed_at = models.DateTimeField(
-        null=True, blank=True, help_text="When an administrator last named or excluded it."
+        null=True, blank=True, help_text=_("When an administrator last named or excluded it.")
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["split", "-split_at"]),
+            models.Index(
+                fields=["split", "-split_at"],
+                include=["is_other", "excluded"],
+                name="photos_by_split",
+            ),
             models.Index(OpClass(ADDRESS_KEY, "text_pattern_ops"), name="photos_by_address"),
             models.Index(OpClass(FILE_NAME_KEY, "text_pattern_ops"), name="photos_by_file_name"),
             models.Index(
@@ -147,6 +190,31 @@ class Photo(models.Model):
             models.Index(
                 fields=["label", "other_name"], condition=~Q(licence=""), name="licensed_photos"
             ),
+            models.Index(fields=["label_source", "-id"], name="photos_by_label_source"),
+            models.Index(fields=["label", "-id"], name="photos_by_label"),
+            # What a training takes, of each species and of all.
+            models.Index(
+                F("label"),
+                REVIEWED_FIRST,
+                F("split_at").desc(),
+                F("id").desc(),
+                condition=Q(split="training", is_other=False),
+                name="training_photos_by_species",
+            ),
+            models.Index(
+                REVIEWED_FIRST,
+                F("split_at").desc(),
+                F("id").desc(),
+                condition=Q(split="training", is_other=False),
+                name="training_photos",
+            ),
+            GinIndex(
+                HashBands("perceptual_hash"),
+                condition=~Q(split=""),
+                fastupdate=False,
+                name="photos_by_hash",
+            ),
+            models.Index(fields=["-id"], condition=Q(excluded=True), name="excluded_photos"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -170,7 +238,7 @@ class Photo(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"photo {self.sha256[:12]}"
+        return str(Message("photo %(sum)s", sum=self.sha256[:12]))
 
 
 class PhotoSource(models.Model):
@@ -269,7 +337,7 @@ class Inference(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["best_score"], name="inferences_by_best_score"),
-            models.Index(fields=["best_species"], name="inferences_by_best_species"),
+            models.Index(fields=["best_species", "-photo"], name="inferences_by_species"),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -345,14 +413,16 @@ class Prediction(models.Model):
         blank=True,
         help_text="None: from the terminal, or by a deleted user.",
     )
-    file = models.TextField(help_text="The URL, or the uploaded file's name.")
+    file = models.TextField(help_text=_("The URL, or the uploaded file's name."))
     is_upload = models.BooleanField()
-    sha256 = models.CharField(max_length=64, blank=True, help_text="Of the photo's bytes.")
+    sha256 = models.CharField(max_length=64, blank=True, help_text=_("Of the photo's bytes."))
     nb_preds = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(1000)]
     )
     proposed = models.CharField(
-        max_length=MAX_NAME_LENGTH, blank=True, help_text="The name to be judged, as it was given."
+        max_length=MAX_NAME_LENGTH,
+        blank=True,
+        help_text=_("The name to be judged, as it was given."),
     )
     proposed_species = models.CharField(
         max_length=100, blank=True, help_text="The species of that name. Empty: it is not known."
@@ -371,7 +441,16 @@ class Prediction(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     sends = models.PositiveSmallIntegerField(default=0)
     request_id = models.CharField(
-        max_length=MAX_REQUEST_ID, blank=True, help_text="X-Request-Id of the request that made it."
+        max_length=MAX_REQUEST_ID,
+        blank=True,
+        help_text=_("X-Request-Id of the request that made it."),
+    )
+    trace_parent = models.CharField(
+        max_length=MAX_TRACE_PARENT,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The span of that request, where traces are switched on.",
     )
     next_send_at = models.DateTimeField(null=True, blank=True)
     fetch_at = models.DateTimeField(
@@ -391,13 +470,22 @@ class Prediction(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["user", "-id"]),
-            models.Index(fields=["created_at"], include=["status"], name="predictions_by_time"),
+            models.Index(
+                fields=["created_at"],
+                include=["status", "is_background"],
+                name="predictions_by_created",
+            ),
             # By its first characters, too.
             models.Index(
                 fields=["sha256"], opclasses=["varchar_pattern_ops"], name="predictions_by_sha256"
             ),
             models.Index(
                 fields=["id"], condition=Q(status="done", reused=False), name="scored_predictions"
+            ),
+            models.Index(
+                fields=["inference"],
+                condition=Q(status="done", reused=False),
+                name="first_predictions",
             ),
             models.Index(
                 fields=["id"],
@@ -412,6 +500,26 @@ class Prediction(models.Model):
                 condition=Q(status="pending"),
                 name="pending_of_a_user",
             ),
+            models.Index(fields=["-id"], condition=Q(status="failed"), name="failed_predictions"),
+            models.Index(
+                fields=["user", "-id"], condition=Q(status="failed"), name="failed_of_a_user"
+            ),
+            models.Index(
+                fields=["error_code", "-id"], condition=Q(status="failed"), name="failures_by_code"
+            ),
+            # What a user asked, by the name that was proposed and by the verdict on it.
+            models.Index(
+                fields=["user", "proposed_species", "-id"],
+                condition=~Q(proposed=""),
+                name="judged_predictions",
+            ),
+            models.Index(
+                F("user"),
+                KT("verdict__verdict"),
+                F("id").desc(),
+                condition=~Q(proposed=""),
+                name="predictions_by_verdict",
+            ),
         ]
         constraints = [
             models.CheckConstraint(
@@ -423,7 +531,9 @@ class Prediction(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"prediction {self.pk} ({self.status})"
+        status = self.get_status_display()
+        number = str(self.pk)  # None before it is stored
+        return str(Message("prediction %(number)s (%(status)s)", number=number, status=status))
 
     @property
     def duration_ms(self) -> int | None:
@@ -461,9 +571,14 @@ class Feedback(models.Model):
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "feedback"
+        indexes = [
+            models.Index(
+                fields=["-id"], condition=Q(reviewed_at__isnull=True), name="waiting_feedback"
+            )
+        ]
         constraints = [
             models.UniqueConstraint(fields=["prediction", "user"], name="one_feedback_per_user")
         ]
 
     def __str__(self) -> str:
-        return f"feedback on {self.prediction}"
+        return str(Message("feedback on %(prediction)s", prediction=self.prediction))

@@ -79,6 +79,11 @@ def quota_take(*, user: User | None, predictions: int = 0, new_bytes: int = 0) -
         )
 
 
+def quota_return(*, user: User | None, predictions: int = 0, new_bytes: int = 0) -> None:
+    """Take back what `quota_take` has counted for a request that was not accepted after all."""
+    quota_take(user=user, predictions=-predictions, new_bytes=-new_bytes)
+
+
 @dataclass(frozen=True)
 class Usage:
     """What a user has used of their quotas."""

@@ -5,8 +5,11 @@ from django.utils import timezone
 
 from predictions.dispatch import schedule_resend, send_to_worker
 from predictions.fair_shares import all_waiting_send
-from predictions.incoming import incoming_older_than
+from predictions.incoming import incoming_older_than, incoming_store
 from predictions.models import Prediction
+
+MIN_AGE_S = 3600
+"""A younger incoming file may be one that is about to get its row."""
 
 
 def predictions_resend() -> int:
@@ -32,18 +35,18 @@ def predictions_resend() -> int:
 
 
 def incoming_sweep() -> int:
-    """Delete incoming files older than an hour without a pending prediction; return how many.
+    """Delete incoming files older than MIN_AGE_S without a pending prediction; return how many.
 
     Processes that died leave them behind.
     """
-    old = incoming_older_than(3600)
+    old = incoming_older_than(MIN_AGE_S)
     pending = set(
         Prediction.objects.filter(
             pk__in=[pk for pk in old.values() if pk is not None],
             status=Prediction.Status.PENDING,
         ).values_list("pk", flat=True)
     )
-    orphans = [path for path, pk in old.items() if pk is None or pk not in pending]
-    for path in orphans:
-        path.unlink(missing_ok=True)
+    orphans = [name for name, pk in old.items() if pk is None or pk not in pending]
+    for name in orphans:
+        incoming_store().delete(name)
     return len(orphans)

@@ -3,18 +3,27 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from accounts.models import User
+from common.prepared import Prepared
 from mlmodels.ml.preprocessing import NEAR_DUPLICATE_BITS
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import serving_versions
 from predictions.labels import Label, OtherSpecies
-from predictions.models import Inference, Photo, PhotoSource, Prediction
+from predictions.models import (
+    HashBands,
+    Inference,
+    Photo,
+    PhotoSource,
+    Prediction,
+    like_bands,
+)
 from predictions.photo_urls import canonical_photo_key
 
 SAME_OBSERVATION_IDS = 3
@@ -46,7 +55,10 @@ def is_scoring_awaited() -> bool:
 
 def asked_last(users: Sequence[User]) -> dict[int, datetime]:
     """Return when these users last asked for a prediction, by the users' ids."""
-    newest = Prediction.objects.filter(user=OuterRef("pk"), is_background=False).order_by("-id")
+    # A range that only this user is in: the index of users' predictions alone has that order. With
+    # an equal sign the whole table may be read backwards to find one who has never asked.
+    own = Prediction.objects.filter(user__gte=OuterRef("pk"), user__lte=OuterRef("pk"))
+    newest = own.filter(is_background=False).order_by("user_id", "-id")
     times = User.objects.filter(pk__in=[user.pk for user in users]).values_list(
         "pk", Subquery(newest.values("created_at")[:1])
     )
@@ -98,15 +110,44 @@ def _photo_ids(sha256: str) -> QuerySet:
     return photos.union(PhotoSource.objects.filter(key=sha256).values("photo"), all=True)
 
 
+_stored_inference = Prepared(
+    lambda sha256, version: Inference.objects.filter(
+        photo__in=_photo_ids(sha256), model_version=version
+    ).order_by()[:1],
+    sha256=str,
+    version=int,
+)
+
+
 def stored_inference(*, sha256: str, version: ModelVersion) -> Inference | None:
     """Return this version's stored inference of `photo_with_bytes(sha256)`, or None."""
     if not sha256:
         return None
-    inferences = Inference.objects.filter(photo__in=_photo_ids(sha256), model_version=version)
-    inference = inferences.order_by().first()
+    inference = _stored_inference.first(sha256=sha256, version=version.pk)
     if inference is not None:
         inference.model_version = version  # already loaded; saves reading its long card
     return inference
+
+
+_stored_inferences = Prepared(
+    lambda sha256s, version: (
+        Inference.objects.filter(model_version=version, photo__sha256__any_of=sha256s)
+        .annotate(sha256=F("photo__sha256"))
+        .order_by()
+    ),
+    sha256s=list,
+    version=int,
+)
+
+
+def stored_inferences(*, sha256s: Sequence[str], version: ModelVersion) -> dict[str, Inference]:
+    """Return this version's stored inferences of photos, by the SHA-256 of the photos' bytes."""
+    found: dict[str, Any] = {}
+    rows: list[Any] = _stored_inferences.all(sha256s=[*sha256s], version=version.pk)
+    for inference in rows:
+        inference.model_version = version
+        found[inference.sha256] = inference
+    return found
 
 
 def source_key(url: str) -> str:
@@ -158,7 +199,7 @@ def photos_resembling(
     and Mushroom Observer ids within SAME_OBSERVATION_IDS. At most five are returned, the most
     similar first, each with its label and `distance` in bits.
     """
-    resembles = Q(distance__lte=NEAR_DUPLICATE_BITS)
+    resembles = _is_near(perceptual_hash)
     if mushroom_observer_id is not None:
         resembles |= _same_label(label) & Q(
             mushroom_observer_id__range=(
@@ -177,8 +218,12 @@ def photos_contradicting(*, perceptual_hash: int, label: Label) -> list[Photo]:
     """
     photos = Photo.objects.filter(split__in=(Photo.Split.TRAINING, Photo.Split.EVALUATION))
     contradicting = photos.filter(is_other=not isinstance(label, OtherSpecies))
-    is_near = Q(distance__lte=NEAR_DUPLICATE_BITS)
-    return _most_similar(contradicting, perceptual_hash, is_near)
+    return _most_similar(contradicting, perceptual_hash, _is_near(perceptual_hash))
+
+
+def _is_near(perceptual_hash: int) -> Q:
+    # An index knows the few hashes that have something in common; others differ in more bits.
+    return Q(bands__overlap=like_bands(perceptual_hash), distance__lte=NEAR_DUPLICATE_BITS)
 
 
 def _same_label(label: Label) -> Q:
@@ -189,7 +234,9 @@ def _same_label(label: Label) -> Q:
 
 def _most_similar(photos: QuerySet[Photo], perceptual_hash: int, which: Q) -> list[Photo]:
     distance = RawSQL("bit_count((perceptual_hash # %s)::bit(64))", [perceptual_hash])
-    found = photos.annotate(distance=distance).filter(which)
+    # `bands` has an index of photos with a split: those of both kinds have one.
+    found = photos.exclude(split="").alias(bands=HashBands("perceptual_hash"))
+    found = found.annotate(distance=distance).filter(which)
     return list(found.select_related("label").order_by("distance", "pk")[:5])
 
 

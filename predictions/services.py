@@ -11,6 +11,8 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from accounts.models import User
 from common.request_id import request_id
+from common.storage import StorageUnavailable
+from common.tracing import current_trace_parent
 from mlmodels.ml.preprocessing import MAX_BYTES
 from mlmodels.models import ModelVersion
 from mlmodels.species_selectors import species_called
@@ -22,7 +24,7 @@ from predictions.fetching import FetchError
 from predictions.incoming import incoming_delete, incoming_keep
 from predictions.models import Prediction
 from predictions.photo_urls import check_url
-from predictions.quotas import quota_take
+from predictions.quotas import quota_return, quota_take
 from predictions.selectors import remembered_sha256, stored_inference
 from predictions.storage_space import check_space, refuse_when_full
 
@@ -45,7 +47,7 @@ def prediction_create(
     a name that `parse_name` can read, to be judged with the answer; `is_background` says that
     nobody waits for it.
     Raises NotAccepted, and stores nothing, if the user's quota is used up, or if the photo is new
-    and the disk is nearly full.
+    and the disk is nearly full or the store of files does not answer.
     """
     prediction = _new_prediction(user, file, nb_preds)
     prediction.is_background = is_background
@@ -78,7 +80,11 @@ def prediction_create(
     if error is not None:
         prediction_finish(prediction, error=error)
     else:
-        _create_pending(prediction, None if isinstance(file, str) else file, send)
+        try:
+            _create_pending(prediction, None if isinstance(file, str) else file, send)
+        except StorageUnavailable as unavailable:
+            quota_return(user=user, predictions=1, new_bytes=new_bytes)
+            raise NotAccepted("storage_unavailable") from unavailable
     return prediction
 
 
@@ -129,6 +135,7 @@ def _new_prediction(user: User | None, file: str | File, nb_preds: int) -> Predi
         is_upload=is_upload,
         file=_storable(name),
         request_id=request_id.get(),
+        trace_parent=current_trace_parent(),
     )
 
 
@@ -159,7 +166,8 @@ def _checked() -> Iterator[None]:
 def _create_pending(prediction: Prediction, upload: File | None, send: Send) -> None:
     """Save the prediction, with the bytes of its upload, and send it to a worker.
 
-    Raises NotAccepted("storage_full"), and leaves nothing, if the disk is full.
+    Raises NotAccepted("storage_full") if the disk is full, and StorageUnavailable; then it leaves
+    nothing.
     """
     try:
         with transaction.atomic(), refuse_when_full():
@@ -169,7 +177,7 @@ def _create_pending(prediction: Prediction, upload: File | None, send: Send) -> 
                 send(prediction)
             if upload is not None:
                 incoming_keep(prediction.pk, upload)
-    except (NotAccepted, DatabaseError):
+    except (NotAccepted, DatabaseError, StorageUnavailable):
         if prediction.pk is not None:
             incoming_delete(prediction.pk)
         raise

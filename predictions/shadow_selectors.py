@@ -39,12 +39,14 @@ def shadow_versions() -> list[ModelVersion]:
     return list(staged.defer("card", "metrics").order_by("-id")[:MAX_SHADOWS])
 
 
-def shadow_inferences(version: ModelVersion, production: ModelVersion) -> QuerySet[Inference]:
-    """Return what `version` said of the photos that people asked for lately.
+def shadow_inferences(
+    version: ModelVersion, production: ModelVersion, *, until: datetime | None = None
+) -> QuerySet[Inference]:
+    """Return what `version` said of the photos that people asked for lately, or lately at `until`.
 
     Only of those that `production` has scored, too.
     """
-    asked = _asked_lately().filter(inference__photo=OuterRef("photo"))
+    asked = _asked_lately(until).filter(inference__photo=OuterRef("photo"))
     return Inference.objects.filter(
         Exists(_inferences(production, "photo")), Exists(asked), model_version=version
     ).order_by()
@@ -85,9 +87,7 @@ def _inferences(version: ModelVersion, photo: str) -> QuerySet[Inference]:
     return Inference.objects.filter(photo=OuterRef(photo), model_version=version).order_by()
 
 
-def _asked_lately() -> QuerySet[Prediction]:
-    return peoples_predictions().filter(status=Prediction.Status.DONE, created_at__gte=_since())
-
-
-def _since() -> datetime:
-    return timezone.now() - timedelta(days=SHADOW_DAYS)
+def _asked_lately(until: datetime | None = None) -> QuerySet[Prediction]:
+    end = until or timezone.now()
+    asked_for = (end - timedelta(days=SHADOW_DAYS), end)
+    return peoples_predictions().filter(status=Prediction.Status.DONE, created_at__range=asked_for)

@@ -18,13 +18,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from PIL import Image
 
+from common.storage import StorageUnavailable
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.ml.preprocessing import PhotoError, decode_photo
 from mlmodels.models import ModelVersion
 from mlmodels.photo_answers import PhotoAnswer
 from mlmodels.scoring import guest_scorer
 from mlmodels.selectors import production_version
-from predictions.inference_services import inference_store
+from predictions.inference_services import inference_of
 from predictions.models import Inference, Photo, Shadow
 from predictions.photo_services import photo_read
 from predictions.selectors import is_scoring_awaited
@@ -85,6 +86,8 @@ def _score_photos(version: ModelVersion, production: ModelVersion, seconds: floa
             if shadow.error != str(error):
                 logger.error("%s can't score photos: %s", version, error)
             shadow.error = str(error)
+        except StorageUnavailable as error:
+            logger.warning("%s scores no photos now: %s", version, error)
     _held(shadow).update(claimed_at=None, photo_id=None, skipped=shadow.skipped, error=shadow.error)
     return done
 
@@ -108,13 +111,14 @@ def _score_photo(shadow: Shadow, photo: Photo, score: Score) -> bool:
         scored = Inference.objects.filter(photo=photo, model_version=version)
         if locked is None or scored.exists():
             return False
-        inference_store(
+        inference = inference_of(
             photo=locked,
             version=version,
             answer=answer,
             duration_ms=(time.perf_counter() - started) * 1000,
             is_background=True,
         )
+        inference.save(force_insert=True)
     return True
 
 

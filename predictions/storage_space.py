@@ -1,4 +1,4 @@
-"""The disk's free space: new photos are refused before the disk is full."""
+"""The disk's free space: new photos that go to the disk are refused before it is full."""
 
 import errno
 import shutil
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from django.conf import settings
 
 from predictions.errors import NotAccepted
+from predictions.incoming import incoming_store
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -20,8 +21,11 @@ def is_disk_full(error: OSError) -> bool:
 def check_space() -> None:
     """Raise NotAccepted("storage_full") if less than CHAMPIPY_DISK_RESERVE_MB are free.
 
-    The reserve is for the database, the logs and the photos that were accepted already.
+    The reserve is for the database, the logs and the photos that were accepted already. Where
+    photos go to an object store, this machine's disk is not asked.
     """
+    if incoming_store().is_remote:
+        return
     free = shutil.disk_usage(settings.CHAMPIPY_HOME).free
     if free < settings.CHAMPIPY_DISK_RESERVE_MB * 1_000_000:
         raise NotAccepted("storage_full")

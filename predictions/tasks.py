@@ -10,10 +10,11 @@ from celery import shared_task
 
 from predictions.embedding_services import listed_photos_embed, listed_photos_send, photo_embed
 from predictions.explanation_services import explanation_make
+from predictions.fetch_services import prediction_fetch
 from predictions.pictures import picture_make, pictures_prune
 from predictions.recovery_services import incoming_sweep, predictions_resend
+from predictions.scoring_services import prediction_infer, production_engine_load, waiting_score
 from predictions.shadow_services import shadows_score
-from predictions.worker_services import prediction_fetch, prediction_infer, production_engine_load
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +26,14 @@ def fetch_prediction(prediction_id: int) -> None:
 
 
 @shared_task(time_limit=15)
+def score_predictions() -> None:
+    """Score what waits. Runs in worker inference, whose process is killed after 15 s."""
+    waiting_score()
+
+
+@shared_task(time_limit=15)
 def infer_prediction(prediction_id: int) -> None:
-    """Decode and score a photo. Runs in worker inference, whose process is killed after 15 s."""
+    """Decode and score the photo of a prediction that was sent before. Runs in worker inference."""
     prediction_infer(prediction_id=prediction_id)
 
 

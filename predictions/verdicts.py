@@ -47,8 +47,8 @@ REASONS = {
     ),
     "none_but_not_contradicted": gettext_noop(
         "This seems to be none of the %(count)d species that %(model)s knows, which does not "
-        "support %(species)s. That is right with a probability of %(score).2f %%: too much to "
-        "contradict the name (%(contradicted_below)g %%)."
+        "support %(species)s. The name is right with a probability of %(score).2f %%: too much to "
+        "contradict it (%(contradicted_below)g %%)."
     ),
     "unknown_species": gettext_noop("%(model)s does not know this name, so it cannot judge it."),
     "genus_alone": gettext_noop("The name is that of no species. A genus alone is not judged."),

@@ -107,7 +107,9 @@ class ExplanationView(ErrorsAsJson):
             (200, "image/png"): OpenApiResponse(OpenApiTypes.BINARY, description="The picture."),
             (200, "application/json"): ExplanationSerializer,
             409: error_response(["version_not_stored"]),
-            503: error_response(["explanation_not_ready", "database_unavailable"]),
+            503: error_response(
+                ["explanation_not_ready", "storage_unavailable", "database_unavailable"]
+            ),
         },
         examples=[
             OpenApiExample(

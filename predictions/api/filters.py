@@ -3,13 +3,13 @@
 import math
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from rest_framework import serializers
 
 from common.messages import Message
 from mlmodels.names import MAX_NAME_LENGTH
 from mlmodels.species_selectors import species_called
-from predictions.models import Prediction
+from predictions.models import Inference, Prediction
 
 
 def stored_name(name: str) -> str:
@@ -61,21 +61,45 @@ class PredictionFilters(serializers.Serializer):
         return score
 
 
+_OF_PREDICTIONS = {"status": "status", "created_after": "created_at__gt"}
+_OF_INFERENCES = {
+    "species": "best_species",
+    "min_score": "best_score__gte",
+    "in_scope": "in_scope",
+}
+
+
 def filtered(predictions: QuerySet[Prediction], query: Any) -> QuerySet[Prediction]:
     """Return those predictions that the query parameters ask for.
 
     Raises ValidationError if a parameter's value is malformed.
     """
+    chosen, asked = _validated(predictions, query)
+    of_inference = {_OF_INFERENCES[name]: asked[name] for name in _OF_INFERENCES.keys() & asked}
+    if not of_inference:
+        return chosen
+    # As a value of each row, so that only the rows that are looked at are joined.
+    inferences = Inference.objects.filter(pk=OuterRef("inference"), **of_inference).order_by()
+    return chosen.alias(chosen=Subquery(inferences.values("pk"))).filter(chosen__isnull=False)
+
+
+def rows_to_search(predictions: QuerySet[Prediction], query: Any) -> QuerySet[Prediction] | None:
+    """Return the predictions among which the filters look one by one: their answers have no index.
+
+    None if the query filters by nothing that was answered.
+    """
+    if _OF_INFERENCES.keys().isdisjoint(query):
+        return None
+    return _validated(predictions, query)[0].select_related(None)
+
+
+def _validated(
+    predictions: QuerySet[Prediction], query: Any
+) -> tuple[QuerySet[Prediction], dict[str, Any]]:
+    """Return the predictions that their own columns choose, and the values of all parameters."""
     names = PredictionFilters().fields.keys()
     filters = PredictionFilters(data={name: query[name] for name in names if name in query})
     filters.is_valid(raise_exception=True)
-    conditions = {
-        "status": "status",
-        "species": "inference__best_species",
-        "min_score": "inference__best_score__gte",
-        "in_scope": "inference__in_scope",
-        "created_after": "created_at__gt",
-    }
-    return predictions.filter(
-        **{conditions[name]: value for name, value in filters.validated_data.items()}
-    )
+    asked: dict[str, Any] = filters.validated_data
+    own = {field: asked[name] for name, field in _OF_PREDICTIONS.items() if name in asked}
+    return predictions.filter(**own), asked

@@ -41,7 +41,7 @@ class JpegRenderer(renderers.BaseRenderer):
 
 RESPONSES = {
     (200, "image/jpeg"): OpenApiResponse(OpenApiTypes.BINARY, description="The photo."),
-    503: error_response(["picture_not_ready", "database_unavailable"]),
+    503: error_response(["picture_not_ready", "storage_unavailable", "database_unavailable"]),
 }
 
 

@@ -26,7 +26,7 @@ def parsed_body(request: Request) -> Any:
 
 
 class IncomingUploadHandler(TemporaryFileUploadHandler):
-    """Writes an upload that is too large for memory straight into `incoming/`.
+    """Writes an upload that is too large for memory where `incoming_keep` can take it.
 
     Bytes beyond the largest photo allowed are counted, so that it is refused, but not written.
     """

@@ -24,7 +24,7 @@ from common.uploads import MAX_BODY_BYTES
 from mlmodels.selectors import production_version
 from predictions.answer_services import PredictionDeleted, prediction_wait
 from predictions.api.failures import PredictionFailed
-from predictions.api.filters import PredictionFilters, filtered
+from predictions.api.filters import PredictionFilters, filtered, rows_to_search
 from predictions.api.schema import species_count
 from predictions.api.serializers import (
     PredictionJsonRequest,
@@ -79,8 +79,14 @@ class PredictionViewSet(
     pagination_class = CappedPagination
 
     def get_queryset(self) -> QuerySet[Prediction]:
-        visible = predictions_visible_to(cast(User, self.request.user))
-        return filtered(visible, self.request.query_params) if self.action == "list" else visible
+        return predictions_visible_to(cast(User, self.request.user))
+
+    def filter_queryset(self, queryset: QuerySet) -> QuerySet:
+        return filtered(queryset, self.request.query_params) if self.action == "list" else queryset
+
+    def rows_to_search(self) -> QuerySet[Prediction] | None:
+        """Return the predictions that filters of the list look at one by one, or None."""
+        return rows_to_search(self.get_queryset(), self.request.query_params)
 
     def get_throttles(self) -> list:
         return [PredictionThrottle()] if self.action == "create" else []

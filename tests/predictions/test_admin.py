@@ -37,7 +37,7 @@ def test_the_list_counts_once_and_reads_neither_cards_nor_distinct_values(
         answered_prediction(score, version)
     with django_assert_max_num_queries(8) as queries:
         html = admin.get(LIST).content.decode()
-    assert f'<i lang="la">{version.labels[1]}</i> 80.00 %' in html
+    assert f'<i lang="la">{version.labels[1]}</i> 80.0\xa0%' in html
     sql = [query["sql"] for query in queries.captured_queries if "prediction" in query["sql"]]
     assert sum("COUNT(" in each for each in sql) == 1
     assert not any("DISTINCT" in each or '"card"' in each for each in sql)

@@ -8,10 +8,10 @@ from django.db import connection
 
 from mlmodels.selectors import production_version
 from predictions import answer_services
+from predictions.fetch_services import prediction_fetch
 from predictions.inference_services import inference_ask
 from predictions.models import Inference, Photo, Prediction
 from predictions.services import prediction_create, predictions_create
-from predictions.worker_services import prediction_fetch
 from tests.support.calibrations import calibrate_version
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, unsent

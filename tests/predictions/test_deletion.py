@@ -10,16 +10,17 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from mlmodels.models import Species, TrainingRun
-from predictions import deletion_services, worker_services
+from predictions import deletion_services, scoring_services
 from predictions.deletion_services import prediction_delete
-from predictions.incoming import incoming_path
+from predictions.fetch_services import prediction_fetch
 from predictions.models import Inference, Photo, PhotoSource, Prediction
 from predictions.pictures import picture_make, picture_wait
+from predictions.scoring_services import prediction_infer
 from predictions.selectors import source_key
 from predictions.services import prediction_create
-from predictions.worker_services import prediction_fetch, prediction_infer
 from supervision.models import EvaluationSet
 from tests.support.api import PREDICTIONS, assert_nothing_left
+from tests.support.files import incoming_path
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, ask, unsent, upload
 
@@ -112,14 +113,14 @@ def test_a_deleted_prediction_is_neither_fetched_nor_scored(alice: APIClient, us
 
 
 def test_a_prediction_deleted_while_it_is_scored_leaves_no_photo(monkeypatch) -> None:
-    decode = worker_services.decode_photo
+    decode = scoring_services.decode_photo
     prediction = upload(drawn_photo(75))
 
     def delete_and_decode(data: bytes):
         prediction_delete(prediction=prediction)
         return decode(data)
 
-    monkeypatch.setattr(worker_services, "decode_photo", delete_and_decode)
+    monkeypatch.setattr(scoring_services, "decode_photo", delete_and_decode)
     prediction_infer(prediction_id=prediction.pk, send=unsent)
     assert Inference.objects.count() == 0
     assert_nothing_left()

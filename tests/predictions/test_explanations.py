@@ -28,6 +28,7 @@ from predictions.models import Photo, Prediction
 from predictions.overlays import overlay
 from predictions.pictures import pictures_prune
 from tests.support.api import PREDICTIONS, client_of, error_of
+from tests.support.files import files_of
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, upload
 from tests.support.versions import another_version
@@ -221,13 +222,13 @@ def test_without_an_answer_or_a_photo_there_is_nothing_to_explain(
 def test_a_version_whose_files_are_gone_says_so(
     alice: APIClient, prediction: Prediction, production: ModelVersion, tmp_path
 ) -> None:
-    kept = shutil.move(production.folder, tmp_path / "kept")
+    kept = shutil.move(files_of(production), tmp_path / "kept")
     try:
         response = alice.get(path_of(prediction))
         assert error_of(response) == (409, "version_not_stored")
         assert f"The files of {production}" in detail_of(response)
     finally:
-        shutil.move(kept, production.folder)
+        shutil.move(kept, files_of(production))
     make(prediction)
     assert len(files()) == 2
 
@@ -342,9 +343,9 @@ def test_files_are_named_by_all_that_they_depend_on(prediction: Prediction) -> N
     inference = prediction.inference
     first, second = inference.model_version.labels[:2]
     names = {
-        Explanation(inference, *labels).path(".png").name
+        Explanation(inference, *labels).file_name(".png")
         for labels in [(first,), (second,), (first, second), (second, first)]
     }
     assert len(names) == 4
     sha256, pk = inference.photo.sha256, inference.model_version_id
-    assert f"{sha256}-shapley-maps-1-{pk}-0-1.png" in names
+    assert f"explanation/{sha256[:2]}/{sha256}-shapley-maps-1-{pk}-0-1.png" in names

@@ -12,11 +12,12 @@ from predictions import recovery_services
 from predictions.api.waiting import WaitingPlaces
 from predictions.dispatch import Send, send_to_worker
 from predictions.fair_shares import all_waiting_send, share_of, waiting_send
+from predictions.fetch_services import prediction_fetch
 from predictions.models import Photo, Prediction
 from predictions.photo_services import photo_keep_for_training
 from predictions.recovery_services import predictions_resend
+from predictions.scoring_services import prediction_infer
 from predictions.services import prediction_create
-from predictions.worker_services import prediction_fetch, prediction_infer
 from tests.support.api import PREDICTIONS, client_of, post_url
 from tests.support.calibrations import calibrate_version
 from tests.support.photo_server import PhotoServer

@@ -14,11 +14,11 @@ from redis.retry import Retry
 
 from common.valkey import valkey_client
 from predictions import mushroom_observer_turns
+from predictions.fetch_services import prediction_fetch
 from predictions.models import Prediction
 from predictions.mushroom_observer_turns import turn_take
 from predictions.photo_turns import MAX_WAIT
 from predictions.services import prediction_create
-from predictions.worker_services import prediction_fetch
 from supervision.monitoring.selectors import unanswered_since
 from tests.support.mushroom_observer import MushroomObserver
 from tests.support.photo_server import PhotoServer

@@ -8,9 +8,9 @@ from rest_framework.test import APIClient
 from mlmodels.models import ModelVersion, SpeciesName
 from mlmodels.names import MAX_NAME_LENGTH
 from predictions.models import Inference, Photo, Prediction
+from predictions.scoring_services import prediction_infer
 from predictions.services import prediction_create
 from predictions.verdicts import REASONS, verdict_on, verdict_sentence
-from predictions.worker_services import prediction_infer
 from tests.support.api import PREDICTIONS, post_photo, post_url
 from tests.support.calibrations import calibrate_version, uncalibrate_version
 from tests.support.photos import drawn_photo
@@ -81,8 +81,8 @@ def test_a_photo_of_none_of_the_species_supports_no_name(version: ModelVersion) 
         "Polyporus squamosus": (
             "undecided",
             "This seems to be none of the 10 species that VGG16 1 knows, which does not support "
-            "Polyporus squamosus. That is right with a probability of 96.40 %: too much to "
-            "contradict the name (0.5 %).",
+            "Polyporus squamosus. The name is right with a probability of 96.40 %: too much to "
+            "contradict it (0.5 %).",
         ),
         "Coprinus comatus": (
             "contradicted",

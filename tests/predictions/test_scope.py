@@ -165,7 +165,7 @@ def test_the_admin_says_first_that_a_photo_shows_none_of_the_species(users, rows
         reviewed = admin.get(f"/admin/predictions/photo/{photo}/change/").content.decode()
         assert ("none of its species" in reviewed) is is_told
     listing = admin.get("/admin/predictions/prediction/").content.decode()
-    likeliest = '<i lang="la">Amanita muscaria</i> 55.00 %'
+    likeliest = '<i lang="la">Amanita muscaria</i> 55.0\xa0%'
     assert listing.count(f"none of its species; the likeliest: {likeliest}") == 1
 
 

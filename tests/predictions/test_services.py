@@ -8,13 +8,14 @@ from django.core.files.storage import default_storage
 
 from mlmodels.models import ModelVersion, Species
 from mlmodels.services import version_promote
-from predictions import recovery_services, worker_services
-from predictions.incoming import incoming_path
+from predictions import recovery_services, scoring_services
+from predictions.fetch_services import prediction_fetch
 from predictions.models import Inference, Photo, PhotoSource, Prediction
 from predictions.photo_services import photo_keep_for_training
 from predictions.recovery_services import incoming_sweep, predictions_resend
-from predictions.worker_services import prediction_fetch, prediction_infer
+from predictions.scoring_services import prediction_infer
 from tests.support.calibrations import calibrate_version
+from tests.support.files import incoming_path
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, ask, unsent, upload
@@ -193,7 +194,7 @@ def test_a_photo_of_an_evaluation_observation_is_not_trained_on(production) -> N
 
 def test_a_photo_that_keeps_killing_its_worker_fails(production) -> None:
     prediction = upload(drawn_photo(12))
-    Prediction.objects.update(attempts=worker_services.MAX_ATTEMPTS)
+    Prediction.objects.update(attempts=scoring_services.MAX_ATTEMPTS)
     assert answered(prediction).error_code == "prediction_failed"
     assert incoming_files() == []
 

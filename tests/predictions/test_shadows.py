@@ -27,6 +27,7 @@ from predictions.shadow_selectors import (
 )
 from predictions.shadow_services import CLAIM_S, shadows_score
 from supervision.monitoring.selectors import mean_best_score, new_photo_count
+from tests.support.files import files_of
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, unsent, upload
 from tests.support.rows import inference_fields
@@ -154,13 +155,13 @@ def test_people_go_first_and_the_time_is_bounded(production, staged) -> None:
 def test_a_person_who_comes_meanwhile_waits_for_one_photo(production, staged, monkeypatch) -> None:
     for seed in range(FIRST, FIRST + 3):
         asked(seed, production)
-    store = shadow_services.inference_store
+    make = shadow_services.inference_of
 
     def somebody_asks(**arguments: object) -> Inference:
         Prediction.objects.create(file="a", is_upload=True, sha256="a")
-        return store(**arguments)
+        return make(**arguments)
 
-    monkeypatch.setattr(shadow_services, "inference_store", somebody_asks)
+    monkeypatch.setattr(shadow_services, "inference_of", somebody_asks)
     assert shadows_score() == 1
     assert shadow_of(staged).claimed_at is None
 
@@ -207,13 +208,13 @@ def test_only_the_newest_versions_in_staging_are_shadows(production) -> None:
 
 def test_a_version_that_is_promoted_meanwhile_stops(production, staged, monkeypatch) -> None:
     photos = [asked(seed, production) for seed in range(FIRST, FIRST + 3)]
-    store = shadow_services.inference_store
+    make = shadow_services.inference_of
 
-    def promote_then_store(**arguments: object) -> Inference:
+    def promote_then_make(**arguments: object) -> Inference:
         version_promote(version=staged, by=None, reason="test")
-        return store(**arguments)
+        return make(**arguments)
 
-    monkeypatch.setattr(shadow_services, "inference_store", promote_then_store)
+    monkeypatch.setattr(shadow_services, "inference_of", promote_then_make)
     assert shadows_score() == 1
     assert scored(staged) == [photos[2].pk]
     assert shadow_of(staged).claimed_at is None
@@ -297,7 +298,7 @@ def test_a_version_whose_files_are_damaged_says_so_until_they_are_back(
     production, staged, caplog
 ) -> None:
     photo = asked(FIRST, production)
-    weights = staged.folder / "weights.safetensors"
+    weights = files_of(staged) / "weights.safetensors"
     intact = weights.read_bytes()
     weights.write_bytes(b"rust")
     for _ in range(2):

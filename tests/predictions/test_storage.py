@@ -14,11 +14,13 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from common.valkey import valkey_client
+from mlmodels.models import ModelVersion
+from mlmodels.scoring import load_engine
 from predictions import services
-from predictions.incoming import incoming_path
+from predictions.fetch_services import prediction_fetch
 from predictions.models import Photo, Prediction
-from predictions.worker_services import prediction_fetch
 from tests.support.api import PREDICTIONS, client_of, error_of, post_photo, post_url
+from tests.support.files import incoming_path
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, unsent, upload
@@ -171,15 +173,29 @@ def _noting(function, note):
     return noting
 
 
-def test_a_disk_that_fills_before_scoring_fails_the_prediction(small_disk) -> None:
+@pytest.fixture
+def loaded_engine(production: ModelVersion) -> None:
+    load_engine(production)
+
+
+def test_a_disk_that_fills_before_scoring_fails_the_prediction(loaded_engine, small_disk) -> None:
     data = drawn_photo(83, size=(1600, 1200), format="PNG")
-    prediction = upload(data)
+    prediction = upload(data + b"what is not stored")
     fill(small_disk, leave=16_384)
     prediction = answered(prediction)
     assert (prediction.status, prediction.error_code) == ("failed", "storage_full")
     assert incoming_files() == []
     assert Photo.objects.count() == 0
     assert [path for path in (small_disk / "media").rglob("*") if path.is_file()] == []
+
+
+def test_a_photo_that_was_accepted_needs_no_more_space(loaded_engine, small_disk) -> None:
+    data = drawn_photo(83, size=(1600, 1200), format="PNG")
+    prediction = upload(data)
+    fill(small_disk, leave=16_384)
+    assert answered(prediction).status == "done"
+    assert incoming_files() == []
+    assert (small_disk / "media" / Photo.objects.get().file.name).read_bytes() == data
 
 
 def test_a_disk_that_fills_while_fetching_fails_the_prediction(

@@ -5,8 +5,9 @@ import hashlib
 import pytest
 from django.core.files.storage import default_storage
 
+from predictions.fetch_services import prediction_fetch
 from predictions.models import Inference, Photo, Prediction
-from predictions.worker_services import prediction_fetch, prediction_infer
+from predictions.scoring_services import prediction_infer
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
 from tests.support.predictions import answered, ask, unsent, upload
@@ -71,7 +72,7 @@ def test_bytes_of_another_run_are_not_stored_under_the_rows_sha256(
     photo_server.files["changing.jpg"] = drawn_photo(92)
     prediction = ask(f"http://{photo_server.address}/changing.jpg")
     prediction_fetch(prediction_id=prediction.pk, send=unsent)
-    incoming_write(prediction.pk, [drawn_photo(93)])
+    incoming_write(prediction.pk, drawn_photo(93))
     sent: list[Prediction] = []
     prediction_infer(prediction_id=prediction.pk, send=sent.append)
     prediction.refresh_from_db()
@@ -88,7 +89,7 @@ def test_a_damaged_upload_fails_and_is_not_stored() -> None:
     from predictions.incoming import incoming_write
 
     prediction = upload(drawn_photo(94))
-    incoming_write(prediction.pk, [drawn_photo(95)])
+    incoming_write(prediction.pk, drawn_photo(95))
     assert answered(prediction).error_code == "prediction_failed"
     assert Photo.objects.count() == 0
 

@@ -14,7 +14,9 @@ from mlmodels.selectors import production_version
 from predictions.api.serializers import PredictionSerializer
 from predictions.dispatch import fetch_delay_s
 from predictions.errors import SERVICE_CODES, NotAccepted
+from predictions.fetch_services import prediction_fetch
 from predictions.models import Prediction
+from predictions.scoring_services import prediction_infer
 from predictions.selectors import answered_predictions
 from predictions.services import prediction_create
 from predictions.terminal.arguments import (
@@ -26,7 +28,6 @@ from predictions.terminal.arguments import (
 )
 from predictions.terminal.output import Failure, Report
 from predictions.terminal.photos import NoPhotos, Photo, list_photos
-from predictions.worker_services import prediction_fetch, prediction_infer
 
 
 class Command(BaseCommand):
