@@ -5,14 +5,16 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import floatformat
 from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import ReadOnlyAdmin, time_text, with_listed_count
+from common.admin import ReadOnlyAdmin, latin, time_text, with_listed_count
 from common.paging import CappedPaginator
+from common.wording import format_share
 from mlmodels.names import InvalidName
 from observations.models import MushroomObserverImage, MushroomObserverWrite, Observation
 from observations.mushroom_observer.answers import attribution_text
@@ -112,8 +114,8 @@ class ObservationAdmin(ReadOnlyAdmin):
         if observation.answer is None:
             return str(observation.error_detail)
         best = observation.answer["predictions"][0]
-        score = number_format(best["score"], 2)
-        text = format_html('<i lang="la">{}</i> {} %', best["species"], score)
+        score = format_share(best["score"] / 100)
+        text = format_html('<i lang="la">{}</i> {}', best["species"], score)
         if not _is_outside(observation.answer["scope"]):
             return text
         return format_html(gettext("none of its species; the likeliest: {}"), text)
@@ -127,7 +129,7 @@ class ObservationAdmin(ReadOnlyAdmin):
         """Return each proposed name with its verdict in words, its score and the reason."""
         told = []
         for name in observation.names.all():
-            score = "" if name.score is None else f" ({number_format(name.score, 2)} %)"
+            score = "" if name.score is None else f" ({format_share(name.score / 100)})"
             reason = verdict_sentence(name.because) if name.because else ""
             label = VERDICT_LABELS[name.verdict] if name.verdict else gettext("not judged")
             told.append((name.verdict, name.name, label, score, reason))
@@ -142,7 +144,7 @@ class ObservationAdmin(ReadOnlyAdmin):
             gettext("%(name)s: confidence %(confidence)s, votes %(votes)s")
             % {
                 "name": name.name,
-                "confidence": number_format(name.confidence or 0, 2),
+                "confidence": floatformat(name.confidence or 0, 2),
                 "votes": ", ".join(f"{vote:g}" for vote in name.votes) or gettext("none"),
             }
             for name in names
@@ -165,7 +167,7 @@ class ObservationAdmin(ReadOnlyAdmin):
                 alt = gettext("%(file)s: the best score has %(species)s, %(score)s %%") % {
                     "file": prediction.file,
                     "species": best[0],
-                    "score": number_format(best[1], 1),
+                    "score": floatformat(best[1], 1),
                 }
                 shown = format_html('<img src="{}" alt="{}">', thumbnail, alt)
             link = reverse("admin:predictions_prediction_change", args=[prediction.pk])
@@ -189,7 +191,8 @@ class ObservationAdmin(ReadOnlyAdmin):
             text = gettext("One of the known species with a probability of %(score)s %%.")
             told = text % {"score": number_format(scope["score"], 2)}
             if _is_outside(scope):
-                told = f"{gettext('None of the species that the model knows.')} {told}"
+                outside = gettext("None of the species that the model knows.")
+                told = f"{outside} {told}"
             parts.append(format_html("<p>{}</p>", told))
         row = '<tr><th scope="row"><i lang="la">{}</i></th><td>{} %</td></tr>'
         rows = ((each["species"], number_format(each["score"], 2)) for each in scores)
@@ -204,7 +207,8 @@ class ObservationAdmin(ReadOnlyAdmin):
 
 @admin.register(MushroomObserverImage)
 class MushroomObserverImageAdmin(ReadOnlyAdmin):
-    list_display = ("image_id", "species", "other_name", "confidence", "licence", "gave_label")
+    list_display = ("image_id", "shown", "rounded", "licence", "gave_label")
+    csv_columns = ("image_id", "species", "other_name", "confidence", "licence", "gave_label")
     list_filter = ("species", "ok_for_export", "gave_label")
     list_select_related = ("species",)
     search_fields = ("=image_id", "=observation_id")
@@ -213,10 +217,21 @@ class MushroomObserverImageAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
+    @admin.display(description=_("confidence"), ordering="confidence")
+    def rounded(self, image: MushroomObserverImage) -> str:
+        return floatformat(image.confidence, 2)
+
+    @admin.display(description=_("species"))
+    def shown(self, image: MushroomObserverImage) -> str:
+        return latin(image.species.name if image.species else image.other_name)
+
 
 @admin.register(MushroomObserverWrite)
 class MushroomObserverWriteAdmin(ReadOnlyAdmin):
-    list_display = ("id", "user", "mushroom_observer_id", "kind", "content", "state", "created_at")
+    list_display = ("id", "user", "mushroom_observer_id", "kind", "written", "state", "created_at")
+    csv_columns = (
+        *("id", "user", "mushroom_observer_id", "kind", "content", "state", "created_at"),
+    )
     list_filter = ("kind", "state")
     list_select_related = ("user",)
     search_fields = ("mushroom_observer_id", "user__username")
@@ -230,6 +245,11 @@ class MushroomObserverWriteAdmin(ReadOnlyAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+
+    @admin.display(description=_("content"))
+    def written(self, write: MushroomObserverWrite) -> str:
+        """Return what was written, on one line."""
+        return "; ".join(f"{name}: {value}" for name, value in write.content.items())
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str

@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 class ObservationsConfig(AppConfig):
     name = "observations"
+    verbose_name = _("observations")
 
     def ready(self) -> None:
         """Have observations finished, pruned and shown where predictions are."""
@@ -11,16 +12,16 @@ class ObservationsConfig(AppConfig):
         from observations.queue.selectors import is_shown_to, old_entries
         from observations.selectors import decided_last, decisions_of, old_observations
         from observations.services import (
-            observation_of_prediction_finish,
-            photo_of_prediction_credit,
+            observations_of_predictions_finish,
+            photos_of_predictions_credit,
         )
         from predictions.answer_services import call_when_answered
         from predictions.deletion_services import prune_as_well
         from predictions.photo_services import call_when_read
         from predictions.selectors import show_as_well
 
-        call_when_answered(observation_of_prediction_finish)
-        call_when_read(photo_of_prediction_credit)
+        call_when_answered(observations_of_predictions_finish)
+        call_when_read(photos_of_predictions_credit)
         prune_as_well("observations", old_observations)
         prune_as_well("finds in the queue", old_entries)
         show_as_well(is_shown_to)

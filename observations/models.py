@@ -4,9 +4,10 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from common.messages import MessageField
+from common.messages import Message, MessageField
 from mlmodels.models import Species
 from mlmodels.names import MAX_NAME_LENGTH
 from predictions.models import MAX_ATTRIBUTION, MAX_OTHER_NAME, Prediction
@@ -45,14 +46,16 @@ class Observation(models.Model):
         models.SET_NULL,
         null=True,
         blank=True,
-        help_text="Who asked, and decides. None: a deleted user; in the queue, nobody has decided.",
+        help_text=_(
+            "Who asked, and decides. None: a deleted user; in the queue, nobody has decided."
+        ),
     )
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     error_code = models.CharField(max_length=30, blank=True)
     error_detail = MessageField(blank=True)
     source = models.CharField(max_length=20, choices=Source, default=Source.OWN)
     mushroom_observer_id = models.BigIntegerField(
-        null=True, blank=True, db_index=True, help_text="Of the observation there."
+        null=True, blank=True, db_index=True, help_text=_("Of the observation there.")
     )
     url = models.TextField(blank=True, help_text="Of its page at Mushroom Observer.")
     next_read_at = models.DateTimeField(null=True, blank=True)
@@ -60,7 +63,7 @@ class Observation(models.Model):
         default=0, help_text="Workers that started to read it, since it was asked for."
     )
     read_at = models.DateTimeField(
-        null=True, blank=True, help_text="When Mushroom Observer last told what it knows of it."
+        null=True, blank=True, help_text=_("When Mushroom Observer last told what it knows of it.")
     )
     changed_there_at = models.DateTimeField(
         null=True, blank=True, help_text="When it last changed there, as was told then."
@@ -75,7 +78,7 @@ class Observation(models.Model):
         max_length=MAX_NAME_LENGTH,
         blank=True,
         default="",
-        help_text="On which its community agrees. Empty: on none.",
+        help_text=_("On which its community agrees. Empty: on none."),
     )
     settled_species = models.CharField(
         max_length=100, blank=True, default="", help_text="The species of that name, if known here."
@@ -92,7 +95,7 @@ class Observation(models.Model):
     )
     decision = models.CharField(max_length=10, choices=Decision, default=Decision.NONE, blank=True)
     decision_name = models.CharField(
-        max_length=MAX_NAME_LENGTH, blank=True, help_text="The proposed name that it is about."
+        max_length=MAX_NAME_LENGTH, blank=True, help_text=_("The proposed name that it is about.")
     )
     note = models.TextField(blank=True)
     decided_at = models.DateTimeField(null=True, blank=True)
@@ -108,6 +111,25 @@ class Observation(models.Model):
                 fields=["next_read_at"],
                 condition=Q(next_read_at__isnull=False),
                 name="observations_to_read",
+            ),
+            models.Index(
+                fields=["id"], condition=Q(source="queue", decision=""), name="undecided_finds"
+            ),
+            models.Index(fields=["-id"], condition=Q(status="failed"), name="failed_observations"),
+            models.Index(fields=["source", "-id"], name="observations_by_source"),
+            models.Index(fields=["user", "source", "-id"], name="finds_of_a_user_by_source"),
+            models.Index(
+                fields=["decision", "-id"], condition=~Q(decision=""), name="finds_by_decision"
+            ),
+            models.Index(
+                fields=["user", "decision", "-id"],
+                condition=~Q(decision=""),
+                name="decisions_of_a_user",
+            ),
+            models.Index(
+                fields=["user", "-decided_at", "-id"],
+                condition=Q(decided_at__isnull=False),
+                name="decided_by_a_user",
             ),
         ]
         constraints = [
@@ -134,7 +156,8 @@ class Observation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"observation {self.pk} ({self.status})"
+        number, status = str(self.pk), self.get_status_display()
+        return str(Message("observation %(number)s (%(status)s)", number=number, status=status))
 
 
 class ObservationPhoto(models.Model):
@@ -148,7 +171,9 @@ class ObservationPhoto(models.Model):
     image_id = models.BigIntegerField(
         null=True, blank=True, help_text="Of the image at Mushroom Observer."
     )
-    holder = models.CharField(max_length=200, blank=True, default="", help_text="Of its copyright.")
+    holder = models.CharField(
+        max_length=200, blank=True, default="", help_text=_("Of its copyright.")
+    )
     year = models.PositiveSmallIntegerField(null=True, blank=True)
     licence = models.CharField(
         max_length=200, blank=True, default="", help_text="As the site names it."
@@ -222,30 +247,32 @@ class MushroomObserverImage(models.Model):
     """
 
     image_id = models.BigIntegerField(primary_key=True)
-    observation_id = models.BigIntegerField(help_text="Of the observation there.")
+    observation_id = models.BigIntegerField(help_text=_("Of the observation there."))
     species = models.ForeignKey(Species, models.CASCADE, null=True, related_name="+")
     other_name = models.CharField(
-        max_length=MAX_OTHER_NAME, blank=True, help_text="What it shows, if none of our species."
+        max_length=MAX_OTHER_NAME, blank=True, help_text=_("What it shows, if none of our species.")
     )
-    confidence = models.FloatField(help_text="Weighted mean of the votes on that name, -3 to 3.")
-    holder = models.CharField(max_length=MAX_ATTRIBUTION, blank=True, help_text="Of its copyright.")
+    confidence = models.FloatField(help_text=_("Weighted mean of the votes on that name, -3 to 3."))
+    holder = models.CharField(
+        max_length=MAX_ATTRIBUTION, blank=True, help_text=_("Of its copyright.")
+    )
     licence = models.CharField(
         max_length=MAX_ATTRIBUTION,
         blank=True,
-        help_text="URL of the licence. Empty: it is not one that allows everybody to show it.",
+        help_text=_("URL of the licence. Empty: it is not one that allows everybody to show it."),
     )
-    ok_for_export = models.BooleanField(help_text="Whether its owner lets others have it.")
+    ok_for_export = models.BooleanField(help_text=_("Whether its owner lets others have it."))
     gave_label = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="The label of ChampiPy's photo comes from here, so it follows this row.",
+        help_text=_("The label of ChampiPy's photo comes from here, so it follows this row."),
     )
     refused = models.CharField(
         max_length=200,
         blank=True,
         default="",
         db_default="",
-        help_text="Why the photo was fetched, but not imported. It is not fetched again.",
+        help_text=_("Why the photo was fetched, but not imported. It is not fetched again."),
     )
 
     class Meta:
@@ -259,7 +286,7 @@ class MushroomObserverImage(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"image {self.image_id}"
+        return str(Message("image %(number)d", number=self.image_id))
 
 
 class NameBelowSpecies(models.Model):
@@ -282,22 +309,22 @@ class QueueEntry(models.Model):
     by `observation`, which nobody owns until somebody decides; None: there was nothing to check.
     """
 
-    mushroom_observer_id = models.BigIntegerField(unique=True, help_text="Of the observation.")
+    mushroom_observer_id = models.BigIntegerField(unique=True, help_text=_("Of the observation."))
     observation = models.OneToOneField(
         Observation, models.SET_NULL, null=True, blank=True, related_name="queue_entry"
     )
     is_to_read = models.BooleanField(
-        default=True, help_text="The site is to be asked for it at one of the next polls."
+        default=True, help_text=_("The site is to be asked for it at one of the next polls.")
     )
     changed_at = models.DateTimeField(
-        null=True, blank=True, help_text="The last change of its names that the site told of."
+        null=True, blank=True, help_text=_("The last change of its names that the site told of.")
     )
     fingerprint = models.CharField(
         max_length=64, blank=True, help_text="Of photos, names and votes, when it was last read."
     )
     read_at = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveSmallIntegerField(
-        default=0, help_text="How often in a row its photos could not be had."
+        default=0, help_text=_("How often in a row its photos could not be had.")
     )
     leased_to = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -305,19 +332,19 @@ class QueueEntry(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        help_text="Who was the last to get it.",
+        help_text=_("Who was the last to get it."),
     )
     leased_until = models.DateTimeField(
-        null=True, blank=True, help_text="Until then nobody else gets it."
+        null=True, blank=True, help_text=_("Until then nobody else gets it.")
     )
     skipped_by = models.ManyToManyField(
-        settings.AUTH_USER_MODEL, blank=True, related_name="+", help_text="Who released it."
+        settings.AUTH_USER_MODEL, blank=True, related_name="+", help_text=_("Who released it.")
     )
 
     class Meta:
         ordering = ["mushroom_observer_id"]
         verbose_name = "find in the queue"
-        verbose_name_plural = "queue"
+        verbose_name_plural = "finds in the queue"
         indexes = [
             models.Index(
                 fields=["mushroom_observer_id"],
@@ -329,7 +356,9 @@ class QueueEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"observation {self.mushroom_observer_id} at Mushroom Observer"
+        return str(
+            Message("observation %(number)d at Mushroom Observer", number=self.mushroom_observer_id)
+        )
 
 
 class QueuePoll(models.Model):
@@ -356,7 +385,7 @@ class QueuePoll(models.Model):
         constraints = [models.CheckConstraint(name="one_queue_poll", condition=Q(pk=1))]
 
     def __str__(self) -> str:
-        return "poll of Mushroom Observer"
+        return gettext("poll of Mushroom Observer")
 
 
 class MushroomObserverKey(models.Model):
@@ -389,7 +418,7 @@ class MushroomObserverKey(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"API key of {self.user}"
+        return str(Message("API key of %(user)s", user=self.user))
 
 
 class MushroomObserverWrite(models.Model):
@@ -418,24 +447,26 @@ class MushroomObserverWrite(models.Model):
         models.SET_NULL,
         null=True,
         blank=True,
-        help_text="Whose click and key it was. None: a deleted user.",
+        help_text=_("Whose click and key it was. None: a deleted user."),
     )
     observation = models.ForeignKey(
-        Observation, models.SET_NULL, null=True, blank=True, help_text="None: a deleted one."
+        Observation, models.SET_NULL, null=True, blank=True, help_text=_("None: a deleted one.")
     )
-    mushroom_observer_id = models.BigIntegerField(help_text="Of the observation there.")
+    mushroom_observer_id = models.BigIntegerField(help_text=_("Of the observation there."))
     kind = models.CharField(max_length=10, choices=Kind)
-    content = models.JSONField(help_text="What is sent, without the key.")
+    content = models.JSONField(help_text=_("What is sent, without the key."))
     seen = models.CharField(max_length=64, help_text="What the user saw of the observation.")
     digest = models.CharField(max_length=64, help_text="Of kind, content and what was seen.")
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     error_code = models.CharField(max_length=40, blank=True)
     error_detail = MessageField(blank=True)
     answer = models.JSONField(
-        null=True, blank=True, help_text="`ids` of what was made or changed; whether it was found."
+        null=True,
+        blank=True,
+        help_text=_("`ids` of what was made or changed; whether it was found."),
     )
     site_user_id = models.BigIntegerField(
-        null=True, blank=True, help_text="Of the user at Mushroom Observer."
+        null=True, blank=True, help_text=_("Of the user at Mushroom Observer.")
     )
     known_ids = models.JSONField(
         default=list, help_text="Of namings or comments that were there before."
@@ -447,7 +478,7 @@ class MushroomObserverWrite(models.Model):
         help_text="When a worker takes it up, if none has; None: there is nothing to do.",
     )
     looks = models.PositiveSmallIntegerField(
-        default=0, help_text="How often the site was looked at for an unknown one."
+        default=0, help_text=_("How often the site was looked at for an unknown one.")
     )
     is_worker_lost = models.BooleanField(
         default=False,
@@ -456,7 +487,7 @@ class MushroomObserverWrite(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now)
     sent_at = models.DateTimeField(
-        null=True, blank=True, help_text="Set right before it was sent; None: it was not."
+        null=True, blank=True, help_text=_("Set right before it was sent; None: it was not.")
     )
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -486,4 +517,11 @@ class MushroomObserverWrite(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} on observation {self.mushroom_observer_id} ({self.state})"
+        return str(
+            Message(
+                "%(kind)s on observation %(number)d (%(state)s)",
+                kind=self.get_kind_display(),
+                number=self.mushroom_observer_id,
+                state=self.get_state_display(),
+            )
+        )

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Exists, Max, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from accounts.models import User
+from accounts.people import counts_of_each
 from mlmodels.names import parse_name
 from mlmodels.species_selectors import species_with_key
 from observations.models import Observation, ObservationPhoto, ProposedName
@@ -34,6 +35,16 @@ def observations_asked_by(user: User, *, with_pictures: bool = False) -> QuerySe
     `with_pictures`: as `told_observations` has it.
     """
     return told_observations(with_pictures=with_pictures).filter(user=user).order_by("-id")
+
+
+def predictions_alone(user: User) -> QuerySet[Prediction]:
+    """Return what a user asked that belongs to no observation, newest first.
+
+    The API makes such predictions; pages make observations.
+    """
+    of_observations = ObservationPhoto.objects.filter(prediction=OuterRef("pk"))
+    alone = answered_predictions().filter(~Exists(of_observations), user=user)
+    return alone.filter(is_background=False).order_by("-id")
 
 
 def told_observations(*, with_pictures: bool = False) -> QuerySet[Observation]:
@@ -102,20 +113,22 @@ def species_and_key(name: str) -> tuple[str, str]:
     return "", parsed.species or parsed.text.lower()
 
 
-def decisions_of(users: Sequence[User]) -> dict[int, int]:
-    """Return how many observations each of these users has decided, by the users' ids."""
-    counts = _decided_by(users).annotate(count=Count("pk")).values_list("user", "count")
-    return dict.fromkeys((user.pk for user in users), 0) | dict(counts)
+def decisions_of(users: Sequence[User]) -> dict[int, int | str]:
+    """Return how many observations each of these users has decided, as `counts_of_each` has it."""
+    # A range that only this user is in: the index of users' decisions alone has that order.
+    own = Observation.objects.filter(user__gte=OuterRef("pk"), user__lte=OuterRef("pk"))
+    decided = own.filter(decided_at__isnull=False).order_by("user_id", "-decided_at", "-id")
+    return counts_of_each(users, decided)
 
 
 def decided_last(users: Sequence[User]) -> dict[int, datetime]:
     """Return when each of these users last decided, by the users' ids."""
-    return dict(_decided_by(users).annotate(last=Max("decided_at")).values_list("user", "last"))
-
-
-def _decided_by(users: Sequence[User]) -> QuerySet:
-    decided = Observation.objects.filter(user__in=users, decided_at__isnull=False)
-    return decided.order_by().values("user")
+    decided = Observation.objects.filter(user=OuterRef("pk"), decided_at__isnull=False)
+    newest = decided.order_by("-decided_at", "-id").values("decided_at")
+    times = User.objects.filter(pk__in=[user.pk for user in users]).values_list(
+        "pk", Subquery(newest[:1])
+    )
+    return {pk: at for pk, at in times if at is not None}
 
 
 def old_observations(now: datetime) -> QuerySet[Observation]:

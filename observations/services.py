@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.files import File
@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from common.messages import Message, Text
+from common.prepared import Prepared
 from mlmodels.models import ModelVersion
 from observations.answers import as_told, inference_together
 from observations.models import Observation, ObservationPhoto, ProposedName
@@ -136,18 +137,26 @@ def _settle_photos(observation: Observation) -> None:
             photo_settle(observation, photo, inference)
 
 
-def photo_of_prediction_credit(prediction_id: int, photo: Photo) -> None:
-    """Keep with a photo that was just read whose it is, if it is one of Mushroom Observer."""
-    of_it = ObservationPhoto.objects.filter(prediction=prediction_id, image_id__isnull=False)
-    if (found := of_it.first()) is not None:
-        photo_credit(found, photo)
+_photos_of = Prepared(
+    lambda predictions: ObservationPhoto.objects.filter(prediction__any_of=predictions),
+    predictions=list,
+)
 
 
-def observation_of_prediction_finish(prediction_id: int) -> None:
-    """Finish the observation of a prediction that was just answered, if it has one."""
-    of_it = ObservationPhoto.objects.filter(prediction=prediction_id)
-    observation_id = of_it.values_list("observation", flat=True).first()
-    if observation_id is not None:
+def photos_of_predictions_credit(photos: Mapping[int, Photo]) -> None:
+    """Keep with photos that were just read whose they are, if they are Mushroom Observer's.
+
+    `photos` are those of predictions, by their ids.
+    """
+    for found in _photos_of.all(predictions=[*photos]):
+        if found.image_id is not None:
+            photo_credit(found, photos[found.prediction_id])
+
+
+def observations_of_predictions_finish(prediction_ids: Sequence[int]) -> None:
+    """Finish the observations of predictions that were just answered."""
+    of_them = _photos_of.all(predictions=[*prediction_ids])
+    for observation_id in sorted({photo.observation_id for photo in of_them}):
         observation_finish(observation_id=observation_id)
 
 

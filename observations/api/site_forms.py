@@ -87,6 +87,10 @@ class ObservationPhotoSerializer(PredictionSerializer):
         fields = (*PredictionSerializer.Meta.fields, "attribution")
         read_only_fields = fields
 
+    def to_representation(self, prediction: Prediction) -> dict[str, Any]:
+        attribution = self.get_attribution(prediction)
+        return super().to_representation(prediction) | {"attribution": attribution}
+
     @extend_schema_field(AttributionSerializer(allow_null=True))
     def get_attribution(self, prediction: Prediction) -> Any:
         photo = prediction.observation_photo

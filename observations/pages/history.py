@@ -1,6 +1,7 @@
 """The history: what a verifier asked and decided, as a list and as CSV."""
 
 import re
+from collections.abc import Callable
 from typing import Any, cast
 
 from django.contrib import messages
@@ -19,7 +20,7 @@ from django.views.decorators.http import require_POST, require_safe
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import User
-from common.paging import MAX_ID
+from common.paging import MAX_ID, search_end
 from observations.api.filters import filtered
 from observations.api.spreadsheets import csv_of
 from observations.models import Observation
@@ -29,7 +30,7 @@ from predictions.verdicts import VERDICT_LABELS
 
 PAGE_SIZE = 24
 MAX_DELETED = 100
-"""Finds that one form deletes."""
+"""Finds, or single photos, that one form deletes."""
 
 
 @login_required
@@ -37,18 +38,8 @@ MAX_DELETED = 100
 def finds(request: HttpRequest) -> HttpResponse:
     """List the finds that the user asked about or decided, newest first, a page at a time."""
     chosen, errors = _chosen(request)
-    cursor = request.GET.get("cursor", "")
-    if re.fullmatch("[0-9]{1,19}", cursor) and int(cursor) <= MAX_ID:
-        chosen = chosen.filter(pk__lt=int(cursor))
-    rows = list(chosen[: PAGE_SIZE + 1])
-    query = request.GET.copy()
-    query.pop("cursor", None)
     context = {
-        "finds": rows[:PAGE_SIZE],
-        "next_cursor": rows[PAGE_SIZE - 1].pk if len(rows) > PAGE_SIZE else None,
-        "is_first_page": not cursor,
-        "query": query.urlencode(),
-        "asked": request.GET,
+        **page_context(request, chosen),
         "errors": errors,
         "verdicts": VERDICT_LABELS.items(),
         "decisions": Observation.Decision.choices[1:],
@@ -71,22 +62,77 @@ def finds_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 @require_POST
 def finds_delete(request: HttpRequest) -> HttpResponse:
     """Delete the finds that were chosen, once the user has confirmed it."""
-    numbers = [
-        int(each) for each in request.POST.getlist("find") if re.fullmatch("[0-9]{1,18}", each)
-    ]
-    chosen = observations_asked_by(cast(User, request.user)).filter(pk__in=numbers[:MAX_DELETED])
+    own = observations_asked_by(cast(User, request.user))
+    chosen = own.filter(pk__in=chosen_numbers(request, "find"))
+    return chosen_delete(
+        request,
+        chosen,
+        lambda observation: observation_delete(observation=observation),
+        page="observations/history_delete.html",
+        none=gettext("Nothing was deleted: no find of yours was chosen."),
+        done=lambda n: ngettext("%(count)d find was deleted.", "%(count)d finds were deleted.", n),
+        back="finds",
+    )
+
+
+def chosen_delete(
+    request: HttpRequest,
+    chosen: QuerySet,
+    delete: Callable[[Any], None],
+    *,
+    page: str,
+    none: str,
+    done: Callable[[int], str],
+    back: str,
+) -> HttpResponse:
+    """Delete the chosen rows one by one with `delete`, once the user has confirmed it.
+
+    `page` is the template that asks, with the rows as `chosen`; `none` and `done` say that nothing
+    was chosen, or how many rows (`%(count)d`) were deleted. Both lead to the page named `back`.
+    """
     if not chosen:
-        messages.warning(request, gettext("Nothing was deleted: no find of yours was chosen."))
+        messages.warning(request, none)
     elif "confirmed" not in request.POST:
-        return render(request, "observations/history_delete.html", {"finds": chosen})
+        return render(request, page, {"chosen": chosen})
     else:
         count = 0
-        for observation in chosen:
-            observation_delete(observation=observation)
+        for row in chosen:
+            delete(row)
             count += 1
-        told = ngettext("%(count)d find was deleted.", "%(count)d finds were deleted.", count)
-        messages.success(request, told % {"count": count})
-    return HttpResponseRedirect(reverse("finds"))
+        messages.success(request, done(count) % {"count": count})
+    return HttpResponseRedirect(reverse(back))
+
+
+def page_context(
+    request: HttpRequest, chosen: QuerySet, searched: QuerySet | None = None
+) -> dict[str, Any]:
+    """Return a page of the rows that the filters choose, newest first, and where pages lead.
+
+    `searched`: the rows among which the filters look one by one, as CappedPagination has it.
+    """
+    text, cursor = request.GET.get("cursor", ""), None
+    if re.fullmatch("[0-9]{1,19}", text) and int(text) <= MAX_ID:
+        cursor = int(text)
+        chosen = chosen.filter(pk__lt=cursor)
+    end = None if searched is None else search_end(searched, cursor)
+    if end is not None:
+        chosen = chosen.filter(pk__gte=end)
+    rows = list(chosen[: PAGE_SIZE + 1])
+    query = request.GET.copy()
+    query.pop("cursor", None)
+    return {
+        "rows": rows[:PAGE_SIZE],
+        "next_cursor": rows[PAGE_SIZE - 1].pk if len(rows) > PAGE_SIZE else end,
+        "is_first_page": not text,
+        "query": query.urlencode(),
+        "asked": request.GET,
+    }
+
+
+def chosen_numbers(request: HttpRequest, field: str) -> list[int]:
+    """Return the ids of the rows that a form chooses to delete, MAX_DELETED at most."""
+    given = request.POST.getlist(field)
+    return [int(each) for each in given if re.fullmatch("[0-9]{1,18}", each)][:MAX_DELETED]
 
 
 def _chosen(request: HttpRequest) -> tuple[QuerySet[Observation], dict[str, Any]]:

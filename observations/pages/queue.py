@@ -189,8 +189,7 @@ def _next(request: HttpRequest, find: int | None = None) -> HttpResponse:
 
 def _show(request: HttpRequest, *, first: int | None = None, status: int = 200) -> HttpResponse:
     user, is_script = _user(request), bool(request.htmx)  # type: ignore[attr-defined]
-    held = queue_hold(user=user, count=MAX_HELD if is_script else 1)
-    held.sort(key=lambda each: each.pk != first)
+    held = queue_hold(user=user, count=MAX_HELD if is_script else 1, first=first)
     has = _numbers(request.POST.get("have", "")) if is_script else set()
     if has - {each.pk for each in held}:
         told = gettext(

@@ -34,6 +34,7 @@ class Find:
 
     observation: Observation
     photos: Sequence[PhotoOfFind]
+    """Those that may not be shown come last."""
     names: Sequence[ProposedName]
     """The proposed names; one that several people proposed is there once."""
     chosen: ProposedName | None
@@ -52,10 +53,13 @@ def _find(observation: Observation) -> Find:
     names = {name.name: name for name in observation.names.all()}
     if chosen is not None:
         names[chosen.name] = chosen
-    photos = enumerate(observation.photos.all(), start=1)
+    numbered = enumerate(observation.photos.all(), start=1)
     return Find(
         observation=observation,
-        photos=[_photo(photo, number) for number, photo in photos],
+        photos=[
+            _photo(photo, number)
+            for number, photo in sorted(numbered, key=lambda each: not each[1].is_usable)
+        ],
         names=list(names.values()),
         chosen=chosen,
     )

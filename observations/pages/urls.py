@@ -1,7 +1,7 @@
 from django.urls import path, re_path
 from rest_framework.authentication import SessionAuthentication
 
-from observations.pages import account, ask, finds, history, queue, why, writes
+from observations.pages import account, ask, finds, history, queue, single_photos, why, writes
 from predictions.api.explanations import ExplanationView
 from predictions.api.photos import PhotoView, PredictionPhotoView
 
@@ -43,6 +43,9 @@ urlpatterns = [
     path("queue/poll", queue.switch_on, name="queue-switch-on"),
     re_path(r"^queue/(?P<number>[0-9]{1,18})\Z", queue.decide, name="queue-decide"),
     path("finds", history.finds, name="finds"),
+    path("photos", single_photos.photos, name="single-photos"),
+    path("photos.csv", single_photos.photos_csv, name="single-photos-csv"),
+    path("photos/delete", single_photos.photos_delete, name="single-photos-delete"),
     path("finds.csv", history.finds_csv, name="finds-csv"),
     path("finds/delete", history.finds_delete, name="finds-delete"),
     re_path(r"^finds/(?P<number>[0-9]{1,18})\Z", finds.find, name="find"),

@@ -11,12 +11,13 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import PeriodicTask
 
-from common.admin import ReadOnlyAdmin
+from common.admin import ReadOnlyAdmin, latin
+from common.paging import CappedPaginator
 from observations.models import Observation, ProposedName, QueueEntry, QueuePoll
 from observations.mushroom_observer.references import observation_url
 from observations.queue.polling import POLL_TASK, poll_request
@@ -77,6 +78,7 @@ class QueueEntryAdmin(ReadOnlyAdmin):
         "failures",
     )
     sortable_by = ()
+    paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
@@ -85,7 +87,10 @@ class QueueEntryAdmin(ReadOnlyAdmin):
         return ranked(entries).prefetch_related("observation__names")
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        return ("rank", "mushroom_observer_id")  # Django puts the model's own in place of none
+        """Sort what waits by urgency. All finds are too many for that: the newest come first."""
+        if request.GET.get(StateFilter.parameter_name) in ("waiting", "held"):
+            return ("rank", "mushroom_observer_id")
+        return ("-mushroom_observer_id",)
 
     @admin.display(description=_("state"))
     def state(self, entry: QueueEntry) -> str:
@@ -178,9 +183,13 @@ class QueueEntryAdmin(ReadOnlyAdmin):
 
 def verdict_words(names: Iterable[ProposedName]) -> str:
     """Return proposed names with their verdicts in words, on one line."""
-    return "; ".join(
-        f"{name.name}: {VERDICT_LABELS[name.verdict]}" if name.verdict else name.name
-        for name in names
+    return format_html_join(
+        "; ",
+        "{}{}",
+        (
+            (latin(name.name), f": {VERDICT_LABELS[name.verdict]}" if name.verdict else "")
+            for name in names
+        ),
     )
 
 

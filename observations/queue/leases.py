@@ -12,7 +12,6 @@ from observations.queue.selectors import (
     entries_in_hand,
     held_entries,
     is_free,
-    ranked,
     waiting_entries,
 )
 
@@ -46,23 +45,28 @@ def queue_next(*, user: User) -> Observation | None:
         return entry.observation
 
 
-def queue_hold(*, user: User, count: int) -> list[Observation]:
+def queue_hold(*, user: User, count: int, first: int | None = None) -> list[Observation]:
     """Lease finds of the queue to the user until the user holds `count`; return all of them.
 
-    Those that the user holds already come with a new lease. The most urgent is the first. So who
-    calls it again, on whatever machine, gets the same ones, as long as they are undecided.
+    Those that the user holds already come first, in their order and with a new lease, and the most
+    urgent of the new ones after them. So who calls it again, on whatever machine, gets the same
+    ones in the same order, as long as they are undecided. `first` is the id of the observation
+    that is first from now on, if the user holds it.
     """
     now = timezone.now()
     with transaction.atomic():
         list(User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk"))
         entries = list(entries_in_hand(user, now).select_for_update(of=("self",)))
+        entries.sort(key=lambda each: each.observation_id != first)
         if (missing := count - len(entries)) > 0:
             free = waiting_entries(now).exclude(skipped_by=user)
             entries += free.select_for_update(skip_locked=True, of=("self",))[:missing]
-        held = QueueEntry.objects.filter(pk__in=[entry.pk for entry in entries])
-        held.update(leased_to=user, leased_until=now + LEASE)
-        found = ranked(held).select_related("observation")
-        return [entry.observation for entry in found if entry.observation is not None]
+        for place, entry in enumerate(entries):
+            entry.leased_to = user
+            entry.leased_until = now + LEASE + timedelta(microseconds=place)
+        QueueEntry.objects.bulk_update(entries, ["leased_to", "leased_until"])
+        found = Observation.objects.in_bulk([each.observation_id for each in entries])
+        return [found[each.observation_id] for each in entries]
 
 
 def queue_take_back(*, number: int, user: User) -> Observation | None:

@@ -6,16 +6,14 @@ one begins, so a poll may be killed at any line: the next one goes on from the r
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import datetime
 
-from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from common.broker import send_task
 from common.messages import Message, Text
+from common.sessions import session_lock
 from mlmodels.selectors import production_version
 from observations.models import QueuePoll
 from observations.mushroom_observer.errors import MushroomObserverError
@@ -55,7 +53,7 @@ def queue_poll() -> bool:
 
     Whatever goes wrong is noted in the poll's row, for the admin: it raises no exception.
     """
-    with _alone() as is_alone:
+    with session_lock(_LOCK) as is_alone:
         if is_alone:
             _poll()
     return is_alone
@@ -96,17 +94,3 @@ def _note(poll: QueuePoll, **fields: datetime | Text | None) -> None:
     for name, value in fields.items():
         setattr(poll, name, value)
     poll.save(update_fields=list(fields))
-
-
-@contextmanager
-def _alone() -> Iterator[bool]:
-    """Yield whether no other process polls. A process that dies lets go with its connection."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
-        [is_alone] = cursor.fetchone()
-    try:
-        yield is_alone
-    finally:
-        if is_alone:
-            with suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])

@@ -1,10 +1,9 @@
 """Reads on the queue: what waits, in which order, and who holds what."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
-from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User
@@ -38,6 +37,7 @@ def waiting_counts(now: datetime) -> list[tuple[str, int]]:
 
 IS_UNDECIDED = Q(
     is_to_read=False,
+    observation__source=Observation.Source.QUEUE,  # always so, and then an index has them
     observation__status=Observation.Status.DONE,
     observation__decision=Observation.Decision.NONE,
 )
@@ -80,18 +80,21 @@ def held_entries(user: User, now: datetime) -> QuerySet[QueueEntry]:
 
 
 def entries_in_hand(user: User, now: datetime) -> QuerySet[QueueEntry]:
-    """Return the entries that the user holds and may look at, the most urgent first.
+    """Return the entries that the user holds and may look at, in the order in which they are shown.
 
-    Besides `held_entries` they are those that have changed at the site, or are read there again,
-    while the user looks at them: what was told of them before stays in view until the lease ends.
+    Each has its `rank`. What comes into the queue later comes after them, however urgent it is: the
+    find that somebody looks at must be the same after a reload or on another machine. Besides
+    `held_entries` they are those that have changed at the site, or are read there again, while the
+    user looks at them: what was told of them before stays in view until the lease ends.
     """
     held = QueueEntry.objects.filter(
         leased_to=user,
         leased_until__gt=now,
+        observation__source=Observation.Source.QUEUE,
         observation__decision=Observation.Decision.NONE,
         observation__answer__isnull=False,
     )
-    return ranked(held)
+    return ranked(held).order_by("leased_until", "pk")
 
 
 def waiting_for(user: User, now: datetime) -> dict[str, int]:
@@ -99,11 +102,12 @@ def waiting_for(user: User, now: datetime) -> dict[str, int]:
 
     Those that the user holds are among them; those that the user skipped are not.
     """
-    free = IS_UNDECIDED & is_free(now) & ~Q(pk__in=_skipped_by(user))
-    waiting = QueueEntry.objects.filter(free | Q(pk__in=entries_in_hand(user, now).values("pk")))
-    by_rank = ranked(waiting).order_by("rank").values_list("rank")  # type: ignore[misc]
-    counts = dict(by_rank.annotate(count=Count("pk")))
-    return {name: counts.get(rank, 0) for rank, name in enumerate(RANKS)}
+    free = waiting_entries(now).exclude(skipped_by=user)
+    ranks = [
+        entry.rank  # type: ignore[attr-defined]
+        for entry in (*free.only("pk"), *entries_in_hand(user, now).only("pk"))
+    ]
+    return {name: ranks.count(rank) for rank, name in enumerate(RANKS)}
 
 
 def finds_shown_to(user: User) -> QuerySet[Observation]:
@@ -121,8 +125,11 @@ def last_decided(user: User) -> Observation | None:
     One that has changed at the site since is left out: another observation has its place.
     """
     decided = Observation.objects.filter(
-        source=Observation.Source.QUEUE, user=user, queue_entry__isnull=False
-    ).exclude(decision=Observation.Decision.NONE)
+        source=Observation.Source.QUEUE,
+        user=user,
+        queue_entry__isnull=False,
+        decided_at__isnull=False,
+    )
     return decided.order_by("-decided_at", "-pk").first()
 
 
@@ -132,27 +139,27 @@ def decided_since(user: User, since: datetime) -> int:
     return mine.filter(decided_at__gte=since).count()
 
 
-def _skipped_by(user: User) -> QuerySet[Any]:
-    skipped = QueueEntry.skipped_by.through.objects.filter(user=user)
-    return skipped.values("queueentry")
-
-
 def given_to(user: User) -> QuerySet[Observation]:
     """Return the undecided observations that the user was the last to get from the queue.
 
     They stay so after the lease until somebody else gets them, so that no work is lost.
     """
-    undecided = Observation.objects.filter(
-        source=Observation.Source.QUEUE, decision=Observation.Decision.NONE
-    )
-    return undecided.filter(queue_entry__leased_to=user).order_by()
+    return Observation.objects.filter(
+        source=Observation.Source.QUEUE,
+        decision=Observation.Decision.NONE,
+        queue_entry__leased_to=user,
+        queue_entry__leased_until__isnull=False,  # always so, and never where they are decided
+    ).order_by()
 
 
 def is_shown_to(user: User) -> Q:
     """Return which predictions are photos of a find that the queue gave to the user, or theirs."""
-    decided = Observation.objects.filter(source=Observation.Source.QUEUE, user=user)
-    photo = "observation_photo__observation__in"
-    return Q(**{photo: given_to(user).values("pk")}) | Q(**{photo: decided.order_by().values("pk")})
+    given = given_to(user).filter(pk=OuterRef("observation_photo__observation"))
+    decided = Q(
+        observation_photo__observation__source=Observation.Source.QUEUE,
+        observation_photo__observation__user=user,
+    )
+    return decided | Q(Exists(given))
 
 
 def pending_photos() -> int:

@@ -32,6 +32,26 @@ def answer_words(observation: Observation) -> dict[str, Any]:
     return _told(observation)
 
 
+@register.inclusion_tag("observations/answer_words.html")
+def prediction_words(prediction: Prediction) -> dict[str, Any]:
+    """Show the answer of a prediction that belongs to no observation in a few words."""
+    inference = prediction.inference
+    return {
+        "observation": {"status": prediction.status, "answer": inference},
+        "best": inference and {"species": inference.best_species, "score": inference.best_score},
+        "is_none_of_them": inference is not None and inference.in_scope is False,
+        "scope": inference and inference.in_scope,
+        "known_species": len(inference.model_version.labels) if inference else 0,
+    }
+
+
+@register.inclusion_tag("observations/verdict_words.html")
+def prediction_verdict(prediction: Prediction) -> dict[str, Any]:
+    """Show the verdict on the name that was proposed with a prediction."""
+    verdict = prediction.verdict or {}
+    return {"name": {"name": prediction.proposed, **verdict}}
+
+
 @register.inclusion_tag("observations/answer.html")
 def answer(observation: Observation, with_names: bool = True) -> dict[str, Any]:
     """Show the answer of an observation: in words, with the verdicts, then as bars.

@@ -4,10 +4,11 @@ import pytest
 from django.test import Client
 
 from mlmodels.models import ModelVersion
-from observations.models import Observation
+from observations.models import MushroomObserverImage, MushroomObserverWrite, Observation
 from observations.services import names_add
 from tests.support.observations import finished, post_photos
 from tests.support.photos import drawn_photo
+from tests.support.spreadsheets import csv_rows
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -68,3 +69,20 @@ def test_a_page_shows_photos_answer_and_verdicts(
     assert "&lt;script&gt;" in page
     assert "<script>alert" not in page
     assert 'name="_save"' not in page, "only services write"
+
+
+def test_lists_read_plainly_and_their_csv_has_the_values(admin: Client, users) -> None:
+    MushroomObserverImage.objects.create(
+        image_id=1, observation_id=2, confidence=2.3456789, ok_for_export=True
+    )
+    content = {"vote": 3, "naming": 12}  # as PostgreSQL orders them
+    MushroomObserverWrite.objects.create(
+        user=users["alice"], mushroom_observer_id=2, kind="vote", content=content, state="sent"
+    )
+    for name, shown, column, value in (
+        ("mushroomobserverimage", "2.35", "confidence", "2.3456789"),
+        ("mushroomobserverwrite", "vote: 3; naming: 12", "content", str(content)),
+    ):
+        page = f"/admin/observations/{name}/"
+        assert shown in admin.get(page).content.decode()
+        assert [row[column] for row in csv_rows(admin.get(f"{page}export.csv"))] == [value]

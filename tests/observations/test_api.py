@@ -18,9 +18,9 @@ from mlmodels.selectors import answer_calibration
 from observations import services
 from observations.models import Observation, ObservationPhoto, ProposedName
 from predictions.errors import NotAccepted
-from predictions.incoming import incoming_path
 from predictions.models import Inference, Prediction
 from tests.support.api import assert_nothing_left, client_of, error_of
+from tests.support.files import incoming_path
 from tests.support.observations import OBSERVATIONS, finished, post_photos, post_urls
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection, transaction
+from django.db import transaction
 from tqdm import tqdm
 
+from common.sessions import session_lock
 from observations.dumps.downloads import SiteUnavailable, photos_download, photos_missing
 from observations.dumps.files import DumpError, OnBytes
 from observations.dumps.images import images_import
@@ -61,7 +62,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            with _only_import():
+            with session_lock(_LOCK) as is_alone:
+                if not is_alone:
+                    raise CommandError(
+                        "Another import of Mushroom Observer's dumps is running.",
+                        returncode=UNAVAILABLE,
+                    )
                 self._import(options["folder"], options["others"])
                 if options["photos"]:
                     self._fetch(options["photos"])
@@ -151,19 +157,3 @@ def _number(text: str) -> int:
     if text.isascii() and text.isdecimal() and int(text[:10]) <= MAX_NUMBER:
         return int(text)
     raise ArgumentTypeError(f"{text[:40]!r} is no number from 0 to {MAX_NUMBER:,}.")
-
-
-@contextmanager
-def _only_import() -> Iterator[None]:
-    """Let no other import run meanwhile. The lock goes with the connection if this process dies."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
-        if not cursor.fetchone()[0]:
-            raise CommandError(
-                "Another import of Mushroom Observer's dumps is running.", returncode=UNAVAILABLE
-            )
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])

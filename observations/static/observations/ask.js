@@ -1,5 +1,7 @@
 /* The first page with scripts: photos are dropped, pasted and grouped, and each find is sent by
    itself, a few at a time. Without scripts the same form is sent as a whole. */
+import { failureMessage } from "../champipy/failures.js";
+
 const PARALLEL = 3;
 const MAX_WAIT_S = 90;
 const MAX_TRIES = 5;
@@ -148,7 +150,7 @@ async function send(find) {
     response = await fetch(form.action, {method: "POST", body, headers: {"HX-Request": "true"}});
     html = await response.text();
   } catch {
-    showFailure(find, "");
+    showFailure(find, "", 0);
     return;
   }
   if (response.redirected) {
@@ -170,7 +172,7 @@ async function send(find) {
     giveBack(find); // to be mended
   } else {
     const isPiece = response.headers.get("Content-Type")?.startsWith("text/html");
-    showFailure(find, isPiece ? html : "", response.status === 403);
+    showFailure(find, isPiece ? html : "", response.status);
   }
 }
 
@@ -184,17 +186,17 @@ function giveBack(find) {
   }
 }
 
-/** Say why a find was not accepted now, and let it be sent again. */
-function showFailure(find, html, isForbidden = false) {
+/** Say why a find was not accepted now, by the server's words or its status, and let it be sent
+    again. */
+function showFailure(find, html, status) {
   const card = copyOf("failed-template");
   card.querySelector("h3").textContent = nameOf(find);
-  const isRefused = html.includes('class="message');
-  if (isRefused) {
-    card.querySelector(".failure").innerHTML = html;
+  const reason = card.querySelector(".reason");
+  if (html.includes('class="message')) {
+    reason.innerHTML = html;
+  } else {
+    reason.append(failureMessage(status));
   }
-  card.querySelector(".no-answer").hidden = isRefused;
-  card.querySelector(".unreachable").hidden = isForbidden;
-  card.querySelector(".forbidden").hidden = !isForbidden;
   card.querySelector("button").addEventListener("click", () => {
     const waiting = copyOf("waiting-template");
     waiting.querySelector("h3").textContent = nameOf(find);

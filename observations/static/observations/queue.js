@@ -130,6 +130,10 @@ document.addEventListener("keydown", (event) => {
   if (isText && event.key === "Escape") {
     at.blur();
   }
+  if (event.key === "Enter" && at.matches(".decide input")) {
+    event.preventDefault(); // it decides nothing
+    return;
+  }
   const isArrow = event.key.startsWith("Arrow");
   const hasArrows = isArrow && at.matches("input, .zoomed .photo > a"); // these have a use for arrows of their own
   if (!keysOn.checked || keys.open || isText || hasArrows || event.ctrlKey || event.altKey || event.metaKey || (event.repeat && !isArrow)) {

@@ -146,6 +146,8 @@ def test_an_import_that_is_ended_midway_leaves_nothing_and_can_be_repeated(
         process = subprocess.Popen(
             [sys.executable, "manage.py", "import_mushroom_observer", str(folder)],
             cwd=PROJECT, env=os.environ | {"DATABASE_URL": url}, stderr=subprocess.PIPE, text=True,
+            # A shell that runs the tests in the background has them ignore SIGINT.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )  # fmt: skip
         assert eventually(is_somebody_waiting, 60)
         process.send_signal(number)

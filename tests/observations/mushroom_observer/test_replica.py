@@ -14,6 +14,7 @@ from tests.support.mushroom_observer import MushroomObserver
 from tests.support.mushroom_observer.content import API_KEYS, TEN, UNKNOWN_LICENCE
 from tests.support.mushroom_observer.pictures import SIZES
 from tests.support.paths import PROJECT
+from tests.support.stack import eventually
 
 GOOD_AGENT = "A test (mail@example.org)"
 
@@ -385,6 +386,7 @@ def test_requests_are_logged_with_their_time(site) -> None:
     api(site, "names", id=1001)
     ask(site, "/images/640/1.jpg")
     first, second = site.requests
+    assert eventually(lambda: second.status != 0, 10)  # it is noted after the answer was sent
     assert (first.path, first.status, first.parameters["id"]) == ("/api2/names", 200, "1001")
     assert first.headers["User-Agent"] == GOOD_AGENT
     assert (second.is_image, second.status) == (True, 404)

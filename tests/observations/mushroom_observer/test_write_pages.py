@@ -88,7 +88,7 @@ def test_a_comment_is_shown_before_and_keeps_its_mark(page, site, held) -> None:
     shown = page.get(f"/queue?find={held.pk}").text
     assert 'value="ChampiPy: Aleuria aurantia, 95.11 %"' in shown
     mark = "Made with the help of ChampiPy: _Aleuria aurantia_ 95.11 %."
-    assert f"It ends with: {mark}" in shown
+    assert f'It ends with: <span lang="en">{mark}</span>' in shown
     assert site.writes == []
     told(page, send(page, held, "comment", summary="Yes", content="I agree.\r\nBy its colour."))
     [comment] = site.world.observations[FIRST].comments

@@ -1,5 +1,6 @@
 """`POST /observations/queue/next`: who gets which find, for how long, and whose it then is."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -7,6 +8,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.db import connection, transaction
+from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -293,3 +295,16 @@ def test_an_unknown_parameter_is_refused_and_gives_nothing(alice: APIClient) -> 
     queued(1)
     assert alice.post(f"{NEXT}?user=2").status_code == 400
     assert QueueEntry.objects.get().leased_to is None
+
+
+def test_the_admin_lists_the_newest_finds_first_and_what_waits_by_urgency(admin: Client) -> None:
+    queued(1, verdict="contradicted")
+    for number in (900_003, 2):
+        queued(number)
+
+    def listed(query: str) -> list[str]:
+        page = admin.get(f"/admin/observations/queueentry/{query}").content.decode()
+        return re.findall(r"/admin/observations/queueentry/[0-9]+/change/[^>]*>([0-9]+)", page)
+
+    assert listed("") == ["900003", "2", "1"]
+    assert listed("?state=waiting") == ["1", "2", "900003"]

@@ -99,6 +99,21 @@ def test_without_a_script_a_page_holds_one_find_and_with_one_the_next_three(alic
     assert find(1).decision == "unsure"
 
 
+def test_what_comes_later_is_shown_later_however_urgent_it_is(alice: Client, users) -> None:
+    for number in (1, 2):
+        queued(number)
+    assert shown(alice.get(QUEUE)) == [1]
+    queued(3, verdict="contradicted")
+    ahead = alice.post(f"{QUEUE}/more", {"have": find(1).pk}, headers=SCRIPT)
+    assert shown(ahead) == [3, 2], "of those that are new, the most urgent is the first"
+    other = page_of(users["alice"])
+    assert shown(other.get(QUEUE)) == [1], "what she looks at"
+    decide(alice, 1, "agree")
+    assert shown(other.get(QUEUE)) == [3]
+    alice.post(f"{QUEUE}/undo", headers=SCRIPT)
+    assert shown(other.get(QUEUE)) == [1], "what she took back"
+
+
 def test_leases_are_renewed_while_the_page_is_in_use(alice: Client) -> None:
     queued(1)
     alice.get(QUEUE)
@@ -319,6 +334,19 @@ def test_photos_say_whose_they_are_and_reserved_ones_are_not_shown(alice: Client
     assert "This photo may not be shown here" in text
     assert 'href="https://mushroomobserver.org/images/12"' in text
     assert "/12.jpg" not in text
+
+
+def test_photos_that_may_be_shown_come_first(alice: Client) -> None:
+    entry = queued(1)
+    version = version_row()
+    for score, is_usable in ((80, False), (90, True)):
+        entry.observation.photos.create(
+            prediction=answered_prediction(score, version, is_background=True, is_upload=False),
+            image_id=score,
+            is_usable=is_usable,
+        )
+    text = " ".join(alice.get(QUEUE).text.split())
+    assert text.index("Photo 2 of 2: ") < text.index("Photo 1 of 2: ")
 
 
 def test_an_empty_queue_says_what_fills_it_and_who_switches_that_on(
