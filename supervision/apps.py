@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 class SupervisionConfig(AppConfig):
     name = "supervision"
+    verbose_name = _("supervision")
 
     def ready(self) -> None:
         """Have photos kept that are needed here, and photos that people reviewed counted."""

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from common.messages import MessageField
+from common.messages import Message, MessageField
 from mlmodels.models import ModelVersion, Species, TrainingRun
 from predictions.models import Photo
 
@@ -26,8 +26,8 @@ class EvaluationSet(models.Model):
         OTHERS = "others", _("other species")
 
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.SPECIES)
-    version = models.PositiveIntegerField(help_text="1, 2, … for each kind.")
-    sha256 = models.CharField(max_length=64, help_text="Over the photos and their labels.")
+    version = models.PositiveIntegerField(help_text=_("1, 2, … for each kind."))
+    sha256 = models.CharField(max_length=64, help_text=_("Over the photos and their labels."))
     n = models.PositiveIntegerField("photos")
     manifest = models.JSONField(
         help_text="[SHA-256, species] of each photo, by SHA-256; an unknown other species is empty."
@@ -38,7 +38,7 @@ class EvaluationSet(models.Model):
         models.SET_NULL,
         null=True,
         blank=True,
-        help_text="None: from the terminal.",
+        help_text=_("None: from the terminal."),
     )
     reason = models.TextField()
 
@@ -49,8 +49,17 @@ class EvaluationSet(models.Model):
         ]
 
     def __str__(self) -> str:
-        of_others = " of other species" if self.kind == self.Kind.OTHERS else ""
-        return f"evaluation set {self.version}{of_others} ({self.n} photos)"
+        if self.kind == self.Kind.OTHERS:
+            message = Message(
+                "evaluation set %(version)d of other species (%(count)d photos)",
+                version=self.version,
+                count=self.n,
+            )
+        else:
+            message = Message(
+                "evaluation set %(version)d (%(count)d photos)", version=self.version, count=self.n
+            )
+        return str(message)
 
 
 class PhotoReview(models.Model):
@@ -61,9 +70,9 @@ class PhotoReview(models.Model):
     """
 
     class Kind(models.TextChoices):
-        LABEL = "label", "species"
-        OTHER = "other", "other species"
-        EXCLUDE = "exclude", "excluded"
+        LABEL = "label", _("species")
+        OTHER = "other", _("other species")
+        EXCLUDE = "exclude", _("excluded")
 
     photo = models.ForeignKey(Photo, models.CASCADE, related_name="reviews")
     decision = models.UUIDField(db_index=True)
@@ -113,6 +122,29 @@ class LabelDoubt(models.Model):
         return f"{self.photo}: {self.doubt:.0%} doubt of {self.label}"
 
 
+class Disagreement(models.Model):
+    """A photo of which two versions answered different species. A periodic task finds them."""
+
+    photo = models.OneToOneField(Photo, models.CASCADE, primary_key=True)
+
+    def __str__(self) -> str:
+        return f"disagreement on {self.photo}"
+
+
+class Summary(models.Model):
+    """Figures of whole tables, as they were last counted by a periodic task."""
+
+    name = models.CharField(max_length=50, primary_key=True)
+    value = models.JSONField()
+    at = models.DateTimeField(default=timezone.now, help_text="When they were counted.")
+
+    class Meta:
+        verbose_name_plural = "summaries"
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Evaluation(models.Model):
     """The result of a model version on an evaluation set: computed once, as neither changes."""
 
@@ -141,7 +173,14 @@ class Evaluation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.model_version}: {self.accuracy:.1%} of {self.n}"
+        return str(
+            Message(
+                "%(version)s: %(accuracy).1f %% of %(count)d photos",
+                version=self.model_version,
+                accuracy=100 * self.accuracy,
+                count=self.n,
+            )
+        )
 
 
 class EvaluationAnswer(models.Model):
@@ -185,12 +224,45 @@ class EvaluationAnswer(models.Model):
         return f"{self.species}: {self.answered}, {self.score:.1f} %"
 
 
+class EvaluationOther(models.Model):
+    """What a version answered to one photo of another species, in the size it was measured in.
+
+    Pages find by it which of them it took for one of its species, of each genus and by name.
+    """
+
+    evaluation = models.ForeignKey(Evaluation, models.CASCADE, related_name="others")
+    sha256 = models.CharField(max_length=64, help_text="Of the photo, which may be gone.")
+    name = models.CharField(
+        max_length=100, blank=True, help_text="The true one, as it was frozen; empty: unknown."
+    )
+    genus = models.CharField(
+        max_length=100, help_text="As in the figures by genus; of an unknown one the photo's find."
+    )
+    answered = models.CharField(max_length=100, help_text="The species with the best score.")
+    score = models.FloatField(help_text="Of the answer, in percent.")
+    scope = models.FloatField(help_text="How likely in scope, in percent.")
+    in_scope = models.BooleanField(help_text="Whether it was taken for one of the species.")
+
+    class Meta:
+        ordering = ["-scope", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["evaluation", "sha256"], name="one_other_per_photo")
+        ]
+        indexes = [
+            models.Index(fields=["evaluation", "in_scope", "-scope", "id"], name="others_by_scope"),
+            models.Index(fields=["evaluation", "genus", "-scope", "id"], name="others_by_genus"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name or self.genus}: {self.scope:.1f} % in scope"
+
+
 class Check(models.Model):
     """The last run of a scheduled check; one row per kind."""
 
     class Kind(models.TextChoices):
-        ACCURACY = "accuracy", "accuracy"
-        NEW_PHOTOS = "new_photos", "new photos"
+        ACCURACY = "accuracy", _("accuracy")
+        NEW_PHOTOS = "new_photos", _("new photos")
 
     kind = models.CharField(max_length=20, choices=Kind, primary_key=True)
     begun_at = models.DateTimeField()
@@ -221,6 +293,7 @@ class Alert(models.Model):
         NEW_PHOTOS_CHECK_FAILED = "new_photos_check_failed", _("the check of new photos failed")
         UNANSWERED = "predictions_unanswered", _("predictions are not answered")
         DISK_FULL_SOON = "disk_full_soon", _("the disk is nearly full")
+        STORE_UNAVAILABLE = "store_unavailable", _("the object store failed")
         BETTER_VERSION = "better_version", _("a better version came with ChampiPy")
 
     class Status(models.TextChoices):
@@ -230,14 +303,22 @@ class Alert(models.Model):
 
     kind = models.CharField(max_length=30, choices=Kind)
     model_version = models.ForeignKey(
-        ModelVersion, models.PROTECT, null=True, blank=True, help_text="None: not about one model."
+        ModelVersion,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        help_text=_("None: not about one model."),
     )
     status = models.CharField(max_length=20, choices=Status, default=Status.OPEN)
     value = models.FloatField(help_text="As last measured: percent, photos, failures, minutes, MB.")
     threshold = models.FloatField(help_text="In the value's unit.")
-    detail = MessageField(blank=True, help_text="The error of a failed check or retraining.")
+    detail = MessageField(blank=True, help_text=_("The error of a failed check or retraining."))
     run = models.ForeignKey(
-        TrainingRun, models.SET_NULL, null=True, blank=True, help_text="The retraining it started."
+        TrainingRun,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        help_text=_("The retraining it started."),
     )
     since = models.DateTimeField(default=timezone.now)
     measured_at = models.DateTimeField(default=timezone.now)
@@ -259,15 +340,15 @@ class Alert(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} ({self.status})"
+        return f"{self.get_kind_display()} ({self.get_status_display()})"
 
 
 class AlertMessage(models.Model):
     """An alert to be sent by one channel; sending is retried until the channel accepts it."""
 
     class Channel(models.TextChoices):
-        MAIL = "mail", "mail to the administrators"
-        APPRISE = "apprise", "address in CHAMPIPY_ALERT_URLS"
+        MAIL = "mail", _("mail to the administrators")
+        APPRISE = "apprise", _("address in CHAMPIPY_ALERT_URLS")
 
     alert = models.ForeignKey(Alert, models.CASCADE, related_name="messages")
     channel = models.CharField(max_length=10, choices=Channel)
@@ -277,10 +358,10 @@ class AlertMessage(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(
-        null=True, default=timezone.now, help_text="None: there is nothing more to do."
+        null=True, default=timezone.now, help_text=_("None: there is nothing more to do.")
     )
     sent_at = models.DateTimeField(null=True, blank=True)
-    error = MessageField(blank=True, help_text="Of the last attempt.")
+    error = MessageField(blank=True, help_text=_("Of the last attempt."))
 
     class Meta:
         ordering = ["id"]
@@ -298,4 +379,4 @@ class AlertMessage(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.alert} by {self.channel}"
+        return f"{self.alert}: {self.get_channel_display()}"

@@ -10,7 +10,7 @@ from django.utils.translation import pgettext_lazy
 from common.messages import Message
 from mlmodels.ml.dataset import RECENT_PHOTOS, Dataset
 from predictions.models import Photo
-from supervision.datasets.others import chosen_others
+from supervision.datasets.others import chosen_others_count
 from supervision.datasets.selectors import check_enough_photos, chosen_photos, species_names
 
 Source = Photo.LabelSource
@@ -30,12 +30,12 @@ def training_composition() -> dict[str, Any]:
 
     The keys are `photos`, those of SOURCES, `others` (photos of other species, which come besides)
     and `species`: a list of `species`, `photos` and the same sources, in the order of the labels.
-    Makes five queries and reads no photo's file.
+    Makes seven queries and reads no photo's file.
     Raises TooFewPhotos where a training would be refused.
     """
     check_enough_photos()
     rows = chosen_photos(limit=RECENT_PHOTOS).values_list("species", "label_source")
-    return _composition(species_names(), rows, chosen_others().count())
+    return _composition(species_names(), rows, chosen_others_count())
 
 
 def dataset_composition(dataset: Dataset) -> dict[str, Any]:

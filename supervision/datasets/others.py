@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from django.conf import settings
 from django.db.models import Case, CharField, F, Func, QuerySet, Value, When, Window
@@ -11,6 +10,7 @@ from django.db.models.functions import RowNumber
 from mlmodels.ml.dataset import OtherPhoto
 from predictions.labels import REVIEWED
 from predictions.models import Photo
+from predictions.stored_photos import photo_bytes
 from supervision.datasets.finds import photo_groups
 
 _FIRST_WORD = Func(
@@ -44,6 +44,12 @@ def chosen_others() -> QuerySet:
     return photos.order_by("turn", *order)[: max(0, settings.CHAMPIPY_OTHER_PHOTOS)]
 
 
+def chosen_others_count() -> int:
+    """Return the number of `chosen_others`."""
+    photos = Photo.objects.filter(split=Photo.Split.TRAINING, is_other=True).exclude(file="")
+    return photos.order_by()[: max(0, settings.CHAMPIPY_OTHER_PHOTOS)].count()
+
+
 def other_groups(photos: Sequence[Photo], names: Sequence[str]) -> list[str]:
     """Return each photo's group: the genus of its name or, without one, its find.
 
@@ -69,7 +75,7 @@ def as_others(photos: Sequence[Photo], names: Sequence[str]) -> tuple[OtherPhoto
         OtherPhoto(
             sha256=photo.sha256,
             group=group,
-            read=partial(Path.read_bytes, Path(photo.file.path)),
+            read=partial(photo_bytes, str(photo.file), photo.sha256),
             name=name,
         )
         for photo, group, name in zip(photos, other_groups(photos, names), names, strict=True)

@@ -5,19 +5,19 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from django.db.models import Case, Count, F, Q, QuerySet, Value, When, Window
-from django.db.models.functions import RowNumber
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import F, OuterRef, QuerySet
 
 from common.messages import Message
+from common.paging import capped_count
 from mlmodels.evaluation import HeldOutOthers, HeldOutPhotos
 from mlmodels.ml.dataset import Dataset, LabelledPhoto, split_by_group
 from mlmodels.ml.reference import learnt_groups
 from mlmodels.models import Species
-from predictions.labels import REVIEWED
-from predictions.models import Photo
+from predictions.models import REVIEWED_FIRST, Photo
+from predictions.stored_photos import photo_bytes
 from supervision.datasets.finds import photo_groups
 from supervision.datasets.others import as_others, other_groups, other_photos, training_others
 from supervision.models import EvaluationSet
@@ -86,13 +86,14 @@ def chosen_photos(*, limit: int) -> QuerySet:
     """
     n_species = max(1, Species.objects.count())
     share = max(MIN_PHOTOS, limit // n_species)
-    reviewed_first = Case(When(label_source__in=REVIEWED, then=Value(0)), default=Value(1))
-    order = (reviewed_first, F("split_at").desc(), F("pk").desc())
-    place = Window(RowNumber(), partition_by=F("label"), order_by=order)
-    ranked = _photos(Photo.Split.TRAINING).annotate(place=place)
-    shares_first = Case(When(place__lte=share, then=Value(0)), default=Value(1))
+    order = (REVIEWED_FIRST, F("split_at").desc(), F("pk").desc())
+    photos = Photo.objects.filter(split=Photo.Split.TRAINING, is_other=False).order_by(*order)
+    shares = ArraySubquery(photos.filter(label=OuterRef("pk")).values("pk")[:share])
+    chosen = [pk for pks in Species.objects.values_list(shares, flat=True) for pk in pks]
     # A limit too low for MIN_PHOTOS of each species gives way to them.
-    return ranked.order_by(shares_first, *order)[: max(limit, share * n_species)]
+    others = photos.exclude(pk__in=chosen).values_list("pk", flat=True)
+    rest = list(others[: max(limit, share * n_species) - len(chosen)])
+    return _photos(Photo.Split.TRAINING).filter(pk__in=chosen + rest).order_by(*order)
 
 
 def _photos(split: str) -> QuerySet:
@@ -107,9 +108,10 @@ def species_names() -> tuple[str, ...]:
 
 def check_enough_photos() -> None:
     """Raise TooFewPhotos unless there are MIN_PHOTOS training photos of every species."""
-    in_training = Count("photo", filter=Q(photo__split=Photo.Split.TRAINING))
-    counts = Species.objects.annotate(n=in_training).order_by("name").values_list("name", "n")
-    missing = [f"{name} ({n})" for name, n in counts if n < MIN_PHOTOS]
+    photos = Photo.objects.filter(split=Photo.Split.TRAINING, is_other=False)
+    first = ArraySubquery(photos.filter(label=OuterRef("pk")).order_by().values("pk")[:MIN_PHOTOS])
+    found = Species.objects.order_by("name").values_list("name", first)
+    missing = [f"{name} ({len(pks)})" for name, pks in found if len(pks) < MIN_PHOTOS]
     if missing:
         raise TooFewPhotos(
             Message(
@@ -127,7 +129,7 @@ def labelled_photo(photo: Photo, label: int, group: str) -> LabelledPhoto:
         sha256=photo.sha256,
         label=label,
         group=group,
-        read=partial(Path.read_bytes, Path(photo.file.path)),
+        read=partial(photo_bytes, str(photo.file), photo.sha256),
     )
 
 
@@ -252,15 +254,14 @@ def set_sha256(labelled: Sequence[tuple[str, str]]) -> str:
 def labelled_counts() -> dict[str, int]:
     """Return how many photos of species and of others each split has, without excluded ones.
 
-    Makes one query. The keys are `training`, `evaluation`, `training_others` and
-    `evaluation_others`.
+    The keys are `training`, `evaluation`, `training_others` and `evaluation_others`. Counting each
+    stops at MAX_COUNTED.
     """
-    splits = (Photo.Split.TRAINING, Photo.Split.EVALUATION)
-    photos = Photo.objects.filter(split__in=splits, excluded=False).order_by()
-    rows = photos.values_list("split", "is_other")
-    counts = {row[:2]: row[2] for row in rows.annotate(n=Count("pk"))}
+    photos = Photo.objects.filter(excluded=False)
     return {
-        f"{split}{'_others' if is_other else ''}": counts.get((split, is_other), 0)
-        for split in splits
+        f"{split}{'_others' if is_other else ''}": capped_count(
+            photos.filter(split=split, is_other=is_other)
+        )
+        for split in (Photo.Split.TRAINING, Photo.Split.EVALUATION)
         for is_other in (False, True)
     }

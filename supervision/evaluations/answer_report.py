@@ -5,6 +5,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from common.messages import Message
+from common.wording import format_number, format_share
 from mlmodels.ml.reference import group_text
 
 MAX_GENERA = 60
@@ -25,8 +27,15 @@ def answer_rows(metrics: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         rows.append(
             (
                 _("other species told apart (AUROC)"),
-                _("%(value).3f (%(low).3f to %(high).3f), %(n)d photos of others")
-                % {"value": area["value"], "low": low, "high": high, "n": area["n_other"]},
+                str(
+                    Message(
+                        "%(value).3f (%(low).3f to %(high).3f), %(n)d photos of others",
+                        value=area["value"],
+                        low=low,
+                        high=high,
+                        n=area["n_other"],
+                    )
+                ),
             )
         )
     else:
@@ -39,7 +48,7 @@ def answer_rows(metrics: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         rows.append((_("photos of other species passed"), _share(scope["passed"], "share")))
     rows += [
         (_("plausible species hold the right one"), _share(plausible, "coverage")),
-        (_("plausible species, mean number"), f"{plausible['mean_set_size']:.2f}"),
+        (_("plausible species, mean number"), format_number(plausible["mean_set_size"], ".2f")),
     ]
     of_random = metrics["verdicts"]["random"]
     names = {
@@ -50,23 +59,25 @@ def answer_rows(metrics: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         row = of_random[verdict]
         precision = _("never said") if row["precision"] is None else _share(row, "precision")
         rows.append((name, precision))
-    rows.append((_("names that get a verdict"), f"{of_random['covered']['share']:.1%}"))
+    rows.append((_("names that get a verdict"), format_share(of_random["covered"]["share"])))
     return rows
 
 
-def genus_rows(metrics: Mapping[str, Any] | None) -> list[tuple[str, str, str, str]]:
-    """Return genus, number of photos, share passed and AUROC of each genus of other species.
+def genus_rows(metrics: Mapping[str, Any] | None) -> list[tuple[str, str, str, str, str]]:
+    """Return each genus of other species as stored and as people read it, with its figures.
 
-    What is no fungus has its name instead.
+    These are the number of photos, the share that passed and the AUROC. What is no fungus has its
+    name instead of a genus.
     """
     genera = ((metrics or {}).get("scope") or {}).get("per_genus", [])
     genera = sorted(genera, key=lambda row: (-row["passed"], -row["n"], row["genus"]))
     return [
         (
-            group_text(row["genus"]),
+            row["genus"],
+            _(group_text(row["genus"])),
             str(row["n"]),
-            f"{row['passed']:.0%}",
-            f"{row['auroc']['value']:.2f}",
+            f"{100 * row['passed']:.0f}\N{NO-BREAK SPACE}%",
+            format_number(row["auroc"]["value"], ".2f"),
         )
         for row in genera[:MAX_GENERA]
     ]
@@ -77,7 +88,9 @@ def answer_lines(metrics: Mapping[str, Any] | None) -> list[str]:
     lines = [f"{name}: {text}" for name, text in answer_rows(metrics)]
     if genera := genus_rows(metrics):
         lines.append("\n" + _("other species by genus: photos, passed, AUROC"))
-        lines += [f"{genus:<32}{n:>5}{passed:>7}{area:>7}" for genus, n, passed, area in genera]
+        lines += [
+            f"{genus:<32}{n:>5}{passed:>7}{area:>7}" for stored, genus, n, passed, area in genera
+        ]
     return lines
 
 
@@ -95,8 +108,8 @@ def speed_text(version_metrics: Mapping[str, Any], ms_per_photo: float | None) -
 def _share(row: Mapping[str, Any], name: str) -> str:
     low, high = row["ci95"]
     return _("%(share)s (%(low)s to %(high)s) of %(n)d") % {
-        "share": f"{row[name]:.1%}",
-        "low": f"{low:.1%}",
-        "high": f"{high:.1%}",
+        "share": format_share(row[name]),
+        "low": format_share(low),
+        "high": format_share(high),
         "n": row["n"],
     }

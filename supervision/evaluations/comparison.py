@@ -50,15 +50,28 @@ class PairedComparison:
 
     def in_words(self, candidate: ModelVersion, current: ModelVersion) -> Text:
         """Return the counts, the p-value and the conclusion, in two sentences."""
-        counts = Message(
-            "Of %(count)d photos, %(only_candidate)d are named correctly only by %(candidate)s, "
-            "%(only_current)d only by %(current)s (exact McNemar test: p = %(p_value).3f).",
-            count=self.n,
-            only_candidate=self.only_candidate,
-            candidate=candidate,
-            only_current=self.only_current,
-            current=current,
-            p_value=self.p_value,
+        named = {
+            "count": self.n,
+            "only_candidate": self.only_candidate,
+            "candidate": candidate,
+            "only_current": self.only_current,
+            "current": current,
+        }
+        counts = (
+            Message(
+                "Of %(count)d photos, %(only_candidate)d are named correctly only by "
+                "%(candidate)s, %(only_current)d only by %(current)s (exact McNemar test: "
+                "p < 0.001).",
+                **named,
+            )
+            if self.p_value < 0.001
+            else Message(
+                "Of %(count)d photos, %(only_candidate)d are named correctly only by "
+                "%(candidate)s, %(only_current)d only by %(current)s (exact McNemar test: "
+                "p = %(p_value).3f).",
+                **named,
+                p_value=self.p_value,
+            )
         )
         return joined([counts, self._conclusion(candidate, current)])
 

@@ -1,16 +1,20 @@
-"""Finds the photos behind a figure of an evaluation: each cell, each species, each bar."""
+"""Finds the photos behind a figure of an evaluation: each cell, species, bar, and genus."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from django.db.models import QuerySet
 
 from predictions.labels import label_of
 from predictions.models import Photo
-from supervision.models import Evaluation, EvaluationAnswer
+from supervision.models import Evaluation, EvaluationAnswer, EvaluationOther
 
 Rightness = Literal["wrong", "right", "all"]
+Outcome = Literal["passed", "held_out", "all"]
+"""Whether a photo of another species was taken for one of the version's, or found out of scope."""
+
+Answer = TypeVar("Answer", EvaluationAnswer, EvaluationOther)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,26 @@ class PhotoFilter:
 
 
 @dataclass(frozen=True)
+class OthersFilter:
+    """Which photos of other species to show; what is empty does not matter."""
+
+    genus: str = ""
+    answered: str = ""
+    outcome: Outcome = "all"
+
+    def answers(self, evaluation: Evaluation) -> QuerySet[EvaluationOther]:
+        """Return the answers to these photos, those first that seem most to be in scope."""
+        answers = evaluation.others.all()
+        if self.genus:
+            answers = answers.filter(genus=self.genus)
+        if self.answered:
+            answers = answers.filter(answered=self.answered)
+        if self.outcome != "all":
+            answers = answers.filter(in_scope=self.outcome == "passed")
+        return answers
+
+
+@dataclass(frozen=True)
 class ShownPhoto:
     """A photo of an evaluation set as it is stored now."""
 
@@ -60,8 +84,8 @@ def shown_photos(sha256s: Iterable[str]) -> dict[str, ShownPhoto]:
 
 
 def with_photos(
-    answers: Sequence[EvaluationAnswer],
-) -> list[tuple[EvaluationAnswer, ShownPhoto]]:
+    answers: Sequence[Answer],
+) -> list[tuple[Answer, ShownPhoto]]:
     """Return each answer with its photo, in the same order."""
     photos = shown_photos(answer.sha256 for answer in answers)
     return [(answer, photos[answer.sha256]) for answer in answers]

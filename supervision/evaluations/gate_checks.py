@@ -24,6 +24,22 @@ MAX_ROUNDS = 4
 """Rounds until a version passes; after the last one it fails."""
 
 
+CHECK_NAMES: dict[str, Text] = {
+    "target_reached": Message("target reached"),
+    "not_worse": Message("not worse"),
+    "scope": Message("scope"),
+    "files_intact": Message("files intact"),
+    "smoke_prediction": Message("smoke prediction"),
+    "speed": Message("speed"),
+}
+"""What people read for each of the checks, which the API and stored gates name by the keys."""
+
+
+def check_name(name: str) -> Text:
+    """Return the name of a check as people read it; one of an older ChampiPy stays as it is."""
+    return CHECK_NAMES.get(name, name)
+
+
 @dataclass(frozen=True)
 class GateCheck:
     """The result of one check of the gate; `detail` has the numbers behind it."""
@@ -31,6 +47,11 @@ class GateCheck:
     name: str
     passed: bool
     detail: Text
+
+    @property
+    def title(self) -> Text:
+        """Return the name as people read it."""
+        return check_name(self.name)
 
     @property
     def can_be_overridden(self) -> bool:
@@ -123,11 +144,12 @@ def knows_others(version: ModelVersion) -> bool:
     return calibration is not None and calibration["scope"]["method"] == OTHER_CLASS
 
 
-def missing_scope_of(version: ModelVersion) -> str:
+def missing_scope_of(version: ModelVersion) -> Text:
     """Return why a version does not tell other species as well as it could; empty if it does."""
     calibration = version.card.get("calibration")
     method = calibration["scope"]["method"] if calibration else None
-    return missing_scope(method, version.card.get("recipe", {}))
+    reason = missing_scope(method, version.card.get("recipe", {}))
+    return Message(reason) if reason else ""
 
 
 def scope_auroc(version: ModelVersion) -> tuple[float, tuple[float, float]] | None:

@@ -1,10 +1,12 @@
 """Parameters of versions and of runs side by side."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from common.wording import format_number
 from mlmodels.models import ModelVersion
+from mlmodels.words import parameter_name
 
 LEFT_OUT = frozenset({"compared_poolings"})
 """What a recipe tells of the search before it: a table of its own."""
@@ -17,6 +19,10 @@ class ParameterRow:
     name: str
     first: str
     second: str
+    label: str
+    """The name as people read it, and so the texts of both."""
+    first_told: str
+    second_told: str
 
     @property
     def differs(self) -> bool:
@@ -42,20 +48,26 @@ def version_parameters(version: ModelVersion) -> dict[str, Any]:
 
 def parameter_rows(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[ParameterRow]:
     """Return the parameters that one of both has, by name. What is nested has a row for each."""
-    texts = dict(_texts(first)), dict(_texts(second))
-    names = sorted(texts[0].keys() | texts[1].keys())
-    return [ParameterRow(name, texts[0].get(name, ""), texts[1].get(name, "")) for name in names]
+    values = dict(_values(first)), dict(_values(second))
+    rows = []
+    for path in sorted(values[0].keys() | values[1].keys()):
+        pair = [each.get(path, "") for each in values]
+        plain = [_text(value, format) for value in pair]
+        told = [_text(value, format_number) for value in pair]
+        name, label = " ".join(path).replace("_", " "), " ".join(map(parameter_name, path))
+        rows.append(ParameterRow(name, plain[0], plain[1], label, told[0], told[1]))
+    return rows
 
 
-def _texts(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _values(parameters: Mapping[str, Any], *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
     for name, value in parameters.items():
         if isinstance(value, Mapping):
-            yield from _texts(value, f"{prefix}{name} ")
+            yield from _values(value, *path, name)
         else:
-            yield f"{prefix}{name}".replace("_", " "), _text(value)
+            yield (*path, name), value
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, form: Callable[[float, str], str]) -> str:
     if isinstance(value, str) or not isinstance(value, Sequence):
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
-    return ", ".join(_text(each) for each in value)
+        return form(value, ".4g") if isinstance(value, float) else str(value)
+    return ", ".join(_text(each, form) for each in value)

@@ -124,7 +124,7 @@ def _target_reached(candidate: VersionFigures) -> GateCheck:
     low, high = candidate.metrics["ci95"]
     detail = Message(
         "%(accuracy).1f %% of %(count)d evaluation photos, %(source)s (95 %% interval "
-        "%(low).1f%% to %(high).1f%%); the target is %(target)g %%.",
+        "%(low).1f %% to %(high).1f %%); the target is %(target)g %%.",
         accuracy=accuracy,
         count=candidate.metrics["n"],
         source=candidate.source,
@@ -148,8 +148,8 @@ def _not_worse(candidate: VersionFigures, current: VersionFigures | None) -> Gat
     if new and old and new["evaluation_set"] == old["evaluation_set"]:
         low, high = old["ci95"]
         detail = Message(
-            "By their cards, on the same photos: %(new).1f%%, against %(old).1f%% (%(low).1f%% to "
-            "%(high).1f%%) of %(version)s.",
+            "By their cards, on the same photos: %(new).1f %%, against %(old).1f %% (%(low).1f %% "
+            "to %(high).1f %%) of %(version)s.",
             new=100 * new["accuracy"],
             old=100 * old["accuracy"],
             low=100 * low,
@@ -268,7 +268,7 @@ def _judge(
         else:
             refusal = Message("%(version)s was not promoted.", version=version)
         failures = [
-            Message("%(check)s: %(detail)s", check=check.name, detail=check.detail)
+            Message("%(check)s: %(detail)s", check=check.title, detail=check.detail)
             for check in failed
         ]
         advice = HOW_TO_OVERRIDE if can_be_overridden else Message("This cannot be overridden.")

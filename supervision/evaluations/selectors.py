@@ -67,7 +67,14 @@ def present_evaluation(
     stored = Evaluation.objects.filter(model_version=version, evaluation_set=evaluation_set)
     if version.card.get("calibration") is not None:
         stored = stored.filter(metrics__others_set=others_set).exclude(scopes={})
-    return stored.first()
+    evaluation = stored.first()
+    return None if evaluation is not None and _lacks_others(evaluation) else evaluation
+
+
+def _lacks_others(evaluation: Evaluation) -> bool:
+    """Return whether an older ChampiPy measured photos of others without storing its answers."""
+    area = (evaluation.metrics.get("scope") or {}).get("auroc")
+    return bool(area) and not evaluation.others.exists()
 
 
 def is_evaluated(version: ModelVersion, evaluation_set: str) -> bool:

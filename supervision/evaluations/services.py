@@ -18,14 +18,15 @@ from mlmodels.evaluation import (
     in_sizes_of,
     scope_percentages,
 )
-from mlmodels.ml.answers import AnswerCalibration
+from mlmodels.ml.answers import AnswerCalibration, scope_scores
 from mlmodels.ml.calibration import softmax
+from mlmodels.ml.dataset import OtherPhoto
 from mlmodels.ml.engine import LiteRTEngine
 from mlmodels.ml.features import photo_pixels
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import answer_calibration, version_artifact
 from supervision.evaluations.selectors import present_evaluation
-from supervision.models import Evaluation, EvaluationAnswer
+from supervision.models import Evaluation, EvaluationAnswer, EvaluationOther
 
 TIMED_PHOTOS = 9
 """Number of photos that the engine is timed on."""
@@ -85,14 +86,15 @@ def _store(
     metrics = held_out_metrics(logits, held_out, tuple(version.labels), version.temperature)
     calibration = answer_calibration(version)
     scopes: dict[str, float] = {}
+    other_answers: list[EvaluationOther] = []
     if calibration is not None:
         copies = in_sizes_of(others, held_out) if others else []
         other_outputs = engine_outputs(engine, copies, on_photo) if copies else None
         metrics |= answer_metrics(outputs, held_out, calibration, others, other_outputs)
         scopes = _scopes([photo.sha256 for photo in held_out.photos], outputs, calibration)
-        if other_outputs is not None:
-            names = [copy.photo.sha256 for copy in copies]
-            scopes |= _scopes(names, other_outputs, calibration)
+        if others is not None and other_outputs is not None:
+            other_answers = _other_answers(version, others.new, other_outputs, calibration)
+            scopes |= {each.sha256: each.scope for each in other_answers}
     ms_per_photo = _ms_per_photo(engine, held_out)
     with transaction.atomic():
         evaluation, _ = Evaluation.objects.update_or_create(
@@ -107,9 +109,13 @@ def _store(
             },
         )
         evaluation.answers.all().delete()
+        evaluation.others.all().delete()
         EvaluationAnswer.objects.bulk_create(
             _answers(evaluation, logits[:, : len(version.labels)], held_out), batch_size=2000
         )
+        for each in other_answers:
+            each.evaluation = evaluation
+        EvaluationOther.objects.bulk_create(other_answers, batch_size=2000)
     return evaluation
 
 
@@ -136,6 +142,38 @@ def _answers(
         )
         for photo, answered, score, score_bin in zip(
             held_out.photos, scores.argmax(axis=1).tolist(), best, bin_of, strict=True
+        )
+    ]
+
+
+def _other_answers(
+    version: ModelVersion,
+    photos: Sequence[OtherPhoto],
+    outputs: EngineOutputs,
+    calibration: AnswerCalibration,
+) -> list[EvaluationOther]:
+    """Return a row for each photo of another species, which is not saved, without its evaluation.
+
+    `outputs` are for `photos`, in the same order.
+    """
+    scores = softmax(outputs.logits[:, : len(version.labels)], version.temperature)
+    scopes = scope_scores(outputs.logits, outputs.lognorms, calibration)
+    return [
+        EvaluationOther(
+            sha256=photo.sha256,
+            name=photo.name,
+            genus=photo.group,
+            answered=version.labels[int(row.argmax())],
+            score=round(100 * float(row.max()), 2),
+            scope=scope,
+            in_scope=bool(is_in_scope),
+        )
+        for photo, row, scope, is_in_scope in zip(
+            photos,
+            scores,
+            scope_percentages(outputs, calibration),
+            scopes >= calibration.scope.threshold,
+            strict=True,
         )
     ]
 

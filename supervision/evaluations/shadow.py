@@ -1,7 +1,8 @@
-"""What a version in Staging would have answered otherwise, on photos that people asked for."""
+"""What a version would have answered otherwise in Staging, on photos that people asked for."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from django.template.defaultfilters import floatformat
@@ -9,7 +10,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from mlmodels.ml.metrics import wilson_interval
-from mlmodels.models import ModelVersion
+from mlmodels.models import ModelVersion, StageTransition
+from mlmodels.selectors import production_version
 from predictions.models import Inference
 from predictions.shadow_selectors import (
     MAX_SHADOWS,
@@ -52,9 +54,9 @@ class ShadowPhoto:
 
     photo_id: int
     current: Answer
-    """Of the version in production."""
+    """Of the version in production then."""
     candidate: Answer
-    """Of the version in Staging."""
+    """Of the version that is, or was, in Staging."""
 
     @property
     def change(self) -> Change | None:
@@ -150,9 +152,36 @@ class ShadowReport:
         return Share(sum(map(is_counted, self.photos)), len(self.photos))
 
 
-def shadow_report(version: ModelVersion, production: ModelVersion) -> ShadowReport:
-    """Return what a version in Staging has said so far, beside the version in production."""
-    candidate = _answers(list(shadow_inferences(version, production)))
+@dataclass(frozen=True)
+class ShadowPeriod:
+    """A version's time in Staging."""
+
+    production: ModelVersion | None
+    """The version in production now or, if the time has ended, then."""
+    ended: datetime | None
+    """When the version left Staging; None if it is there."""
+
+
+def shadow_period(version: ModelVersion) -> ShadowPeriod:
+    """Return a version's time in Staging, and which version was in production then."""
+    if version.stage == ModelVersion.Stage.STAGING:
+        return ShadowPeriod(production_version(), None)
+    left = version.transitions.filter(from_stage=ModelVersion.Stage.STAGING).first()
+    if left is None:
+        return ShadowPeriod(None, None)
+    promotions = StageTransition.objects.filter(to_stage=ModelVersion.Stage.PRODUCTION)
+    before = promotions.filter(pk__lt=left.pk).select_related("model_version").first()
+    return ShadowPeriod(before.model_version if before else None, left.created_at)
+
+
+def shadow_report(
+    version: ModelVersion, production: ModelVersion, *, ended: datetime | None = None
+) -> ShadowReport:
+    """Return what a version in Staging has said so far, beside the version in production.
+
+    `ended`: when it left Staging; then it scores no more photos.
+    """
+    candidate = _answers(list(shadow_inferences(version, production, until=ended)))
     inferences = Inference.objects.filter(model_version=production, photo__in=candidate.keys())
     current = _answers(list(inferences.order_by()))
     photos = [
@@ -160,6 +189,8 @@ def shadow_report(version: ModelVersion, production: ModelVersion) -> ShadowRepo
         for photo_id, answer in sorted(candidate.items())
         if photo_id in current
     ]
+    if ended is not None:
+        return ShadowReport(version, production, photos, 0, "", False)
     shadow = shadow_of(version)
     obstacle = _obstacle(version)
     if not obstacle and shadow.error:

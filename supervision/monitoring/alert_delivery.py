@@ -99,7 +99,7 @@ def _send_mail(message: AlertMessage) -> None:
 def _mail(message: AlertMessage, language: str, recipients: list[str]) -> EmailMessage:
     with translation.override(language):
         return EmailMessage(
-            subject=f"ChampiPy: {alert_summary(message.alert)}",
+            subject=str(Message("ChampiPy: %(summary)s", summary=alert_summary(message.alert))),
             body=alert_report(message.alert),
             to=recipients,
             # The same at each attempt, so that a message that arrives twice can be recognised.

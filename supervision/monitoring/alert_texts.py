@@ -35,6 +35,11 @@ _ADVICE: dict[str, Message] = {
         "CHAMPIPY_HOME may be emptied while no run is running. The admin's first page shows what "
         "takes the space, and whose photos. Or give CHAMPIPY_HOME a larger disk."
     ),
+    Kind.STORE_UNAVAILABLE: Message(
+        "See whether the store that CHAMPIPY_STORAGE_URL names is up and has space, and whether "
+        "its key may list, read, write and delete objects. Until then new photos are refused, and "
+        "those that were accepted wait. ./champipy check --database default tries it out."
+    ),
 }
 _CHECK_FAILED = Message(
     "Fix the cause that the error names. Then check again: run ./champipy check, or press Check "
@@ -51,7 +56,7 @@ def _summary(alert: Alert) -> Message:
     model, value, threshold = alert.model_version, alert.value, alert.threshold
     if alert.kind == Kind.LOW_ACCURACY:
         return Message(
-            "The accuracy of %(model)s is %(value).2f %%, below the target of %(threshold)g %%.",
+            "The accuracy of %(model)s is %(value).1f %%, below the target of %(threshold)g %%.",
             model=model,
             value=value,
             threshold=threshold,

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from common.broker import send_task
 from common.messages import Message, Text, message_of
+from common.storage import DamagedFileError, StorageUnavailable, file_store
 from mlmodels.ml.artifact import ArtifactError
 from mlmodels.models import TrainingRun
 from mlmodels.run_services import retry_database
@@ -97,12 +98,16 @@ def _end(kind: str, *, result: Text = "", error: Text = "") -> None:
     )
     alert_kind = _FAILURE_ALERTS[Check.Kind(kind)]
     if error:
-        unresolved = Alert.objects.filter(kind=alert_kind).exclude(status=Alert.Status.RESOLVED)
-        previous = unresolved.first()
-        failures = previous.value + 1 if previous else 1
-        alert_raise(kind=alert_kind, value=failures, threshold=1, detail=error)
+        _raise_failed(alert_kind, detail=error)
     else:
         alerts_resolve(kind=alert_kind)
+
+
+def _raise_failed(kind: Alert.Kind, *, detail: Text) -> None:
+    """Raise an alert whose value is the number of failures in a row."""
+    previous = Alert.objects.filter(kind=kind).exclude(status=Alert.Status.RESOLVED).first()
+    failures = previous.value + 1 if previous else 1
+    alert_raise(kind=kind, value=failures, threshold=1, detail=detail)
 
 
 def _check_accuracy() -> Message:
@@ -210,12 +215,14 @@ _CHECKS: dict[Check.Kind, Callable[[], Message]] = {
 def service_watch() -> None:
     """Look for what cannot wait a week.
 
-    That is outdated alerts, a better version, unanswered requests, the disk and lost checks.
+    That is outdated alerts, a better version, unanswered requests, the disk, the object store and
+    lost checks.
     """
     alerts_resolve_of_other_versions(version=production_version())
     shipped_version_watch()
     _watch_predictions()
     _watch_disk()
+    _watch_object_store()
     _repeat_checks()
 
 
@@ -242,6 +249,20 @@ def _watch_disk() -> None:
         )
     else:
         alerts_resolve(kind=Alert.Kind.DISK_FULL_SOON)
+
+
+def _watch_object_store() -> None:
+    store = file_store("incoming")
+    kind = Alert.Kind.STORE_UNAVAILABLE
+    if not store.is_remote:
+        alerts_resolve(kind=kind)  # of a store that is no longer used
+        return
+    try:
+        store.try_out()
+    except (StorageUnavailable, DamagedFileError) as error:
+        _raise_failed(kind, detail=str(error))
+    else:
+        alerts_resolve(kind=kind)
 
 
 def _repeat_checks() -> None:

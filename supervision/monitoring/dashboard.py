@@ -5,21 +5,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import cast
 
 from django.conf import settings
-from django.core.cache import cache
-from django.db.models import Count, Min, Q, Sum
+from django.db.models import Count, Q
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
+from common.storage import Alias, file_store
 from mlmodels.models import ModelVersion, StageTransition
-from predictions.models import Photo, Prediction
+from predictions.models import Prediction
 from predictions.selectors import peoples_predictions
-from supervision.models import Evaluation
+from supervision.models import Evaluation, Summary
 
-STORAGE_USE_S = 60
-"""How long the bytes in use are remembered: counting them reads all photos' rows and folders."""
+DAYS_SHOWN = 30
+"""Days of which the predictions are shown."""
+PREDICTIONS_BY_DAY = "predictions_by_day"
+STORAGE_USE = "storage_use"
 
 
 @dataclass(frozen=True)
@@ -101,15 +102,50 @@ def _measured(
 def predictions_by_day(days: int) -> list[tuple[date, int, int]]:
     """Return (day, answered, failed) for each of the last `days` days, ending with today.
 
-    Those that ChampiPy asked for by itself are not counted.
+    Those that ChampiPy asked for by itself are not counted. All days but the last two are read from
+    the summary; those that it lacks are counted.
     """
     today = timezone.localdate()
-    first = today - timedelta(days=days - 1)
-    begins = timezone.make_aware(datetime.combine(first, datetime.min.time()))
+    wanted = [today - timedelta(days=back) for back in reversed(range(days))]
+    known = days_counted()
+    missing = [day for day in wanted if day not in known]
+    counts = known | (day_counts(since=missing[0], until=today) if missing else {})
+    return [(day, *(known.get(day) or counts.get(day, (0, 0)))) for day in wanted]
+
+
+def final_days(days: int) -> list[date]:
+    """Return those of the last `days` days whose predictions are all answered: within a day."""
+    today = timezone.localdate()
+    return [today - timedelta(days=back) for back in reversed(range(2, days))]
+
+
+def days_counted() -> dict[date, tuple[int, int]]:
+    """Return (answered, failed) for each day of the summary that is final."""
+    summary = Summary.objects.filter(name=PREDICTIONS_BY_DAY).first()
+    if summary is None or summary.value["timezone"] != timezone.get_current_timezone_name():
+        return {}
+    days = final_days(DAYS_SHOWN)
+    stored = {date.fromisoformat(day): tuple(each) for day, each in summary.value["days"].items()}
+    return {day: (stored[day][0], stored[day][1]) for day in days if day in stored}
+
+
+def days_store(counted: dict[date, tuple[int, int]]) -> None:
+    """Store the summary of `days_counted`."""
+    value = {
+        "timezone": timezone.get_current_timezone_name(),
+        "days": {day.isoformat(): counts for day, counts in counted.items()},
+    }
+    Summary.objects.update_or_create(
+        name=PREDICTIONS_BY_DAY, defaults={"value": value, "at": timezone.now()}
+    )
+
+
+def day_counts(*, since: date, until: date) -> dict[date, tuple[int, int]]:
+    """Count (answered, failed) for each day from `since` to `until` that has predictions."""
     status = Prediction.Status
     rows = (
         peoples_predictions()
-        .filter(created_at__gte=begins)
+        .filter(created_at__gte=_midnight(since), created_at__lt=_midnight(until, days=1))
         .order_by()
         .values_list(TruncDate("created_at"))
         .annotate(
@@ -117,14 +153,16 @@ def predictions_by_day(days: int) -> list[tuple[date, int, int]]:
             failed=Count("pk", filter=Q(status=status.FAILED)),
         )
     )
-    counts = {day: (answered, failed) for day, answered, failed in rows}
-    all_days = (first + timedelta(days=index) for index in range(days))
-    return [(day, *counts.get(day, (0, 0))) for day in all_days]
+    return {day: (answered, failed) for day, answered, failed in rows}
+
+
+def _midnight(day: date, days: int = 0) -> datetime:
+    return timezone.make_aware(datetime.combine(day + timedelta(days=days), datetime.min.time()))
 
 
 @dataclass(frozen=True)
 class StorageUse:
-    """Bytes in use in CHAMPIPY_HOME."""
+    """Bytes in use, in CHAMPIPY_HOME or in the object store."""
 
     photos: int
     models: int
@@ -133,40 +171,32 @@ class StorageUse:
     """(name, bytes of the photos that this user asked for first), the largest first. Imported
     photos, and those whose first prediction is gone, are nobody's."""
 
+    at: datetime
+    """When they were counted."""
+
     @property
     def total(self) -> int:
         return self.photos + self.models + self.cache
 
 
-def storage_use() -> StorageUse:
-    """Return the bytes in use, as read at most STORAGE_USE_S seconds ago by this process."""
-    use = cache.get_or_set("storage_use", _read_storage_use, STORAGE_USE_S)
-    return cast(StorageUse, use)
+def storage_use() -> StorageUse | None:
+    """Return the bytes in use as they were last counted; None if they never were."""
+    summary = Summary.objects.filter(name=STORAGE_USE).first()
+    if summary is None:
+        return None
+    by_user = tuple((name, size) for name, size in summary.value["by_user"])
+    return StorageUse(**summary.value | {"by_user": by_user}, at=summary.at)
 
 
-def _read_storage_use() -> StorageUse:
+def folders_use() -> dict[str, int]:
+    """Count the bytes of `models` and of the `cache`."""
     home = Path(settings.CHAMPIPY_HOME)
-    stored = Photo.objects.exclude(file="")
-    return StorageUse(
-        photos=stored.aggregate(total=Sum("bytes"))["total"] or 0,
-        models=_folder_bytes(home / "models"),
-        cache=_folder_bytes(home / "cache"),
-        by_user=_bytes_by_user(),
-    )
+    pictures = _stored_bytes("pictures") if file_store("pictures").is_remote else 0
+    return {"models": _stored_bytes("models"), "cache": _folder_bytes(home / "cache") + pictures}
 
 
-def _bytes_by_user() -> tuple[tuple[str, int], ...]:
-    """Return StorageUse.by_user. The first prediction of a photo is one that was not reused."""
-    scored = Prediction.objects.filter(status=Prediction.Status.DONE, reused=False).order_by()
-    first = scored.values("inference__photo").annotate(first=Min("pk")).values("first")
-    users = (
-        Prediction.objects.filter(pk__in=first, user__isnull=False)
-        .exclude(inference__photo__file="")
-        .order_by()
-        .values("user__username")
-        .annotate(total=Sum("inference__photo__bytes"))
-    )
-    return tuple(users.order_by("-total", "user__username").values_list("user__username", "total"))
+def _stored_bytes(alias: Alias) -> int:
+    return sum(file.size for file in file_store(alias).files())
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from django.db.models import Case, Count, F, Q, Value, When
 
 from common.messages import Message
+from common.paging import capped_count
 from mlmodels.models import ModelVersion
 from predictions.models import Feedback
+from supervision.review.selectors import MAX_FEEDBACK
 
 SCORES = (50, 70, 90)
 """Bounds in percent between which the agreement is told."""
+MAX_COMPARED = 1000
+"""Pieces of feedback that are compared with the answers."""
 NONE = "none of its species"
 """Takes the place of a species where a photo was found out of scope."""
 
@@ -47,6 +51,8 @@ class FeedbackCounts:
 def feedback_counts(version: ModelVersion) -> FeedbackCounts | None:
     """Return how often people agree with a version's answers; None without any feedback.
 
+    Of all feedback the newest MAX_COMPARED pieces are looked at.
+
     They agree if they name the species with the highest score or, where the answer was that the
     photo is out of scope, if they name none of the version's species.
     """
@@ -56,8 +62,9 @@ def feedback_counts(version: ModelVersion) -> FeedbackCounts | None:
     names_none = Q(species=None) | ~Q(species__name__in=version.labels)
     agrees = (is_out_of_scope & names_none) | (~is_out_of_scope & names_best)
     bands = [When(**{f"{inference}__best_score__lt": bound}, then=Value(bound)) for bound in SCORES]
+    newest = Feedback.objects.order_by("-id").values("pk")[:MAX_COMPARED]
     rows = (
-        Feedback.objects.filter(**{f"{inference}__model_version": version})
+        Feedback.objects.filter(**{"pk__in": newest, f"{inference}__model_version": version})
         .order_by()
         .values_list(
             Case(When(is_out_of_scope, then=Value(NONE)), default=F(f"{inference}__best_species")),
@@ -83,9 +90,12 @@ def feedback_counts(version: ModelVersion) -> FeedbackCounts | None:
 
 
 def waiting_feedback() -> int:
-    """Return how many pieces of feedback wait for a review of a photo that is still stored."""
+    """Return how many pieces of feedback wait for a review of a photo that is still stored.
+
+    Counting stops at MAX_FEEDBACK of the review.
+    """
     waiting = Feedback.objects.filter(reviewed_at=None)
-    return waiting.exclude(prediction__inference__photo__file="").count()
+    return capped_count(waiting.exclude(prediction__inference__photo__file=""), MAX_FEEDBACK)
 
 
 def _sum(of: str, pairs: list[tuple[int, int]]) -> Agreement:

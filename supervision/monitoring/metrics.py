@@ -4,12 +4,16 @@ They are read from PostgreSQL and Valkey when Prometheus asks, so that any web p
 same of all machines. Each is one query over an index, whose rows are those of the last LATELY.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import redis
+from django.conf import settings
+from django.db import connection
 from django.db.models import Avg, Count, F, Max, Min, Q
+from django.db.models.functions import Greatest
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -40,11 +44,15 @@ class ServiceCollector(Collector):
 
 
 def pending(now: datetime) -> Iterator[Metric]:
-    """Tell how many predictions wait, and for how long the oldest one has."""
+    """Tell how many predictions wait, and for how long the oldest one has, also for each worker."""
+    of_people, is_fetched = Q(is_background=False), ~Q(sha256="")
+    its_turn = Q(fetch_at=None) | Q(fetch_at__lte=now)
     waiting = Prediction.objects.filter(status=Prediction.Status.PENDING).aggregate(
         count=Count("pk"),
-        people=Count("pk", filter=Q(is_background=False)),
-        since=Min("created_at", filter=Q(is_background=False)),
+        people=Count("pk", filter=of_people),
+        since=Min("created_at", filter=of_people),
+        fetch=Min(Greatest("created_at", "fetch_at"), filter=of_people & ~is_fetched & its_turn),
+        inference=Min("created_at", filter=of_people & is_fetched),
     )
     yield _gauge("pending_predictions", "Predictions that are not answered yet.", waiting["count"])
     yield _gauge("pending_predictions_of_people", "Those that people wait for.", waiting["people"])
@@ -53,6 +61,15 @@ def pending(now: datetime) -> Iterator[Metric]:
         "How long the oldest pending prediction of people has waited; 0 if there is none.",
         _age(waiting["since"], now),
     )
+    by_worker = GaugeMetricFamily(
+        "champipy_oldest_waiting_seconds",
+        "The same by the worker that is to go on with it; those that wait for their turn at "
+        "Mushroom Observer are left out.",
+        labels=["worker"],
+    )
+    for worker in ("fetch", "inference"):
+        by_worker.add_metric([worker], _age(waiting[worker], now))
+    yield by_worker
     yield _gauge(
         "unanswered_seconds",
         "How long nobody has been answered who waits for a worker; 0 if somebody was.",
@@ -147,7 +164,24 @@ def queues(now: datetime) -> Iterator[Metric]:
     yield waiting
 
 
-READERS: tuple[Callable[[datetime], Iterator[Metric]], ...] = (pending, answers, quality, queues)
+def space(now: datetime) -> Iterator[Metric]:
+    """Tell how large the database is, and how full the disk of this machine's CHAMPIPY_HOME."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        [database_bytes] = cursor.fetchone()
+    yield _gauge("database_bytes", "Size of the database.", database_bytes)
+    disk = shutil.disk_usage(settings.CHAMPIPY_HOME)
+    yield _gauge("disk_bytes", "Size of the disk of CHAMPIPY_HOME.", disk.total)
+    yield _gauge("disk_free_bytes", "Free space on it.", disk.free)
+
+
+READERS: tuple[Callable[[datetime], Iterator[Metric]], ...] = (
+    pending,
+    answers,
+    quality,
+    queues,
+    space,
+)
 
 
 def _gauge(name: str, text: str, value: Any) -> Metric:

@@ -4,6 +4,7 @@ from celery import shared_task
 
 from supervision.monitoring.alert_delivery import messages_deliver
 from supervision.monitoring.check_services import check_run, service_watch
+from supervision.monitoring.summaries import summaries_update
 
 
 @shared_task
@@ -16,6 +17,12 @@ def run_check(kind: str) -> None:
 def watch_service() -> None:
     """Check predictions, alerts and interrupted checks; sent by beat each minute."""
     service_watch()
+
+
+@shared_task
+def update_summaries() -> None:
+    """Bring what pages show of whole tables up to date; sent by beat each minute."""
+    summaries_update()
 
 
 @shared_task

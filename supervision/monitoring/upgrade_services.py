@@ -48,8 +48,8 @@ def shipped_version_watch() -> None:
     if accuracies and accuracies[0] > accuracies[1]:
         reasons.append(
             Message(
-                "It is right on %(new).1f%% of the same evaluation photos, %(version)s on "
-                "%(old).1f%%.",
+                "It is right on %(new).1f %% of the same evaluation photos, %(version)s on "
+                "%(old).1f %%.",
                 new=100 * accuracies[0],
                 version=current,
                 old=100 * accuracies[1],

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, get_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from common.wording import format_number, format_share
 from supervision.pictures.svg import BLUE, GREEN, INK, VERMILION, render_svg
 
 if TYPE_CHECKING:
@@ -57,11 +58,12 @@ def learning_curves_svg(
             "After epoch %(epoch)d: accuracy %(accuracy)s, negative log-likelihood %(nll)s."
         ) % {
             "epoch": last["epoch"],
-            "accuracy": f"{last['accuracy']:.1%}",
-            "nll": f"{last['nll']:.3f}",
+            "accuracy": format_share(last["accuracy"]),
+            "nll": format_number(last["nll"], ".3f"),
         }
         if last["loss"] is not None:
-            description += " " + _("Training loss %(loss)s.") % {"loss": f"{last['loss']:.3f}"}
+            loss = format_number(last["loss"], ".3f")
+            description += " " + _("Training loss %(loss)s.") % {"loss": loss}
         if not validation_is_new:
             description += " " + _("The version was trained on these photos before.")
     epochs = tuple(
@@ -123,7 +125,7 @@ def trials_svg(trials: Sequence[Mapping[str, Any]]) -> SafeString:
     if complete:
         nll, number = min(complete)
         best = _("The best is trial %(number)d with %(nll)s nats.")
-        description += " " + best % {"number": number, "nll": f"{nll:.3f}"}
+        description += " " + best % {"number": number, "nll": format_number(nll, ".3f")}
     return render_svg(
         _draw_trials, (rows,), size=(6.4, 2.6), title=_("Trials"), description=description
     )
@@ -162,14 +164,16 @@ def accuracy_over_time_svg(
     `points` has at least one point, oldest first; each holds until the next, the last to `until`.
     `target` is from 0 to 1. Times are shown in TIME_ZONE.
     """
-    description = _("Target %(target)s.") % {"target": f"{target:.0%}"}
-    description += " " + "; ".join(
+    description = _("Target %(target)s.") % {
+        "target": f"{format_number(100 * target, 'g')}\N{NO-BREAK SPACE}%"
+    }
+    description += " " + _("; ").join(
         _("from %(date)s %(accuracy)s (%(low)s to %(high)s)")
         % {
             "date": f"{timezone.localtime(point.at):%Y-%m-%d}",
-            "accuracy": f"{point.accuracy:.1%}",
-            "low": f"{point.low:.1%}",
-            "high": f"{point.high:.1%}",
+            "accuracy": format_share(point.accuracy),
+            "low": format_share(point.low),
+            "high": format_share(point.high),
         }
         for point in points
     )
@@ -189,7 +193,7 @@ def _draw_accuracy(
     target: float,
     right_edge: tuple[datetime, tzinfo],
 ) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.dates import AutoDateLocator, num2date
 
     until, zone = right_edge
     axes = figure.subplots()
@@ -205,7 +209,7 @@ def _draw_accuracy(
         axes,
         times[0],
         100 * target,
-        _("target %(target)s %%") % {"target": f"{100 * target:g}"},
+        _("target %(target)s %%") % {"target": format_number(100 * target, "g")},
         above=missed,
     )
     wide_enough = (until - points[0].at) / 8
@@ -219,7 +223,24 @@ def _draw_accuracy(
     axes.set_ylabel(_("accuracy (%)"))
     locator = AutoDateLocator(minticks=3, maxticks=8, tz=zone)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))
+    form = _time_format(until - points[0].at)
+    axes.xaxis.set_major_formatter(lambda at, _place: date_format(num2date(at, zone), form))
+    if form == "TIME_FORMAT":
+        axes.set_xlabel(date_format(until.astimezone(zone), "DATE_FORMAT"))
+
+
+def _day_format() -> str:
+    """Return the format of a day without its year: that of dates, "j M Y", begins with it."""
+    return get_format("DATE_FORMAT").removesuffix(" Y")
+
+
+def _time_format(span: timedelta) -> str:
+    """Return the format of the marks of an axis of time that is so long."""
+    if span < timedelta(days=2):
+        return "TIME_FORMAT"
+    if span < timedelta(days=100):
+        return _day_format()
+    return get_format("DATE_FORMAT").removeprefix("j ")
 
 
 def _note(axes: Axes, x: Any, y: float, text: str, *, above: bool) -> None:
@@ -257,7 +278,7 @@ def _draw_days(figure: Figure, days: Sequence[tuple[date, int, int]]) -> None:
             bar.set(hatch="////", edgecolor=INK, linewidth=0)
         figure.legend(loc="outside upper right", ncols=2)
     weekly = range(len(days) - 1, -1, -7)
-    axes.set_xticks(list(weekly), [date_format(days[i][0], "M j") for i in weekly])
+    axes.set_xticks(list(weekly), [date_format(days[i][0], _day_format()) for i in weekly])
     axes.grid(visible=False, axis="x")
     highest = max(right + wrong for right, wrong in zip(answered, failed, strict=True))
     axes.set_ylim(0, max(4, 1.05 * highest))

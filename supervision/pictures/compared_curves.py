@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from common.wording import format_number, format_share
 from supervision.pictures.svg import BLUE, VERMILION, render_svg
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def compared_curves_svg(trainings: Sequence[tuple[str, Sequence[Mapping[str, Any
         % {
             "name": name,
             "epoch": rows[-1][0],
-            "accuracy": f"{rows[-1][2]:.1%}",
-            "nll": f"{rows[-1][3]:.3f}",
+            "accuracy": format_share(rows[-1][2]),
+            "nll": format_number(rows[-1][3], ".3f"),
         }
         for name, rows in curves
     )

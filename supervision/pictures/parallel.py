@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from common.wording import format_number
+from mlmodels.words import parameter_name
 from supervision.pictures.svg import BLUE, GREEN, INK, VERMILION, render_svg
 
 if TYPE_CHECKING:
@@ -43,11 +45,11 @@ def parallel_svg(trials: Sequence[Mapping[str, Any]]) -> SafeString:
     if complete:
         best = min(complete, key=lambda values: values[-1])
         shown = ", ".join(
-            f"{name.replace('_', ' ')} {value:.3g}"
+            f"{parameter_name(name)} {format_number(value, '.3g')}"
             for name, value in zip(names, best, strict=False)
         )
         description += " " + _("The best has %(nll)s nats: %(parameters)s.") % {
-            "nll": f"{best[-1]:.3f}",
+            "nll": format_number(best[-1], ".3f"),
             "parameters": shown,
         }
     return render_svg(
@@ -61,7 +63,10 @@ def parallel_svg(trials: Sequence[Mapping[str, Any]]) -> SafeString:
 
 def _draw_parallel(figure: Figure, names: Sequence[str], lines: Sequence[Line]) -> None:
     axes = figure.subplots()
-    titles = [*(name.replace("_", "\n") for name in names), _("negative\nlog-likelihood")]
+    titles = [
+        *(parameter_name(name).replace(" ", "\n") for name in names),
+        _("negative\nlog-likelihood"),
+    ]
     columns = list(zip(*(values for values, _state in lines), strict=True))
     places = range(len(columns))
     scaled = list(zip(*(_scaled(column) for column in columns), strict=True))
@@ -81,7 +86,7 @@ def _draw_parallel(figure: Figure, names: Sequence[str], lines: Sequence[Line]) 
         axes.axvline(place, color=INK, linewidth=0.8, alpha=0.5)
         for height, value, va, gap in ((0, min(column), "top", -6), (1, max(column), "bottom", 6)):
             axes.annotate(
-                f"{value:.3g}", (place, height), (0, gap), textcoords="offset points",
+                format_number(value, ".3g"), (place, height), (0, gap), textcoords="offset points",
                 ha="center", va=va, fontsize=8,
             )  # fmt: skip
     axes.set(ylim=(-0.12, 1.12), xlim=(-0.4, len(columns) - 0.6), yticks=[])

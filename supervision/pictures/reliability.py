@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from common.messages import Message
+from common.wording import format_number
 from supervision.pictures.svg import BLUE, INK, VERMILION, ChartLink, render_svg
 
 if TYPE_CHECKING:
@@ -31,9 +33,16 @@ def reliability_svg(
         for row in bins
     )
     n = sum(row["n"] for row in bins)
-    description = "; ".join(
-        _("mean score %(score).1f %%: %(right).1f %% right (%(low).1f to %(high).1f %%)")
-        % {"score": score, "right": right, "low": low, "high": high}
+    description = _("; ").join(
+        str(
+            Message(
+                "mean score %(score).1f %%: %(right).1f %% right (%(low).1f to %(high).1f %%)",
+                score=score,
+                right=right,
+                low=low,
+                high=high,
+            )
+        )
         for score, right, low, high in rows
     )
     return render_svg(
@@ -86,7 +95,7 @@ def _draw_reliability(
                 capsize=3,
                 clip_on=False,
             )
-    axes.set_xticks(places, [f"{row[0]:.1f}" for row in rows])
+    axes.set_xticks(places, [format_number(row[0], ".1f") for row in rows])
     axes.grid(visible=False, axis="x")
     axes.set(ylim=(0, 100), ylabel=_("right answers (%)"))
     axes.set_xlabel(

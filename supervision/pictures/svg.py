@@ -18,12 +18,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.utils.formats import get_format
 from django.utils.html import escape
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
 """From Okabe and Ito: distinct for colour-blind people, visible on light and dark pages."""
@@ -112,15 +116,30 @@ def draw_svg(
         os.environ.setdefault("MPLCONFIGDIR", str(cache))
         import matplotlib
         from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
+        from matplotlib.figure import Figure as NewFigure
 
         with matplotlib.rc_context(_STYLE):
-            figure = Figure(figsize=size, layout="constrained")
+            figure = NewFigure(figsize=size, layout="constrained")
             draw(figure, *data)
+            _number_axes(figure)
             document = StringIO()
             no_metadata: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
             FigureCanvasSVG(figure).print_svg(document, metadata=no_metadata)
     return _element(document.getvalue(), title, description, links)
+
+
+def _number_axes(figure: Figure) -> None:
+    """Have the marks of the axes that are numbers written as the active language does."""
+    from matplotlib.ticker import ScalarFormatter
+
+    class LocalFormatter(ScalarFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return super().__call__(x, pos).replace(".", get_format("DECIMAL_SEPARATOR"))
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if type(axis.get_major_formatter()) is ScalarFormatter:
+                axis.set_major_formatter(LocalFormatter())
 
 
 def _element(

@@ -6,15 +6,12 @@ never go. Of others the bytes go first; the row with its inferences stays for as
 prediction names it.
 """
 
-import os
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice
-from pathlib import Path
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.conf import settings
@@ -22,9 +19,10 @@ from django.contrib.sessions.models import Session
 from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 
 from accounts.models import KEY_COUNTS, IdempotencyKey
+from common.storage import Alias, StoredFile, file_store
 from mlmodels.ml.card import CARD, read_card
 from mlmodels.models import ModelVersion, TrainingRun
-from mlmodels.selectors import version_before_production
+from mlmodels.selectors import has_files, version_before_production
 from mlmodels.services import PRETRAINED
 from predictions.deletion_services import old_rows
 from predictions.models import Feedback, Photo, PhotoSource, Prediction
@@ -33,7 +31,7 @@ from supervision.models import EvaluationSet
 PORTION = 500
 """Rows that one transaction deletes, or files that one query asks for."""
 MIN_ORPHAN_AGE_S = 3600
-"""A younger photo file without a row may be one that a worker is about to write the row of."""
+"""A younger file without a row may be one that a worker is about to write the row of."""
 
 
 class Subject(StrEnum):
@@ -42,7 +40,7 @@ class Subject(StrEnum):
     PREDICTIONS = "predictions"
     PHOTO_FILES = "photos that nobody needs: their files"
     PHOTOS = "photos that no prediction names: their rows"
-    ORPHANS = "photo files without a row"
+    ORPHANS = "files without a row"
     SOURCES = "remembered URLs"
     LOGINS = "login attempts"
     SESSIONS = "expired sessions"
@@ -122,19 +120,35 @@ def listed_photos() -> set[str]:
     return listed
 
 
-def orphan_files() -> Iterator[Path]:
-    """Yield the files in the folder of photos that no row names: their processes died."""
-    root = Path(settings.MEDIA_ROOT)
+def orphan_photos() -> Iterator[StoredFile]:
+    """Yield the files of photos that no row names: their processes died, or could not delete."""
+    files = _old_files("default", "photos/")
+    while portion := {file.name: file for file in islice(files, PORTION)}:
+        known = Photo.objects.filter(file__in=portion).values_list("file", flat=True)
+        yield from (portion[name] for name in sorted(portion.keys() - set(known)))
+
+
+def orphan_pictures() -> Iterator[StoredFile]:
+    """Yield the pictures and explanations of photos that are stored no more."""
+    files = _old_files("pictures")
+    while portion := list(islice(files, PORTION)):
+        shown = {file.name: file.name.rpartition("/")[2][:64] for file in portion}
+        stored = Photo.objects.filter(sha256__in=set(shown.values())).exclude(file="")
+        known = set(stored.values_list("sha256", flat=True))
+        yield from (file for file in portion if shown[file.name] not in known)
+
+
+def orphan_version_files() -> Iterator[StoredFile]:
+    """Yield the files of versions without a row: their registration did not come to its end."""
+    known = {version.files_name for version in ModelVersion.objects.only("name", "version")}
+    for file in _old_files("models"):
+        if file.name.rpartition("/")[0] not in known:
+            yield file
+
+
+def _old_files(alias: Alias, prefix: str = "") -> Iterator[StoredFile]:
     born_before = time.time() - MIN_ORPHAN_AGE_S
-    for folder in sorted((root / "photos").glob("*")):
-        with os.scandir(folder) as entries:
-            files = iter([Path(entry.path) for entry in entries if entry.is_file()])
-        while names := {str(path.relative_to(root)): path for path in islice(files, PORTION)}:
-            known = Photo.objects.filter(file__in=names).values_list("file", flat=True)
-            for name in sorted(names.keys() - set(known)):
-                with suppress(FileNotFoundError):
-                    if names[name].stat().st_mtime < born_before:
-                        yield names[name]
+    return (file for file in file_store(alias).files(prefix) if file.modified < born_before)
 
 
 def old_sources(now: datetime) -> QuerySet[PhotoSource]:
@@ -179,9 +193,13 @@ def prunable(now: datetime) -> list[Amount]:
     files = old_photo_files(now).values_list("sha256", "bytes").iterator()
     sizes = [size for sha256, size in files if sha256 not in listed]
     rows = forgotten_photos(now).values_list("sha256", flat=True).iterator()
-    orphans = [path.stat().st_size for path in orphan_files()]
+    orphans = [
+        file.size
+        for found in (orphan_photos(), orphan_pictures(), orphan_version_files())
+        for file in found
+    ]
     *logins, sessions = [rows.count() for rows in old_logins(now)] or [0]
-    versions = [folder_bytes(version.folder) for version in old_versions()]
+    versions = [folder_bytes(version) for version in old_versions()]
     return [
         Amount(Subject.PREDICTIONS, old_predictions(now).count()),
         Amount(Subject.PHOTO_FILES, len(sizes), sum(sizes)),
@@ -196,9 +214,9 @@ def prunable(now: datetime) -> list[Amount]:
     ]
 
 
-def folder_bytes(folder: Path) -> int:
-    """Return the bytes of the files of a version's folder."""
-    return sum(path.stat().st_size for path in folder.iterdir())
+def folder_bytes(version: ModelVersion) -> int:
+    """Return the bytes of a version's files."""
+    return sum(file.size for file in file_store("models").files(f"{version.files_name}/"))
 
 
 def old_versions() -> list[ModelVersion]:
@@ -231,4 +249,4 @@ def old_versions() -> list[ModelVersion]:
         while needed is not None:
             old.pop(needed, None)
             needed = parents[needed]
-    return [version for version in old.values() if version.folder.is_dir()]
+    return [version for version in old.values() if has_files(version)]

@@ -9,13 +9,12 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
-from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError, QuerySet
 from django.utils import timezone
 
+from common.storage import StorageUnavailable, file_store
 from mlmodels.models import ModelVersion
 from mlmodels.services import version_files_delete
 from predictions.deletion_services import old_rows
@@ -34,7 +33,9 @@ from supervision.retention.selectors import (
     old_predictions,
     old_sources,
     old_versions,
-    orphan_files,
+    orphan_photos,
+    orphan_pictures,
+    orphan_version_files,
 )
 
 logger = logging.getLogger(__name__)
@@ -105,8 +106,11 @@ def photo_files_prune(*, now: datetime, report: Report = lambda _: None) -> Amou
             return Amount(Subject.PHOTO_FILES, count, size)
         after = portion[-1].pk
         for photo in photos:
-            pictures_delete(sha256=photo.sha256)
-            size += photo_file_delete(name=str(photo.file))
+            try:
+                pictures_delete(sha256=photo.sha256)
+                size += photo_file_delete(name=str(photo.file))
+            except StorageUnavailable as error:
+                logger.warning("%s: its files are left to the next run: %s", photo, error)
         count += len(photos)
         report(len(photos))
 
@@ -137,13 +141,19 @@ def photos_prune(*, now: datetime, report: Report = lambda _: None) -> Amount:
 
 
 def orphans_prune(*, report: Report = lambda _: None) -> Amount:
-    """Delete photo files that no row names."""
+    """Delete photos, pictures and files of versions that no row names."""
     count = size = 0
-    for path in orphan_files():
-        freed = photo_file_delete(name=str(path.relative_to(Path(settings.MEDIA_ROOT))))
-        size += freed
+    for file in orphan_photos():
+        size += photo_file_delete(name=file.name)
         count += 1
         report(1)
+    others = {file_store("pictures"): orphan_pictures, file_store("models"): orphan_version_files}
+    for store, orphans in others.items():
+        for file in orphans():
+            store.delete(file.name)
+            size += file.size
+            count += 1
+            report(1)
     return Amount(Subject.ORPHANS, count, size)
 
 

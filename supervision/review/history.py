@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Exists, Max, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.utils.translation import gettext, ngettext
 
 from accounts.models import User
+from accounts.people import counts_of_each
 from predictions.labels import OtherSpecies
 from predictions.models import Photo
 from supervision.models import PhotoReview
@@ -99,17 +100,27 @@ def last_decision(by: User) -> Decision | None:
     return Decision(last.decision, done_text(done, count))
 
 
-def reviews_of(users: Sequence[User]) -> dict[int, int]:
-    """Return how many photos each of these users has reviewed, by the users' ids."""
-    standing = PhotoReview.objects.filter(by__in=users, undone_at=None).order_by().values("by")
-    counts = standing.annotate(count=Count("photo", distinct=True)).values_list("by", "count")
-    return dict.fromkeys((user.pk for user in users), 0) | dict(counts)
+def reviews_of(users: Sequence[User]) -> dict[int, int | str]:
+    """Return how many photos each of these users has reviewed, as `counts_of_each` has it."""
+    return counts_of_each(users, _standing_of_user(), "photo")
 
 
 def reviewed_last(users: Sequence[User]) -> dict[int, datetime]:
-    """Return when each of these users last reviewed a photo, by the users' ids."""
-    reviews = PhotoReview.objects.filter(by__in=users).order_by().values("by")
-    return dict(reviews.annotate(last=Max("created_at")).values_list("by", "last"))
+    """Return when each of these users last reviewed a photo, by the users' ids.
+
+    Reviews that were undone are left out.
+    """
+    newest = _standing_of_user().values("created_at")
+    times = User.objects.filter(pk__in=[user.pk for user in users]).values_list(
+        "pk", Subquery(newest[:1])
+    )
+    return {pk: at for pk, at in times if at is not None}
+
+
+def _standing_of_user() -> QuerySet[PhotoReview]:
+    # A range that only this user is in: the index of users' reviews alone has that order.
+    own = PhotoReview.objects.filter(by__gte=OuterRef("pk"), by__lte=OuterRef("pk"))
+    return own.filter(undone_at=None).order_by("by_id", "-id")
 
 
 def photo_count(photos: int) -> str:

@@ -8,8 +8,6 @@ from django.db.models import (
     CharField,
     Exists,
     F,
-    Max,
-    Min,
     OuterRef,
     Prefetch,
     Q,
@@ -20,6 +18,8 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce, Concat, JSONObject, Upper
 
+from common.paging import MAX_REVIEWED
+from mlmodels.models import Species
 from mlmodels.selectors import serving_versions
 from predictions.labels import OTHER_TEXT
 from predictions.models import (
@@ -34,6 +34,8 @@ from predictions.models import (
 from predictions.selectors import served_inferences
 
 SHOWN_USERS = 3
+MAX_FEEDBACK = 200
+"""Pieces of feedback whose photos are listed: to find them takes several look-ups each."""
 SHOWN_FEEDBACK = 5
 SUGGESTED_NAMES = 500
 """Names of other species that the page suggests."""
@@ -101,9 +103,13 @@ def filter_waiting(photos: QuerySet[Photo]) -> QuerySet[Photo]:
 
 
 def filter_feedback(photos: QuerySet[Photo]) -> QuerySet[Photo]:
-    """Return those of `photos` on which feedback of a user waits for a review."""
-    waiting = Feedback.objects.filter(reviewed_at=None)
-    return photos.filter(pk__in=waiting.order_by().values("prediction__inference__photo"))
+    """Return those of `photos` on which feedback of a user waits for a review.
+
+    That is, the newest MAX_FEEDBACK pieces of it.
+    """
+    waiting = Feedback.objects.filter(reviewed_at=None).order_by("-id")
+    newest = waiting.values_list("prediction__inference__photo", flat=True)[:MAX_FEEDBACK]
+    return photos.filter(pk__in=list(newest))
 
 
 def filter_low_scores(photos: QuerySet[Photo], limit: float) -> QuerySet[Photo]:
@@ -118,22 +124,26 @@ def filter_low_scores(photos: QuerySet[Photo], limit: float) -> QuerySet[Photo]:
 
 def filter_believed(photos: QuerySet[Photo], species: str) -> QuerySet[Photo]:
     """Return those of `photos` with this label or, without a label, with this newest answer."""
+    # Of both kinds the newest that are listed at most, each by its own index. So this is the last
+    # of the list's filters.
     newer = served_inferences().filter(photo=OuterRef("photo"), id__gt=OuterRef("id"))
     answered = served_inferences().filter(
-        ~Exists(newer), best_species=species, photo__label=None, photo__is_other=False
+        ~Exists(newer),
+        best_species=species,
+        photo__in=photos.filter(label=None, is_other=False).order_by(),
     )
-    return photos.filter(Q(label__name=species) | Q(pk__in=answered.order_by().values("photo")))
+    newest = answered.order_by("-photo").values_list("photo", flat=True)[:MAX_REVIEWED]
+    label = Species.objects.filter(name=species).first()
+    labelled = photos.filter(label=label, label__isnull=False).order_by("-id")
+    return photos.filter(pk__in=[*newest, *labelled.values_list("pk", flat=True)[:MAX_REVIEWED]])
 
 
 def filter_disagreements(photos: QuerySet[Photo]) -> QuerySet[Photo]:
-    """Return those of `photos` for which two versions answered different species."""
-    answers = (
-        Inference.objects.order_by()
-        .values("photo")
-        .annotate(first=Min("best_species"), last=Max("best_species"))
-        .filter(first__lt=F("last"))
-    )
-    return photos.filter(pk__in=answers.values("photo"))
+    """Return those of `photos` for which two versions answered different species.
+
+    `supervision.monitoring.summaries` finds them, within a few minutes.
+    """
+    return photos.filter(disagreement__isnull=False)
 
 
 def filter_doubted_labels(photos: QuerySet[Photo]) -> QuerySet[Photo]:

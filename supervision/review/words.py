@@ -1,7 +1,9 @@
 """Who says what a photo shows, in words: a model guessed it, or a person knows it."""
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
+from common.paging import MAX_REVIEWED
 from predictions.labels import OTHER_TEXT, REVIEWED
 from predictions.models import Photo
 
@@ -37,13 +39,17 @@ def label_text(believed: str | None) -> str:
     if not believed:
         return gettext("no species")
     shown, colon, name = believed.partition(": ")
-    return f"{gettext('other species')}{colon}{name}" if shown == OTHER_TEXT else believed
+    other = gettext("other species")
+    return f"{other}{colon}{name}" if shown == OTHER_TEXT else believed
 
 
 def waiting_text(count: int) -> str:
     """Return how many photos of a list there are to go through."""
     if not count:
         return gettext("No photo is left here.")
+    if count >= MAX_REVIEWED:
+        shown = number_format(MAX_REVIEWED, force_grouping=True)
+        return gettext("%(count)s photos or more are left here.") % {"count": shown}
     return ngettext("%(count)d photo is left here.", "%(count)d photos are left here.", count) % {
         "count": count
     }

@@ -1,6 +1,10 @@
 """Template filters that format numbers and names on the admin's pages."""
 
 from django import template
+from django.utils.formats import number_format
+
+from common.messages import number_told
+from common.paging import MAX_COUNTED
 
 register = template.Library()
 
@@ -8,16 +12,19 @@ register = template.Library()
 @register.filter
 def share(value: float | None) -> str:
     """Return a share from 0 to 1 in percent, or an empty text for None."""
-    return "" if value is None else f"{value:.0%}"
+    return "" if value is None else f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
 
 
 @register.filter
 def points(value: float | None) -> str:
-    """Return a difference of two shares in percentage points, with its sign."""
-    return "" if value is None else f"{100 * value:+.0f}"
+    """Return a difference of two shares in percentage points, with its sign; without one if 0."""
+    if value is None:
+        return ""
+    rounded = round(100 * value)
+    return number_told(f"{rounded:+d}") if rounded else "0"
 
 
 @register.filter
-def spaced(name: str) -> str:
-    """Return a name from the code with spaces, for people."""
-    return name.replace("_", " ")
+def counted(count: int, limit: int = MAX_COUNTED) -> str:
+    """Return a count of `capped_count`, with a plus sign where it stopped counting."""
+    return number_format(count, force_grouping=True) + "+" * (count >= limit)

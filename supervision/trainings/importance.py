@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mlmodels.words import parameter_name
+
 MIN_TRIALS = 4
 """Complete trials that a correlation needs."""
 
@@ -23,7 +25,7 @@ class Importance:
 
     @property
     def label(self) -> str:
-        return self.name.replace("_", " ")
+        return parameter_name(self.name)
 
     @property
     def strength(self) -> float:

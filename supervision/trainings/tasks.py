@@ -24,6 +24,14 @@ def watch_runs() -> None:
     runs_watch()
 
 
+@shared_task
+def track_runs() -> None:
+    """Tell MLflow of runs that have ended; sent by beat every minute where it is switched on."""
+    from supervision.trainings.tracking import runs_track
+
+    runs_track()
+
+
 @worker_shutting_down.connect
 def release_run_on_shutdown(sender: str, **kwargs: Any) -> None:
     """Requeue the run when the training worker is told to stop; waiting could take half an hour."""

@@ -17,6 +17,7 @@ from common.wording import format_share
 from supervision.datasets.selectors import evaluation_set_sha256, species_names
 from supervision.evaluations.admin.gallery import gallery_context, parse_filter
 from supervision.evaluations.admin.measured import MeasuredAdmin
+from supervision.evaluations.admin.others_page import others_page
 from supervision.evaluations.answer_report import speed_text
 from supervision.evaluations.gallery import PhotoFilter, with_photos
 from supervision.models import Evaluation
@@ -27,7 +28,8 @@ PORTION = 500
 
 @admin.register(Evaluation)
 class EvaluationAdmin(MeasuredAdmin):
-    list_display = ("model_version", "right", "photos", "evaluation_set", "evaluated_at")
+    list_display = ("model_version", "right", "photos", "set_in_short", "evaluated_at")
+    csv_columns = ("model_version", "accuracy", "photos", "evaluation_set", "evaluated_at")
     figures = (
         *("calibration_error", "reliability", "confusion", "by_species", "by_size"),
         *("answers_here", "genera_here", "speed"),
@@ -54,6 +56,11 @@ class EvaluationAdmin(MeasuredAdmin):
     def photos(self, evaluation: Evaluation) -> int:
         return evaluation.n
 
+    @admin.display(description=gettext_lazy("evaluation set"), ordering="evaluation_set")
+    def set_in_short(self, evaluation: Evaluation) -> str:
+        """Return the first characters of the set's hash, which tell sets apart."""
+        return evaluation.evaluation_set[:12]
+
     @admin.display(description=gettext_lazy("engine"))
     def speed(self, evaluation: Evaluation) -> str:
         return speed_text(evaluation.model_version.metrics, evaluation.ms_per_photo)
@@ -64,7 +71,12 @@ class EvaluationAdmin(MeasuredAdmin):
             self.admin_site.admin_view(self.photos_csv),
             name="supervision_evaluation_photos",
         )
-        return [photos_csv, *super().get_urls()]
+        others = path(
+            "<int:pk>/others/",
+            self.admin_site.admin_view(self.others),
+            name="supervision_evaluation_others",
+        )
+        return [photos_csv, others, *super().get_urls()]
 
     def object_page(
         self, request: HttpRequest, object_id: str, context: dict[str, Any]
@@ -91,6 +103,12 @@ class EvaluationAdmin(MeasuredAdmin):
         }
         context = self.admin_site.each_context(request) | {"opts": self.opts} | own | context
         return TemplateResponse(request, "admin/supervision/evaluation.html", context)
+
+    def others(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Show the photos of other species that the query asks for."""
+        evaluation = self._evaluation(request, str(pk))
+        context = self.admin_site.each_context(request) | {"opts": self.opts}
+        return others_page(request, evaluation, context)
 
     def photos_csv(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         """Return all photos that the query asks for as CSV."""

@@ -52,14 +52,14 @@ def calibration_text(metrics: Mapping[str, Any] | None) -> str:
     """Return the debiased calibration error and its interval, and the plain one (ECE)."""
     if not metrics:
         return str(NOT_MEASURED)
-    ece = f"ECE {metrics['ece']:.1%}"
+    ece = f"ECE {format_share(metrics['ece'])}"
     if not (calibration := metrics.get("calibration")):
         return ece
-    return f"{calibration['value']:.1%} ({interval_text(calibration)}); {ece}"
+    return f"{format_share(calibration['value'])} ({interval_text(calibration)}); {ece}"
 
 
 def interval_text(metrics: Mapping[str, Any]) -> str:
-    """Return a 95 % interval as text: "61.0% to 100.0%"."""
+    """Return a 95 % interval as text: "61.0 % to 100.0 %"."""
     low, high = metrics["ci95"]
     return _("%(low)s to %(high)s") % {"low": format_share(low), "high": format_share(high)}
 
@@ -152,22 +152,41 @@ def confusion_table(
     )
 
 
-def answer_table(metrics: Mapping[str, Any] | None) -> str:
-    """Return what a version says of scope, plausible species and names as an HTML table."""
+def answer_table(
+    metrics: Mapping[str, Any] | None, csv: str, photos: PhotoLinks | None = None
+) -> str:
+    """Return what a version says of scope, plausible species and names as an HTML table.
+
+    `csv` is the address of the table as CSV. `photos` leads to the photos of other species.
+    """
     rows = answer_rows(metrics)
     if not rows:
         return str(NOT_MEASURED)
-    return render_to_string("supervision/figures/answers.html", {"rows": rows})
+    context = {"rows": rows, "csv": csv, "photos": _others(metrics, photos)}
+    return render_to_string("supervision/figures/answers.html", context)
 
 
 def genus_table(metrics: Mapping[str, Any] | None, links: FigureLinks) -> str:
     """Return how often photos of each genus of other species pass as an HTML table."""
-    rows = genus_rows(metrics)
+    rows = [
+        (links.photos.genus(genus) if links.photos else "", *row)
+        for genus, *row in genus_rows(metrics)
+    ]
     if not rows:
         return str(NOT_MEASURED)
     return render_to_string(
         "supervision/figures/genera.html", {"rows": rows, "csv": links.csv("genera")}
     )
+
+
+def _others(metrics: Mapping[str, Any] | None, photos: PhotoLinks | None) -> list[tuple[str, str]]:
+    """Return addresses and texts of the photos of other species; none without any."""
+    if photos is None or not metrics or not (metrics.get("scope") or {}).get("passed"):
+        return []
+    return [
+        (photos.others("passed"), _("Photos of others taken for one of its species")),
+        (photos.others("held_out"), _("Photos of others held out")),
+    ]
 
 
 def _accuracy_table(

@@ -39,6 +39,10 @@ class MeasuredAdmin(ReadOnlyAdmin):
         """Return those that were measured on this installation's photos."""
         return self.metrics_of(row)
 
+    def metrics_of_table(self, row: Any, name: str) -> Mapping[str, Any] | None:
+        """Return the metrics that a table, one of FIGURE_TABLES, is made of."""
+        return self.metrics_of(row)
+
     def labels_of(self, row: Any) -> Sequence[str]:
         """Return the species of the version that was measured."""
         raise NotImplementedError
@@ -78,7 +82,8 @@ class MeasuredAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("scope, plausible species and verdicts here"))
     def answers_here(self, row: Any) -> str:
-        return answer_table(self.metrics_here(row))
+        links = self.links(row)
+        return answer_table(self.metrics_here(row), links.csv("answers"), links.photos)
 
     @admin.display(description=_("other species by genus, here"))
     def genera_here(self, row: Any) -> str:
@@ -99,7 +104,7 @@ class MeasuredAdmin(ReadOnlyAdmin):
     def table(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
         """Return one table of a row's figures as CSV."""
         row = self.get_object(request, str(pk)) if self.has_view_permission(request) else None
-        metrics = self.metrics_of(row) if row is not None else None
+        metrics = self.metrics_of_table(row, name) if row is not None else None
         if not metrics or name not in FIGURE_TABLES:
             raise Http404(f"There is no table {name!r} of {self.opts.verbose_name} {pk}.")
         columns, rows = FIGURE_TABLES[name](metrics, self.labels_of(row))

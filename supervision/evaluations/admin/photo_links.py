@@ -5,6 +5,8 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from supervision.evaluations.gallery import Outcome
+
 ANCHOR = "#photos"
 
 
@@ -13,6 +15,7 @@ class PhotoLinks:
 
     def __init__(self, evaluation_id: int) -> None:
         self._page = reverse("admin:supervision_evaluation_change", args=[evaluation_id])
+        self._others = reverse("admin:supervision_evaluation_others", args=[evaluation_id])
 
     def species(self, name: str) -> str:
         """Return the address of the photos of a species."""
@@ -33,6 +36,14 @@ class PhotoLinks:
     def errors(self) -> str:
         """Return the address of the photos that were named wrongly."""
         return self._url(rightness="wrong")
+
+    def others(self, outcome: Outcome) -> str:
+        """Return the address of the photos of other species with this outcome."""
+        return f"{self._others}?{urlencode({'outcome': outcome})}"
+
+    def genus(self, name: str) -> str:
+        """Return the address of the photos of a genus of other species."""
+        return f"{self._others}?{urlencode({'outcome': 'all', 'genus': name})}"
 
     def _url(self, **filters: Any) -> str:
         return f"{self._page}?{urlencode({'rightness': 'all', **filters})}{ANCHOR}"

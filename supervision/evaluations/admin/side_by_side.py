@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from common.wording import format_share
+from mlmodels.models import ModelVersion
 from supervision.evaluations.admin.figures import NOT_MEASURED, calibration_text, interval_text
 from supervision.evaluations.comparison import (
     PairedComparison,
@@ -33,7 +35,14 @@ def figures_context(first: VersionFigures, second: VersionFigures | None) -> dic
             (name, figure(first), figure(second) if second else "") for name, figure in FIGURES
         ],
         "species": species_rows(first, second),
+        "tables": tables_address(first.version, second.version) if second else "",
     }
+
+
+def tables_address(first: ModelVersion, second: ModelVersion) -> str:
+    """Return the address of the tables of two versions as CSV; a table's name completes it."""
+    page = reverse("admin:mlmodels_modelversion_compare")
+    return f"{page}?a={first.pk}&b={second.pk}&csv="
 
 
 def photos_context(
@@ -106,6 +115,10 @@ def _speed(figures: VersionFigures) -> str:
     return _("not measured here")
 
 
+def _score_and_accuracy(metrics: Mapping[str, Any]) -> str:
+    return f"{format_share(metrics['mean_score'])}, {format_share(metrics['accuracy'])}"
+
+
 FIGURES: list[tuple[Any, Callable[[VersionFigures], str]]] = [
     (gettext_lazy("accuracy (95 % interval)"), _of_metrics(_accuracy)),
     (
@@ -119,7 +132,7 @@ FIGURES: list[tuple[Any, Callable[[VersionFigures], str]]] = [
     ),
     (
         gettext_lazy("mean best score, and accuracy"),
-        _of_metrics(lambda metrics: f"{metrics['mean_score']:.1%}, {metrics['accuracy']:.1%}"),
+        _of_metrics(_score_and_accuracy),
     ),
     (gettext_lazy("engine time per photo, one thread"), _speed),
     (gettext_lazy("source of the figures"), lambda figures: str(figures.source)),

@@ -6,8 +6,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from common.admin import ReadOnlyAdmin
-from common.messages import message_load
+from common.messages import Message, message_load
 from mlmodels.models import StageTransition
+from supervision.evaluations.gate_checks import check_name
 
 
 def gate_text(transition: StageTransition) -> str:
@@ -23,12 +24,15 @@ def gate_text(transition: StageTransition) -> str:
         result = _("Gate overridden") if gate.get("overridden") else _("Gate passed")
     checks = format_html_join(
         "",
-        "<li>{} {}: {}</li>",
+        "<li>{} {}</li>",
         (
             (
                 "✓" if check["passed"] else "✗",
-                check["name"].replace("_", " "),
-                message_load(check.get("told") or check["detail"]),
+                Message(
+                    "%(check)s: %(detail)s",
+                    check=check_name(check["name"]),
+                    detail=message_load(check.get("told") or check["detail"]),
+                ),
             )
             for check in gate.get("checks", [])
         ),
@@ -45,7 +49,7 @@ class StageTransitionAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("stage"))
     def change(self, transition: StageTransition) -> str:
-        return f"{transition.from_stage} → {transition.to_stage}"
+        return transition.stages
 
     @admin.display(description=gettext_lazy("gate"))
     def gate_said(self, transition: StageTransition) -> str:

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from common.admin import compare_two
+from common.messages import Message
 from common.wording import format_share
 from mlmodels.models import ModelVersion
 from mlmodels.selectors import production_version, version_before_production
@@ -35,6 +36,9 @@ from supervision.evaluations.gate_checks import missing_scope_of
 from supervision.evaluations.promotion import PromotionRefused, rollback_request
 from supervision.evaluations.selectors import present_evaluations
 
+OUT_OF_FOLD = "out-of-fold"
+"""Name of the table of the figures that a version's card states."""
+
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(AnnotatedAdmin, MeasuredAdmin):
@@ -48,7 +52,7 @@ class ModelVersionAdmin(AnnotatedAdmin, MeasuredAdmin):
         "accuracy_when_made",
         "calibration_error",
         "megabytes",
-        "run",
+        "run_link",
         "tag_list",
         "created_at",
     )
@@ -108,6 +112,11 @@ class ModelVersionAdmin(AnnotatedAdmin, MeasuredAdmin):
         metrics: Mapping[str, Any] | None = row.metrics_here
         return metrics
 
+    def metrics_of_table(self, row: Any, name: str) -> Mapping[str, Any] | None:
+        if name == OUT_OF_FOLD:
+            return row.metrics.get("out_of_fold")
+        return self.metrics_of(row)
+
     def labels_of(self, row: Any) -> list[str]:
         return list(row.labels)
 
@@ -127,7 +136,15 @@ class ModelVersionAdmin(AnnotatedAdmin, MeasuredAdmin):
 
     @admin.display(description=gettext_lazy("size"))
     def megabytes(self, version: ModelVersion) -> str:
-        return f"{sum(file['size'] for file in version.files.values()) / 1e6:.1f} MB"
+        size = sum(file["size"] for file in version.files.values())
+        return str(Message("%(megabytes).1f MB", megabytes=size / 1e6))
+
+    @admin.display(description=gettext_lazy("run"), ordering="run")
+    def run_link(self, version: ModelVersion) -> str:
+        if version.run is None:
+            return ""
+        url = reverse("admin:mlmodels_trainingrun_change", args=[version.run.pk])
+        return format_html('<a href="{}">{}</a>', url, version.run.pk)
 
     @admin.display(description=gettext_lazy("promotion"))
     def promote_link(self, version: ModelVersion) -> str:
@@ -140,14 +157,17 @@ class ModelVersionAdmin(AnnotatedAdmin, MeasuredAdmin):
         description=gettext_lazy("the same by its card, out of fold on the training photos")
     )
     def answers_out_of_fold(self, version: ModelVersion) -> str:
-        return answer_table(version.metrics.get("out_of_fold"))
+        return answer_table(
+            version.metrics.get("out_of_fold"), self.links(version).csv(OUT_OF_FOLD)
+        )
 
     @admin.display(description=gettext_lazy("other species"))
     def telling_scope(self, version: ModelVersion) -> str:
         photos = version.card.get("recipe", {}).get("other_photos", 0)
-        return missing_scope_of(version) or _(
-            "It learnt from %(n)d photos what is none of its own."
-        ) % {"n": photos}
+        return str(
+            missing_scope_of(version)
+            or Message("It learnt from %(n)d photos what is none of its own.", n=photos)
+        )
 
     @admin.display(description=gettext_lazy("engine"))
     def speed(self, version: Any) -> str:
@@ -196,11 +216,10 @@ class ModelVersionAdmin(AnnotatedAdmin, MeasuredAdmin):
     def history(self, version: ModelVersion) -> str:
         return format_html_join(
             "",
-            "<p>{} → {}, {}: {}<br>{}</p>",
+            "<p>{}, {}: {}<br>{}</p>",
             (
                 (
-                    transition.from_stage,
-                    transition.to_stage,
+                    transition.stages,
                     _("%(when)s by %(who)s")
                     % {
                         "when": localize(localtime(transition.created_at)),
@@ -265,7 +284,7 @@ class ModelVersionAdmin(AnnotatedAdmin, MeasuredAdmin):
         version = get_object_or_404(ModelVersion, pk=version_id)
         return promotion_page(request, version, self.admin_site.each_context(request))
 
-    def shadow(self, request: HttpRequest, version_id: int) -> HttpResponse:
+    def shadow(self, request: HttpRequest, version_id: int) -> HttpResponseBase:
         version = get_object_or_404(ModelVersion, pk=version_id)
         return shadow_page(request, version, self.admin_site.each_context(request))
 

@@ -12,6 +12,7 @@ from mlmodels.ml.layers import TRAINABLE_LAYERS
 from mlmodels.ml.training_types import Progress
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
+from mlmodels.selectors import version_artifact
 from supervision.datasets.composition import (
     Source,
     composition_text,
@@ -115,7 +116,7 @@ class Command(BaseCommand):
             run_work(run=run, report=report)
 
     def _print_result(self, version: ModelVersion) -> None:
-        folder = shlex.quote(str(version.folder))
+        folder = shlex.quote(str(version_artifact(version).folder))
         self.stdout.write(f"{version} is in Staging. To promote it:")
         self.stdout.write(f"  ./champipy register_model {folder} --promote")
         if "evaluation" in version.metrics:

@@ -4,13 +4,18 @@ import shutil
 from typing import Any
 
 from django.conf import settings
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from common.paging import MAX_REVIEWED, capped_count
+from common.spreadsheets import csv_response
 from common.wording import format_bytes
 from predictions.models import Photo
 from supervision.datasets.selectors import labelled_counts
 from supervision.monitoring.dashboard import (
+    DAYS_SHOWN,
     ProductionPeriod,
     predictions_by_day,
     production_periods,
@@ -18,6 +23,7 @@ from supervision.monitoring.dashboard import (
 )
 from supervision.monitoring.feedback import feedback_counts, waiting_feedback
 from supervision.monitoring.selectors import mean_best_score, new_photo_count
+from supervision.monitoring.tables import DASHBOARD_TABLES
 from supervision.pictures.charts import (
     AccuracyPoint,
     VersionChange,
@@ -28,10 +34,17 @@ from supervision.review.selectors import filter_waiting
 from supervision.trainings.admin.progress import recent_runs
 
 LAST_PREDICTIONS = 100
-DAYS = 30
 REDRAW_MINUTES = 10
 MAX_USERS = 10
 """Users whose bytes are shown, those with the most."""
+
+
+def dashboard_table(request: HttpRequest, name: str) -> HttpResponseBase:
+    """Return one of the dashboard's tables as CSV."""
+    if name not in DASHBOARD_TABLES:
+        raise Http404(f"There is no table {name!r} of the dashboard.")
+    columns, rows = DASHBOARD_TABLES[name]()
+    return csv_response(f"dashboard-{name}", columns, rows)
 
 
 def dashboard_context() -> dict[str, Any]:
@@ -39,7 +52,7 @@ def dashboard_context() -> dict[str, Any]:
     periods = production_periods()
     current = periods[-1] if periods else None
     mean_score, counted = mean_best_score(LAST_PREDICTIONS)
-    days = predictions_by_day(DAYS)
+    days = predictions_by_day(DAYS_SHOWN)
     return {
         "production": current,
         "measured": _measured(current),
@@ -50,13 +63,16 @@ def dashboard_context() -> dict[str, Any]:
         "new_photos": new_photo_count(current.began) if current else None,
         "new_photos_due": settings.CHAMPIPY_NEW_PHOTOS,
         "labelled": labelled_counts(),
-        "days": DAYS,
+        "days": DAYS_SHOWN,
         "predictions": sum(answered for _, answered, _ in days),
         "failed": sum(failed for _, _, failed in days),
         "predictions_picture": predictions_per_day_svg(days),
         "feedback": feedback_counts(current.version) if current else None,
         "waiting_feedback": waiting_feedback(),
-        "waiting_photos": filter_waiting(Photo.objects.exclude(file="")).count(),
+        "waiting_photos": capped_count(
+            filter_waiting(Photo.objects.exclude(file="")), MAX_REVIEWED
+        ),
+        "max_reviewed": MAX_REVIEWED,
         "recent": recent_runs(),
         "disk": _disk(),
     }
@@ -103,8 +119,11 @@ def _accuracy_picture(periods: list[ProductionPeriod]) -> str:
 
 
 def _disk() -> dict[str, Any]:
+    """Return the bytes in use as they were last counted, and those that are free now."""
     use = storage_use()
-    free = shutil.disk_usage(settings.CHAMPIPY_HOME).free
+    free = format_bytes(shutil.disk_usage(settings.CHAMPIPY_HOME).free)
+    if use is None:
+        return {"free": free}
     parts = (
         (gettext("photos"), use.photos),
         (gettext("models"), use.models),
@@ -117,5 +136,6 @@ def _disk() -> dict[str, Any]:
         "users": [(name, format_bytes(size)) for name, size in shown],
         "other_users": len(others),
         "others_bytes": format_bytes(sum(size for _, size in others)),
-        "free": format_bytes(free),
+        "free": free,
+        "at": use.at,
     }

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from common.wording import format_number
 from mlmodels.models import Species
 from mlmodels.species_selectors import species_called
 from predictions.labels import REVIEWED
@@ -77,7 +78,7 @@ class DoubtFilter(admin.SimpleListFilter):
     parameter_name = "doubt"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        limit = f"{settings.CHAMPIPY_KEEP_SCORE:g}"
+        limit = format_number(settings.CHAMPIPY_KEEP_SCORE, "g")
         return [
             ("score", _("low score: %(limit)s %% or less") % {"limit": limit}),
             ("versions", _("versions disagree")),

@@ -8,6 +8,7 @@ from django.http import QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext
 
+from common.paging import MAX_REVIEWED, capped_count
 from predictions.models import Photo
 from supervision.datasets.composition import unreviewed_in_training
 from supervision.review.admin.filters import NEXT_TRAINING, WAITING
@@ -17,18 +18,29 @@ from supervision.review.selectors import filter_doubted_labels, filter_feedback,
 def waiting_lists(query: QueryDict) -> list[dict[str, Any]]:
     """Return the lists that wait: `query`, `name`, `count` and whether it `is_shown` now.
 
-    `query` is that of the present address.
+    Counting stops at `limit`. `query` is that of the present address.
     """
     photos = Photo.objects.exclude(file="")
     lists = [
-        (f"review={WAITING}", gettext("Named by a model only"), filter_waiting(photos).count()),
+        (
+            f"review={WAITING}",
+            gettext("Named by a model only"),
+            capped_count(filter_waiting(photos), MAX_REVIEWED),
+        ),
         (f"review={NEXT_TRAINING}", gettext("In the next training"), len(unreviewed_in_training())),
         ("doubt=feedback", gettext("Feedback of users"), filter_feedback(photos).count()),
-        ("doubt=label", gettext("Doubted by the audit"), filter_doubted_labels(photos).count()),
+        (
+            "doubt=label",
+            gettext("Doubted by the audit"),
+            capped_count(filter_doubted_labels(photos), MAX_REVIEWED),
+        ),
     ]
     shown = query.urlencode()
     return [
-        {"query": each, "name": name, "count": count, "is_shown": each == shown}
+        {
+            **{"query": each, "name": name, "count": count, "limit": MAX_REVIEWED},
+            "is_shown": each == shown,
+        }
         for each, name, count in lists
     ]
 

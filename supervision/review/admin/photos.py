@@ -31,6 +31,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from common.admin import ReadOnlyAdmin
+from common.paging import ReviewPaginator
 from predictions.models import Photo
 from predictions.pictures import picture_wait
 from supervision.datasets.selectors import species_names
@@ -62,10 +63,11 @@ class PhotoAdmin(ReadOnlyAdmin):
         *("id", "sha256", "believed", "label_source", "split", "excluded"),
         *("reviewed_by", "reviewed_at", "author", "licence", "source", "origin", "created_at"),
     )
-    list_filter = (ReviewFilter, DoubtFilter, SpeciesFilter, "split", "label_source")
+    list_filter = (ReviewFilter, DoubtFilter, "split", "label_source", SpeciesFilter)
     search_fields = ("sha256",)  # the form is shown if there are any; filter_named searches
     search_help_text = _("The beginning of an address, of a file name or of a SHA-256")
     list_per_page = PER_PAGE
+    paginator = ReviewPaginator
     list_max_show_all = 0
     show_full_result_count = False
     actions = None

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from common.spreadsheets import csv_response
+from common.wording import format_number
 from mlmodels.models import TrainingRun
 from mlmodels.selectors import training_runs
 from supervision.datasets.composition import composition_text
@@ -98,5 +99,7 @@ def _figures(run: TrainingRun) -> dict[str, str]:
         ),
         _("validation accuracy (95 % interval)"): accuracy_text(metrics.get("validation")),
         _("trials"): str(len(run.trials) or ""),
-        _("best trial, negative log-likelihood"): "" if best is None else f"{best:.3f}",
+        _("best trial, negative log-likelihood"): ""
+        if best is None
+        else format_number(best, ".3f"),
     }

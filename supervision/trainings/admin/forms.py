@@ -41,8 +41,8 @@ class VariablesForm(RunForm):
     variables = forms.IntegerField(
         min_value=1, max_value=TRAINABLE_LAYERS, initial=RECIPE.variables, label=_("Layers"),
         help_text=Message(
-            "Number of layers to train, counted from the output: 1 is the dense layer only (a "
-            "minute or two), 4 includes block5 (the usual choice), %(max)d is the whole network "
+            "Number of layers to train, counted from the output: 1 is the dense layer only (the "
+            "usual choice: a minute or two), 4 includes block5, %(max)d is the whole network "
             "(slow: fewer epochs fit into the time budget). 1 to %(max)d.",
             max=TRAINABLE_LAYERS,
         ),
@@ -51,7 +51,7 @@ class VariablesForm(RunForm):
         min_value=1, max_value=MAX_EPOCHS, initial=RECIPE.epochs, label=_("Epochs"),
         help_text=Message(
             "Number of passes over the photos. If time runs short, the training ends sooner with "
-            "the best weights so far. 1 to %(max)d.",
+            "the best weights so far. The dense layer alone needs none. 1 to %(max)d.",
             max=MAX_EPOCHS,
         ),
     )  # fmt: skip

@@ -5,9 +5,10 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from common.wording import format_duration
+from common.wording import format_duration, format_number, format_share
 from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.selectors import training_runs
+from mlmodels.words import parameter_name, state_name
 from supervision.datasets.composition import composition_text, training_composition
 from supervision.datasets.selectors import TooFewPhotos
 from supervision.pictures.charts import learning_curves_svg, trials_svg
@@ -71,7 +72,7 @@ def _learning_context(run: TrainingRun) -> dict[str, Any]:
     if not last["epoch"]:
         return {
             "validation_is_new": validation_is_new,
-            "fitted_accuracy": f"{100 * last['accuracy']:.1f} %",
+            "fitted_accuracy": format_share(last["accuracy"]),
         }
     return {
         "curves": learning_curves_svg(run.history, validation_is_new=validation_is_new),
@@ -79,9 +80,9 @@ def _learning_context(run: TrainingRun) -> dict[str, Any]:
         "epochs": [
             {
                 "epoch": entry["epoch"],
-                "loss": "" if entry["loss"] is None else f"{entry['loss']:.3f}",
-                "accuracy": f"{100 * entry['accuracy']:.1f} %",
-                "nll": f"{entry['nll']:.3f}",
+                "loss": "" if entry["loss"] is None else format_number(entry["loss"], ".3f"),
+                "accuracy": format_share(entry["accuracy"]),
+                "nll": format_number(entry["nll"], ".3f"),
                 "time": format_duration(entry["seconds"]),
             }
             for entry in reversed(run.history)
@@ -104,7 +105,9 @@ def run_parameters_text(run: TrainingRun) -> str:
     """Return the chosen parameters as text: "variables 4, epochs 10, from VGG16 1"."""
     is_search = run.kind == TrainingRun.Kind.SEARCH
     names = ("trials", "minutes") if is_search else ("variables", "epochs")
-    texts = [f"{name} {run.parameters[name]}" for name in names if name in run.parameters]
+    texts = [
+        f"{parameter_name(name)} {run.parameters[name]}" for name in names if name in run.parameters
+    ]
     if run.parent is not None:
         texts.append(_("from %(version)s") % {"version": run.parent})
     return ", ".join(texts)
@@ -147,16 +150,20 @@ def trials_table(run: TrainingRun) -> dict[str, Any]:
     """Return a search's trials (`mlmodels.ml.search.Trial`) as columns, rows and a chart."""
     columns, rows = trial_table(run)
     return {
-        "columns": [name.replace("_", " ") for name in columns],
-        "rows": [[_cell(value) for value in row] for row in rows],
+        "columns": [parameter_name(name) for name in columns],
+        "rows": [[_cell(*named) for named in zip(columns, row, strict=True)] for row in rows],
         "picture": trials_svg(run.trials),
         "parallel": parallel_svg(run.trials),
         "importances": parameter_importances(run.trials),
     }
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _cell(column: str, value: Any) -> str:
+    if column == "accuracy":
+        return format_share(value)
+    if column == "seconds":
+        return format_number(value, ".0f")
+    return format_number(value, ".4g") if isinstance(value, float) else state_name(str(value))
 
 
 def version_of(run: TrainingRun) -> ModelVersion | None:

@@ -19,11 +19,12 @@ from django.utils.translation import gettext_lazy
 from accounts.models import User
 from common.admin import compare_two
 from common.spreadsheets import csv_response
-from common.wording import format_share
+from common.wording import format_number, format_share
 from mlmodels.ml.model_card import compared_poolings
-from mlmodels.models import TrainingRun
+from mlmodels.models import ModelVersion, TrainingRun
 from mlmodels.run_services import RunEnded, run_cancel
 from mlmodels.selectors import training_runs
+from mlmodels.words import parameter_name, pooling_text
 from supervision.datasets.composition import composition_text
 from supervision.datasets.selectors import TooFewPhotos
 from supervision.evaluations.admin.annotations import AnnotatedAdmin, TagFilter
@@ -68,7 +69,7 @@ class TrainingRunAdmin(AnnotatedAdmin):
 
     @admin.display(description=gettext_lazy("kind"), ordering="kind")
     def what(self, run: TrainingRun) -> str:
-        return run.kind
+        return str(run.get_kind_display())
 
     @admin.display(description=gettext_lazy("requested at"), ordering="id")
     def asked(self, run: TrainingRun) -> str:
@@ -138,7 +139,9 @@ class TrainingRunAdmin(AnnotatedAdmin):
             "title": _("Run %(run)d: %(kind)s") % {"run": run.pk, "kind": run.get_kind_display()},
             "run": run,
             "now": run_now(run),
-            "parameters": sorted(run.parameters.items()),
+            "parameters": [
+                (parameter_name(name), value) for name, value in sorted(run.parameters.items())
+            ],
             "took": run_duration_text(run),
             "version": version,
             "accuracy": accuracy_text(version.metrics.get("evaluation")) if version else "",
@@ -147,7 +150,7 @@ class TrainingRunAdmin(AnnotatedAdmin):
             "others": other_photos_text(run.dataset) if run.dataset else "",
             "trials": trials_table(run) if run.trials else None,
             **self.annotation_context(run),
-            "poolings": compared_poolings(version.card.get("recipe", {})) if version else [],
+            "poolings": _poolings(version),
         }
         return self._page(request, "run", own | context)
 
@@ -208,7 +211,8 @@ class TrainingRunAdmin(AnnotatedAdmin):
         try:
             run_cancel(run=run)
         except RunEnded as error:
-            messages.warning(request, f"{error} {_('Nothing was changed.')}")
+            unchanged = _("Nothing was changed.")
+            messages.warning(request, f"{error} {unchanged}")
         else:
             messages.success(request, _("Run %(run)d was cancelled.") % {"run": pk})
         return HttpResponseRedirect(reverse("admin:mlmodels_trainingrun_change", args=[pk]))
@@ -250,3 +254,12 @@ class TrainingRunAdmin(AnnotatedAdmin):
     def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
         context = self.admin_site.each_context(request) | {"opts": self.opts} | context
         return TemplateResponse(request, f"admin/supervision/{name}.html", context)
+
+
+def _poolings(version: ModelVersion | None) -> list[tuple[str, int, str, str]]:
+    """Return the poolings that a search compared, as texts, each with its figures."""
+    compared = compared_poolings(version.card.get("recipe", {})) if version else []
+    return [
+        (pooling_text(pooling), n, format_share(accuracy), format_number(nll, ".3f"))
+        for pooling, n, accuracy, nll in compared
+    ]

@@ -52,7 +52,7 @@ def test_photos_are_counted_by_species_and_source(settings, django_assert_num_qu
         "Amanita muscaria", Source.CONFIRMED, Source.CORRECTED, Source.SETTLED, Source.PREDICTED
     )
     label_sources("Aleuria aurantia", Source.PREDICTED, Source.PREDICTED)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(7):
         composition = training_composition()
     species = {row.pop("species"): row for row in composition.pop("species")}
     assert composition == {

@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from common.wording import format_share
 from mlmodels.ml.preprocessing import decode_photo
 from mlmodels.models import ModelVersion, Species, StageTransition
 from mlmodels.scoring import score_image
@@ -21,6 +22,7 @@ from supervision.evaluations.admin.versions import ModelVersionAdmin
 from supervision.evaluations.report import size_text
 from supervision.evaluations.services import version_evaluate
 from supervision.models import Evaluation
+from tests.support.files import files_of
 from tests.support.photos import drawn_photo
 from tests.support.versions import another_version
 
@@ -97,8 +99,8 @@ def test_versions_are_listed_and_sorted_by_accuracy(
     for version in (production, worse):
         evaluate(version)
     page = admin_page.get(LIST).content.decode()
-    assert "100.0% (61.0% to 100.0%) of 6" in page
-    assert "0.0% (0.0% to 39.0%) of 6" in page
+    assert "100.0\xa0% (61.0\xa0% to 100.0\xa0%) of 6" in page
+    assert "0.0\xa0% (0.0\xa0% to 39.0\xa0%) of 6" in page
     assert accuracy_text(production.metrics["evaluation"]) in page, "when it was made"
     assert page.count("Promote…") == 2
     assert "Roll back" not in page, "no version was in production before"
@@ -151,7 +153,7 @@ def test_the_promotion_page_shows_both_versions_and_promotes(
     assert 'http-equiv="refresh"' not in page
     assert page.count("✓") == 6
     assert "✗" not in page
-    assert "100.0% (61.0% to 100.0%), 6 of 6" in page
+    assert "100.0\xa0% (61.0\xa0% to 100.0\xa0%), 6 of 6" in page
     assert "0 of 6" in page, "photos near training photos"
     assert 'name="override"' not in page, "the gate passed"
     refused = post(admin_page, promote_path(successor), promote_path(successor), reason=" ")
@@ -183,7 +185,7 @@ def test_a_worse_version_shows_where_they_disagree_and_asks_for_an_override(
     assert 'name="override"' in page
     before = StageTransition.objects.count()
     answer = post(admin_page, promote_path(worse), promote_path(worse), reason="try")
-    assert "target_reached" in answer.content.decode()
+    assert "target reached" in answer.content.decode()
     assert (production_version(), StageTransition.objects.count()) == (production, before)
     post(admin_page, promote_path(worse), promote_path(worse), reason="a demo", override="on")
     assert production_version() == worse
@@ -194,7 +196,7 @@ def test_a_worse_version_shows_where_they_disagree_and_asks_for_an_override(
 
 def test_a_version_that_cannot_answer_cannot_be_promoted(production, admin_page) -> None:
     damaged = another_version(temperature=0.5)
-    (damaged.folder / "engine.tflite").unlink()
+    (files_of(damaged) / "engine.tflite").unlink()
     page = admin_page.get(promote_path(damaged)).content.decode()
     assert "✗ files intact" in page
     assert "<textarea" not in page
@@ -271,7 +273,7 @@ def test_the_pages_of_a_measured_version_show_calibration_and_sizes(
     species = next(row for row in metrics["per_species"] if row["n"])
     low, high = species["ci95"]
     calibration = calibration_text(metrics)
-    assert re.fullmatch(r"[\d.]+% \([\d.]+% to [\d.]+%\); ECE [\d.]+%", calibration), (
+    assert re.fullmatch(r"[\d.]+\s% \([\d.]+\s% to [\d.]+\s%\); ECE [\d.]+\s%", calibration), (
         "value, interval and the plain error"
     )
     for path in (
@@ -281,7 +283,7 @@ def test_the_pages_of_a_measured_version_show_calibration_and_sizes(
         page = admin_page.get(path).content.decode()
         assert "<title>Right answers by score</title>" in page
         assert f'<tr><th scope="row">{size}</th><td>{metrics["per_size"][0]["n"]}</td>' in page
-        assert f"<td>{low:.1%} to {high:.1%}</td>" in page
+        assert f"<td>{format_share(low)} to {format_share(high)}</td>" in page
         assert calibration in page
     assert calibration in admin_page.get(promote_path(successor)).content.decode()
 
@@ -297,7 +299,7 @@ def test_pages_show_metrics_that_an_older_champipy_stored(
     for row in evaluation.metrics["per_species"]:
         del row["ci95"]
     evaluation.save()
-    ece = f"ECE {evaluation.metrics['ece']:.1%}"
+    ece = f"ECE {format_share(evaluation.metrics['ece'])}"
     for path in (
         LIST,
         f"{LIST}{production.pk}/change/",

@@ -156,7 +156,7 @@ def test_a_failed_gate_says_what_failed_and_how_to_override(bob, production, set
     response = promote(bob, successor, reason="try")
     assert (response.status_code, codes(response)) == (409, ["gate_failed"])
     detail = response.json()["errors"][0]["detail"]
-    assert f"target_reached: {100 * production.metrics['evaluation']['accuracy']:.1f} %" in detail
+    assert f"target reached: {100 * production.metrics['evaluation']['accuracy']:.1f} %" in detail
     assert "the target is 99.5 %" in detail
     assert "`override` with a reason" in detail
     assert production_version() == production

@@ -1,5 +1,8 @@
 """Two versions side by side."""
 
+import re
+from html import unescape
+
 import pytest
 from django.contrib.messages import get_messages
 from django.test import Client
@@ -62,12 +65,23 @@ def test_the_tables_of_a_comparison_come_as_csv(admin: Client, pair) -> None:
     heading, *rows = csv_lines(admin.get(PAGE, {**query, "csv": "parameters"}))
     assert heading == ["parameter", "VGG16 1", "VGG16 2"]
     assert ["temperature", f"{first.temperature:.4g}", "0.5"] in rows
-    assert csv_lines(admin.get(PAGE, {**query, "csv": "figures"}))[1][1].startswith("100.0%")
+    assert csv_lines(admin.get(PAGE, {**query, "csv": "figures"}))[1][1].startswith("100.0\xa0%")
     species = csv_lines(admin.get(PAGE, {**query, "csv": "species"}))
     assert species[0] == ["species", "photos", "VGG16 1", "VGG16 2", "difference"]
     _, *photos = csv_lines(admin.get(PAGE, {**query, "csv": "photos"}))
     assert [row[-1] for row in photos] == ["VGG16 1"] * 8
     assert admin.get(PAGE, {**query, "csv": "secrets"}).status_code == 404
+
+
+def test_the_tables_of_a_promotion_are_those_of_a_comparison(admin: Client, pair) -> None:
+    production, candidate = pair
+    html = admin.get(f"{LIST}{candidate.pk}/promote/").content.decode()
+    links = re.findall(r'href="([^"]+)" download', html)
+    assert len(links) == 3
+    columns = [csv_lines(admin.get(unescape(link)))[0] for link in links]
+    assert columns[0] == ["figure", str(candidate), str(production)]
+    assert columns[1][0] == "species"
+    assert columns[2][0] == "sha256"
 
 
 @pytest.mark.parametrize("query", ["a=1&b=1", "a=x&b=2", "a=99999999999999999999&b=1", "a=1", ""])

@@ -1,6 +1,7 @@
 """The photos behind an evaluation's figures: filters, pages, corrections, CSV, bounded work."""
 
 import re
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -14,7 +15,7 @@ from mlmodels.models import ModelVersion, Species
 from predictions.models import Photo
 from supervision.evaluations.admin.photo_links import PhotoLinks
 from supervision.evaluations.gallery import PhotoFilter
-from supervision.models import Evaluation, EvaluationAnswer, PhotoReview
+from supervision.models import Evaluation, EvaluationAnswer, EvaluationOther, PhotoReview
 from tests.support.rows import evaluation_with, version_row
 from tests.support.spreadsheets import csv_rows
 
@@ -143,7 +144,7 @@ def test_only_administrators_see_the_photos(users, evaluation) -> None:
     client = Client()
     client.force_login(users["alice"])
     base = f"/admin/supervision/evaluation/{evaluation.pk}"
-    for path in ("change/", "photos.csv", "tables/species.csv"):
+    for path in ("change/", "others/", "photos.csv", "tables/species.csv"):
         response = client.get(f"{base}/{path}")
         assert (response.status_code, response.headers["Location"][:13]) == (302, "/admin/login/")
 
@@ -218,6 +219,78 @@ def test_the_tables_of_an_evaluation_come_as_csv(admin: Client, evaluation) -> N
     assert len(csv_rows(admin.get(f"{tables}/reliability.csv"))) == 3
     for path in (f"{tables}/nothing.csv", "/admin/supervision/evaluation/0/tables/species.csv"):
         assert admin.get(path).status_code == 404
+
+
+@pytest.fixture
+def others(evaluation: Evaluation) -> Evaluation:
+    """Add photos of other species to the evaluation, of which two were taken for its species."""
+    told = [
+        (11, "Xerocomus rubellus", "Xerocomus", INK, 91.0, True),
+        (12, "Xerocomus ferrugineus", "Xerocomus", AGARIC, 20.0, False),
+        (13, "", "find of 0d", CAP, 99.5, True),
+    ]
+    for number, name, genus, answered, scope, in_scope in told:
+        EvaluationOther.objects.create(
+            evaluation=evaluation, sha256=sha256_of(number), name=name, genus=genus,
+            answered=answered, score=77.7, scope=scope, in_scope=in_scope,
+        )  # fmt: skip
+        if number != 13:  # the third photo is no longer stored
+            photo = photo_row(number, INK)
+            Photo.objects.filter(pk=photo.pk).update(label=None, is_other=True, other_name=name)
+    return evaluation
+
+
+def shown_others(response: Any) -> list[tuple[str, str]]:
+    """Return names and scopes of the photos of other species on a page."""
+    pattern = r'<article [^>]*aria-label="(.+?), ([\d.]+) % in scope"'
+    return re.findall(pattern, response.content.decode())
+
+
+def test_photos_of_other_species_are_shown_by_what_became_of_them(admin: Client, others) -> None:
+    to = PhotoLinks(others.pk)
+    page = to.others("passed").partition("?")[0]
+    passed = [("an unknown species", "99.5"), ("Xerocomus rubellus", "91.0")]
+    held_out = [("Xerocomus ferrugineus", "20.0")]
+    assert shown_others(admin.get(page)) == passed
+    assert shown_others(admin.get(to.others("passed"))) == passed
+    assert shown_others(admin.get(to.others("held_out"))) == held_out
+    assert shown_others(admin.get(to.genus("Xerocomus"))) == [passed[1], *held_out]
+    assert shown_others(admin.get(f"{page}?answered={CAP}")) == passed[:1]
+    html = admin.get(page).content.decode()
+    assert f'<i lang="la">{INK}</i>, <strong>77.7 %</strong>' in html
+    assert html.count("no longer stored") == 1
+    rows = csv_rows(admin.get(f"{to.genus('Xerocomus')}&csv=photos"))
+    assert [(row["name"], row["in_scope"]) for row in rows] == [
+        ("Xerocomus rubellus", "True"), ("Xerocomus ferrugineus", "False"),
+    ]  # fmt: skip
+    for query in ("genus=Boletus", "answered=Boletus+edulis", "outcome=perhaps", "csv=secrets"):
+        assert admin.get(f"{page}?{query}").status_code == 404, query
+
+
+def test_an_evaluation_of_an_older_champipy_says_that_it_has_no_answers_to_others(
+    admin: Client, evaluation
+) -> None:
+    """Its figures by genus lead here all the same."""
+    page = admin.get(PhotoLinks(evaluation.pk).genus("Xerocomus"))
+    assert "an older ChampiPy did not keep them" in page.content.decode()
+
+
+def test_a_photo_of_another_species_is_corrected_from_its_page(users, others) -> None:
+    bob = Client()
+    bob.force_login(users["bob"])
+    page = PhotoLinks(others.pk).others("passed")
+    photo = Photo.objects.get(sha256=sha256_of(11))
+    html = bob.get(page).content.decode()
+    for button in (
+        f"confirm:{photo.pk}:other species: Xerocomus rubellus",
+        f"correct:{photo.pk}:{INK}",
+    ):
+        assert f'name="one" value="{button}"' in html
+        answer = bob.post(REVIEW, {"one": button, "next": page}, follow=True)
+        assert answer.redirect_chain == [(page, 302)]
+    photo.refresh_from_db()
+    assert photo.label.name == INK
+    assert "labelled now" in answer.content.decode()
 
 
 def test_a_hundred_thousand_answers_are_neither_read_nor_sorted(admin: Client, version) -> None:

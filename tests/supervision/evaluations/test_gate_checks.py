@@ -19,6 +19,7 @@ from supervision.evaluations.gate_checks import (
 from supervision.evaluations.promotion import PromotionRefused, promotion_request
 from supervision.models import Evaluation
 from tests.support.calibrations import calibrate_version, uncalibrate_version
+from tests.support.files import files_of
 from tests.support.rows import evaluation_with, version_row
 from tests.support.versions import another_version
 
@@ -155,7 +156,7 @@ def test_the_quickest_times_judge_speed_on_a_busy_machine(production) -> None:
 
 def test_a_version_without_files_in_production_does_not_stop_its_successor(production) -> None:
     other = another_version(temperature=0.5)
-    (production.folder / "engine.tflite").unlink()
+    (files_of(production) / "engine.tflite").unlink()
     check = speed_check(other, version_artifact(other).load_engine(), production)
     assert check.passed
     assert "VGG16 1 cannot be timed" in check.detail

@@ -1,6 +1,9 @@
 """What an evaluation says of photos of other species, plausible species and verdicts."""
 
 import hashlib
+import re
+from collections import Counter
+from html import unescape
 from io import StringIO
 
 import pytest
@@ -19,6 +22,7 @@ from supervision.evaluations.services import version_evaluate
 from supervision.models import Evaluation, EvaluationSet
 from tests.support.calibrations import uncalibrate_version
 from tests.support.photos import drawn_photo
+from tests.support.spreadsheets import csv_rows
 
 pytestmark = pytest.mark.django_db
 
@@ -62,6 +66,35 @@ def test_an_evaluation_measures_what_is_none_of_the_species(production, others) 
     assert evaluation.metrics["verdicts"]["random"]["n_photos"] == 11
     assert evaluation.metrics["others_set"] == evaluation_others().sha256
     assert evaluations_request(versions=[production]) is None
+    answers = {each.name: each for each in evaluation.others.all()}
+    assert answers.keys() == set(NAMES)
+    assert {
+        each.sha256: each.scope for each in answers.values()
+    }.items() <= evaluation.scopes.items()
+    passed = sum(each.in_scope for each in answers.values())
+    assert passed == round(3 * scope["passed"]["share"])
+    assert genera == Counter(each.genus for each in answers.values())
+    assert all(each.answered in production.labels for each in answers.values())
+
+
+def test_figures_without_the_answers_behind_them_are_measured_again(production, others) -> None:
+    evaluation_run(version_id=production.pk)
+    evaluation = Evaluation.objects.get()
+    evaluation.others.all().delete()  # as an older ChampiPy stored it
+    assert evaluations_request(versions=[production]) is not None
+    evaluation_run(version_id=production.pk)
+    assert evaluation.others.count() == 3
+    assert Evaluation.objects.get() == evaluation
+
+
+def test_the_figures_lead_to_the_photos_behind_them(admin, production, others) -> None:
+    evaluation_run(version_id=production.pk)
+    page = f"/admin/supervision/evaluation/{Evaluation.objects.get().pk}/"
+    html = admin.get(f"{page}change/").content.decode()
+    links = re.findall(rf'href="({page}others/[^"]+)"', html)
+    assert len(links) == 2 + 2, "what became of them, and genera"
+    counts = [admin.get(unescape(link)).content.decode().count("<article") for link in links]
+    assert sum(counts[:2]) == sum(counts[2:]) == 3
 
 
 def test_photos_of_genera_that_training_has_are_left_out(production, others) -> None:
@@ -171,7 +204,13 @@ def test_command_and_pages_tell_figures_here_from_those_of_the_card(
     ):
         page = client.get(path).content.decode()
         assert "3 photos of others" in page
-        assert '<th scope="row" class="species">Xerocomus</th><td>2</td>' in page
+        assert ">Xerocomus</a></th><td>2</td>" in page
         assert "without decoding (int8)" in page
+        table = csv_rows(client.get(path.replace("change/", "tables/answers.csv")))
+        assert table[0]["figure"] == "scope_auroc"
+        assert table[0]["photos"] == "3"
+    table = csv_rows(client.get(path.replace("change/", "tables/out-of-fold.csv")))
+    assert table[0]["photos"] == str(production.metrics["out_of_fold"]["n_other"])
+    assert table[-1]["figure"] == "names_with_a_verdict"
     assert "by its card, out of fold" in page
     assert f"{production.metrics['out_of_fold']['n_other']} photos of others" in page

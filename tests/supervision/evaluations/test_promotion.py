@@ -14,9 +14,9 @@ from mlmodels.scoring import score_image
 from mlmodels.selectors import production_version
 from mlmodels.services import version_promote
 from predictions.models import Prediction
+from predictions.scoring_services import prediction_infer
 from predictions.services import prediction_create
 from predictions.tasks import load_production_engine
-from predictions.worker_services import prediction_infer
 from supervision.datasets.selectors import evaluation_set, evaluation_set_sha256
 from supervision.evaluations.comparison import (
     WHO_IS_RIGHT,
@@ -34,6 +34,7 @@ from supervision.evaluations.promotion import (
 from supervision.evaluations.selectors import version_figures
 from supervision.evaluations.services import version_evaluate
 from supervision.models import Evaluation
+from tests.support.files import files_of
 from tests.support.photos import drawn_photo
 from tests.support.rows import evaluation_with
 from tests.support.versions import another_version
@@ -207,7 +208,7 @@ def test_a_switch_loads_the_new_engine_before_the_next_prediction(
 
     promotion_request(version=successor, by=users["bob"], reason="again", override=False)
     load_production_engine()
-    (successor.folder / "engine.tflite").unlink()  # the engine is in memory
+    (files_of(successor) / "engine.tflite").unlink()  # the engine is in memory
     assert score_image(successor, decode_photo(drawn_photo(1)))
 
 
@@ -222,7 +223,7 @@ def test_a_worse_version_needs_an_override_which_is_recorded(
     with pytest.raises(PromotionRefused) as refused:
         promotion_request(version=worse, by=users["bob"], reason="try", override=False)
     assert refused.value.code == "gate_failed"
-    for part in ("target_reached: 0.0 % of 8", "not_worse", "8 only by VGG16 1", "p = 0.008"):
+    for part in ("target reached: 0.0 % of 8", "not worse", "8 only by VGG16 1", "p = 0.008"):
         assert part in refused.value.detail
     assert "files_intact" not in refused.value.detail, "only what failed"
     assert (production_version(), history()) == (production, before)
@@ -237,9 +238,9 @@ def test_damaged_files_cannot_be_overridden(production, evaluation_photos, users
     damaged = another_version(temperature=0.5)
     for version in (production, damaged):
         evaluate(version)
-    (damaged.folder / "engine.tflite").unlink()
+    (files_of(damaged) / "engine.tflite").unlink()
     before = history()
-    with pytest.raises(PromotionRefused, match=r"files_intact.*cannot be overridden") as refused:
+    with pytest.raises(PromotionRefused, match=r"files intact.*cannot be overridden") as refused:
         promotion_request(version=damaged, by=users["bob"], reason="please", override=True)
     assert refused.value.code == "gate_failed"
     assert (production_version(), history()) == (production, before)
@@ -265,7 +266,7 @@ def test_without_evaluation_photos_the_gate_uses_the_cards(production, users) ->
     card = production.metrics["evaluation"]
     accuracy = f"{100 * card['accuracy']:.1f} % of {card['n']} evaluation photos, by its card"
     assert accuracy in details[0]
-    assert f"By their cards, on the same photos: {card['accuracy']:.1%}" in details[1]
+    assert f"By their cards, on the same photos: {100 * card['accuracy']:.1f} %" in details[1]
 
 
 @pytest.mark.django_db
@@ -273,12 +274,12 @@ def test_versions_measured_on_other_photos_cannot_be_compared(production, users)
     stranger = another_version(temperature=0.5)
     stranger.metrics["evaluation"]["evaluation_set"] = "0" * 64
     stranger.save()
-    with pytest.raises(PromotionRefused, match=r"not_worse: .* not measured on the same photos"):
+    with pytest.raises(PromotionRefused, match=r"not worse: .* not measured on the same photos"):
         promotion_request(version=stranger, by=users["bob"], reason="first", override=False)
     unmeasured = another_version(temperature=0.4)
     unmeasured.metrics = {}
     unmeasured.save()
-    with pytest.raises(PromotionRefused, match=r"target_reached: .* was never measured"):
+    with pytest.raises(PromotionRefused, match=r"target reached: .* was never measured"):
         promotion_request(version=unmeasured, by=users["bob"], reason="first", override=False)
     assert production_version() == production
 
@@ -331,9 +332,9 @@ def test_rollbacks_go_further_back_and_never_to_a_version_rolled_back(production
 def test_a_rollback_to_damaged_files_is_refused(production, users) -> None:
     successor = another_version(temperature=0.5)
     version_promote(version=successor, by=None, reason="next")
-    (production.folder / "engine.tflite").unlink()
+    (files_of(production) / "engine.tflite").unlink()
     before = history()
-    with pytest.raises(PromotionRefused, match=r"VGG16 1 was not put back\. files_intact"):
+    with pytest.raises(PromotionRefused, match=r"VGG16 1 was not put back\. files intact"):
         rollback_request(leaving=successor, by=users["bob"])
     assert (production_version(), history()) == (successor, before)
 
@@ -349,9 +350,9 @@ def test_a_switch_reads_the_files_of_each_version_once(production, users, monkey
 
     monkeypatch.setattr("mlmodels.selectors.read_artifact", reads)
     promotion_request(version=successor, by=users["bob"], reason="next", override=False)
-    assert read == [successor.folder, production.folder]
+    assert read == [files_of(successor), files_of(production)]
     rollback_request(leaving=successor, by=users["bob"])
-    assert read == [successor.folder, production.folder, production.folder]
+    assert read == [files_of(successor), files_of(production), files_of(production)]
 
 
 @pytest.fixture

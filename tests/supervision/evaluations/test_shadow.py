@@ -2,12 +2,14 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
-from mlmodels.models import ModelVersion
+from mlmodels.models import ModelVersion, StageTransition
+from mlmodels.services import version_promote
 from predictions.models import Inference, Photo, Prediction, Shadow
 from predictions.shadow_selectors import MAX_SHADOWS
 from supervision.evaluations.admin import shadow_page
@@ -18,6 +20,7 @@ from supervision.evaluations.shadow import (
     shadow_sentence,
 )
 from tests.support.rows import answered_prediction, inference_fields, version_row
+from tests.support.spreadsheets import csv_rows
 
 pytestmark = pytest.mark.django_db
 
@@ -215,11 +218,61 @@ def test_the_page_says_how_far_it_is_and_what_is_in_the_way(
     assert "Only the 3 newest versions in Staging" in text()
 
 
-def test_a_version_that_is_not_in_staging_has_no_shadow(admin, production, staged, photos) -> None:
-    assert "not in Staging" in admin.get(page_of(production)).content.decode()
+def test_a_version_that_was_never_in_staging_has_no_shadow(
+    admin, production, staged, photos
+) -> None:
+    page = admin.get(page_of(production)).content.decode()
+    assert "No version was in production while this one was in Staging" in page
     assert admin.get(f"{LIST}999999/shadow/").status_code == 404
     ModelVersion.objects.filter(pk=production.pk).update(stage="Archived")
     assert "No version is in production" in admin.get(page_of(staged)).content.decode()
+
+
+def test_a_shadow_stays_readable_after_the_promotion_and_after_it_was_archived(
+    admin, production, staged, photos
+) -> None:
+    """Another version takes its place, and people ask for more: its shadow stays as it was."""
+    StageTransition.objects.create(
+        model_version=production, from_stage="Staging", to_stage="Production", reason="first"
+    )
+    newest = version_row(3, "Staging")
+    ModelVersion.objects.update(metrics={})
+    version_promote(version=staged, by=None, reason="better", gate=lambda *pair: {})
+    for _ in range(2):
+        said(production, staged, (FLY, 95.0), (INK, 71.0))
+        page = " ".join(re.sub("<[^>]+>", " ", admin.get(page_of(staged)).content.decode()).split())
+        assert "While VGG16 2 was in Staging, until" in page
+        assert "3 of 5 photos; 95 % interval 23.1 to 88.2 %." in page
+        assert "VGG16 1: Coprinus comatus 50.0 %" in page
+        assert page_of(staged) in admin.get(f"{LIST}{staged.pk}/change/").content.decode()
+        version_promote(version=newest, by=None, reason="newer", gate=lambda *pair: {})
+    Prediction.objects.all().delete()
+    assert "it scored none in Staging" in admin.get(page_of(staged)).content.decode()
+
+
+def test_its_tables_come_as_csv(admin, production, staged, photos) -> None:
+    page = page_of(staged)
+    changes = csv_rows(admin.get(f"{page}?csv=changes"))
+    assert [(row["change"], row["photos"], row["of"], row["share"]) for row in changes] == [
+        (change, "1", "5", "0.2") for change in ("species", "out", "in")
+    ]
+    answers = csv_rows(admin.get(f"{page}?csv=answers"))
+    assert [(row["VGG16 1 answered"], row["otherwise"], row["of"]) for row in answers] == [
+        (FLY, "1", "2"), (INK, "1", "1"), ("none", "1", "2"),
+    ]  # fmt: skip
+    html = admin.get(f"{page}?change=out").content.decode()
+    links = [unescape(link) for link in re.findall(r'href="([^"]+)" download', html)]
+    assert links == ["?csv=changes", "?csv=answers", "?change=out&csv=photos"]
+    assert csv_rows(admin.get(page + links[2])) == [
+        {
+            **{"photo": str(photos["out"].pk), "change": "out"},
+            **{"VGG16 2 answered": "none", "VGG16 2 percent": "99.0"},
+            **{"VGG16 1 answered": INK, "VGG16 1 percent": "50.0"},
+        }
+    ]
+    assert len(csv_rows(admin.get(f"{page}?csv=photos"))) == 3
+    assert admin.get(f"{page}?csv=secrets").status_code == 404
+    assert admin.get(f"{page_of(production)}?csv=photos").status_code == 404
 
 
 def test_the_version_and_its_promotion_lead_to_it(admin, production, staged, photos) -> None:
@@ -235,7 +288,6 @@ def test_the_version_and_its_promotion_lead_to_it(admin, production, staged, pho
     assert sentence in promotion
     for page in (promotion, admin.get(f"{LIST}{staged.pk}/change/").content.decode()):
         assert page_of(staged) in page
-    assert "/shadow/" not in admin.get(f"{LIST}{production.pk}/change/").content.decode()
     Prediction.objects.all().delete()
     assert "It has scored no photo yet" in shadow_sentence(staged, production)
 

@@ -115,7 +115,7 @@ def test_a_mail_states_the_problem_its_start_and_the_advice(mail) -> None:
     [(message, recipients)] = mail.received
     assert recipients == ["bob@example.org"]
     subject = message["Subject"].replace("\r\n", "")
-    assert subject == "ChampiPy: The accuracy of VGG16 1 is 65.50 %, below the target of 70 %."
+    assert subject == "ChampiPy: The accuracy of VGG16 1 is 65.5 %, below the target of 70 %."
     text = message.get_payload(decode=True).decode()
     assert f"Since: {alert.since:%Y-%m-%d %H:%M} UTC" in text
     assert "train or fine-tune" in text
@@ -136,8 +136,10 @@ def test_each_administrator_reads_mails_in_their_language(mail, users) -> None:
         str(make_header(decode_header(by_reader[reader]["Subject"])))
         for reader in ("bob@example.org", "admin@example.org")
     )
-    assert english.startswith("ChampiPy: The accuracy of VGG16 1 is 65.50 %")
-    assert french.startswith("ChampiPy: L'exactitude de VGG16 1 est de 65,50\N{NO-BREAK SPACE}%")
+    assert english.startswith("ChampiPy: The accuracy of VGG16 1 is 65.5 %")
+    assert french.startswith(
+        "ChampiPy\N{NO-BREAK SPACE}: L'exactitude de VGG16 1 est de 65,5\N{NO-BREAK SPACE}%"
+    )
     text = by_reader["admin@example.org"].get_payload(decode=True).decode()
     assert "Que faire" in text
     assert (
@@ -242,7 +244,7 @@ def test_open_alerts_come_first(bob, users, django_assert_num_queries) -> None:
         "model": {"name": "VGG16", "version": 2},
         "value": 65.5,
         "threshold": 70.0,
-        "message": "The accuracy of VGG16 2 is 65.50 %, below the target of 70 %.",
+        "message": "The accuracy of VGG16 2 is 65.5 %, below the target of 70 %.",
         "detail": "",
         "advice": listed[0]["advice"],
         "run": None,
@@ -268,7 +270,7 @@ def test_every_admin_page_shows_open_alerts_only_to_administrators(client, users
     assert "below the target" not in client.get("/admin/login/").content.decode()
     client.force_login(users["bob"], backend="django.contrib.auth.backends.ModelBackend")
     for path in ("/admin/supervision/alert/", "/admin/accounts/user/"):
-        assert "65.50 %, below the target" in client.get(path).content.decode()
+        assert "65.5 %, below the target" in client.get(path).content.decode()
     url = f"/admin/supervision/alert/{alert.pk}/acknowledge/"
     assert client.get(url).status_code == 405
     client.post(url)

@@ -42,8 +42,8 @@ def test_an_upgrade_tells_of_a_better_version_once_and_promotes_nothing(versions
     right = shipped.metrics["evaluation"]["accuracy"]
     assert (alert.value, alert.threshold) == (round(100 * right, 2), 87.8)
     assert alert_summary(alert) == (
-        f"VGG16 2 came with ChampiPy and waits in Staging. It is right on {right:.1%} of the same "
-        "evaluation photos, VGG16 1 on 87.8%."
+        f"VGG16 2 came with ChampiPy and waits in Staging. It is right on {100 * right:.1f} % of "
+        "the same evaluation photos, VGG16 1 on 87.8 %."
     )
     assert ModelVersion.objects.get(stage="Production") == current
     client = Client()

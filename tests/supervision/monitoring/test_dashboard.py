@@ -1,9 +1,9 @@
 """The dashboard: contents, number of queries and permissions."""
 
+import re
 from datetime import timedelta
 
 import pytest
-from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -11,25 +11,29 @@ from django.utils.safestring import SafeString
 
 from accounts.models import User
 from mlmodels.models import ModelVersion, StageTransition, TrainingRun
+from predictions.feedback_services import feedback_give
 from predictions.models import Inference, Photo, Prediction
-from supervision.models import Alert, Evaluation
+from supervision.models import Alert, Disagreement, Evaluation
+from supervision.monitoring import summaries
 from supervision.monitoring.admin import dashboard
 from supervision.monitoring.dashboard import (
     predictions_by_day,
     production_periods,
     storage_use,
 )
+from supervision.monitoring.summaries import (
+    days_summarise,
+    disagreements_note,
+    storage_use_store,
+    summaries_update,
+)
 from supervision.pictures.charts import accuracy_over_time_svg
 from tests.support.rows import inference_fields, photo_rows, version_row
+from tests.support.spreadsheets import csv_rows
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nothing_cached")]
+pytestmark = pytest.mark.django_db
 
 INDEX = "/admin/"
-
-
-@pytest.fixture
-def nothing_cached() -> None:
-    cache.clear()
 
 
 @pytest.fixture
@@ -90,6 +94,7 @@ def test_page_of_an_empty_installation_says_what_to_do(bobs) -> None:
 def test_page_shows_model_accuracy_scores_and_new_photos(bobs, production) -> None:
     for number, score in enumerate((60.0, 80.0), start=1):
         answered(production, score, number)
+    storage_use_store()
     html = bobs.get(INDEX).content.decode()
     assert "VGG16 1</a>" in html
     measured = production.metrics["evaluation"]
@@ -171,8 +176,8 @@ def test_page_query_count_does_not_depend_on_the_amount_of_data(
     bobs, production, django_assert_num_queries, django_assert_max_num_queries
 ) -> None:
     answered(production, 80, 1)
-    bobs.get(INDEX)  # reads the bytes in use, which are then remembered
-    with django_assert_max_num_queries(15) as few:
+    bobs.get(INDEX)
+    with django_assert_max_num_queries(19) as few:
         bobs.get(INDEX)
     for number in range(2, 12):
         answered(production, 80, number)
@@ -187,7 +192,7 @@ def test_open_alert_is_shown_once(bobs, production) -> None:
         kind=Alert.Kind.LOW_ACCURACY, model_version=production, value=62, threshold=70
     )
     html = bobs.get(INDEX).content.decode()
-    assert html.count("The accuracy of VGG16 1 is 62.00 %") == 1
+    assert html.count("The accuracy of VGG16 1 is 62.0 %") == 1
 
 
 def test_pages_of_single_apps_have_no_dashboard(bobs, production) -> None:
@@ -250,6 +255,26 @@ def test_predictions_by_day_includes_days_without_predictions(production) -> Non
     ]
 
 
+def test_past_days_are_read_from_the_summary_but_the_last_two_are_counted_each_time(
+    django_assert_num_queries,
+) -> None:
+    for age in range(4):
+        Prediction.objects.create(
+            file="x", is_upload=False, status=Prediction.Status.FAILED, error_code="not_an_image",
+            created_at=timezone.now() - timedelta(days=age),
+        )  # fmt: skip
+    assert [failed for _, _, failed in predictions_by_day(4)] == [1, 1, 1, 1]
+    days_summarise()
+    Prediction.objects.all().delete()
+    days_summarise()  # counts no day twice
+    with django_assert_num_queries(2) as read:
+        assert [failed for _, _, failed in predictions_by_day(4)] == [1, 1, 0, 0]
+    yesterday = timezone.localdate() - timedelta(days=1)
+    assert f"'{yesterday}T00:00:00" in read[1]["sql"]
+    with timezone.override("Pacific/Auckland"):  # has other days
+        assert [failed for _, _, failed in predictions_by_day(4)] == [0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("age", [timedelta(seconds=5), timedelta(days=9)])
 def test_the_accuracy_is_not_drawn_into_the_future(bobs, monkeypatch, age) -> None:
     version = version_row()
@@ -291,17 +316,77 @@ def test_bytes_are_those_of_the_user_who_asked_first(bobs, production, users) ->
     )
     Prediction.objects.create(file="a", is_upload=True, status="done", inference=again, user=alice)
     Photo.objects.filter(pk=gone.pk).update(file="")
+    storage_use_store()
     use = storage_use()
+    assert use is not None
     assert use.photos == 6_000_000
     assert use.by_user == (("alice", 4_000_000), ("clementine", 2_000_000))
     assert "alice 4 MB, clementine 2 MB" in bobs.get(INDEX).content.decode()
 
 
-def test_bytes_in_use_are_counted_once_a_minute(production, django_assert_num_queries) -> None:
+def test_bytes_in_use_are_counted_once_an_hour(production, bobs) -> None:
     answered(production, 80, 1)
+    assert storage_use() is None
+    assert "is counted within a minute" in bobs.get(INDEX).content.decode()
+    now = timezone.now()
+    summaries_update(now=now)
     before = storage_use()
+    assert before is not None
     answered(production, 80, 2)
-    with django_assert_num_queries(0):
-        assert storage_use() == before
-    cache.clear()
-    assert storage_use().photos == 2 * before.photos
+    summaries_update(now=now + timedelta(minutes=50))
+    assert storage_use() == before
+    summaries_update(now=now + timedelta(minutes=70))
+    after = storage_use()
+    assert after is not None
+    assert after.photos == 2 * before.photos
+
+
+def test_bytes_are_counted_portion_by_portion(production, users, monkeypatch) -> None:
+    monkeypatch.setattr(summaries, "PHOTOS_AT_A_TIME", 2)
+    photos = [answered(production, 80, number) for number in range(5)]
+    Prediction.objects.update(user=users["alice"])
+    Prediction.objects.filter(inference__photo=photos[0]).update(user=users["bob"])
+    assert storage_use_store()["by_user"] == [("alice", 8_000_000), ("bob", 2_000_000)]
+
+
+def test_disagreements_of_versions_are_noted_a_portion_at_a_time(production, monkeypatch) -> None:
+    monkeypatch.setattr(summaries, "INFERENCES_AT_A_TIME", 2)
+    monkeypatch.setattr(summaries, "INFERENCES_AGAIN", 1)
+    photos = [answered(production, 80, number) for number in range(3)]
+    other = second_version(production)
+    for photo, scores in ((photos[0], [99, 1]), (photos[1], [1, 99])):
+        Inference.objects.create(
+            photo=photo, model_version=other, **inference_fields(other, scores)
+        )
+    first_species = photos[0].inference_set.order_by("id").values_list("best_species", flat=True)
+    assert len(set(first_species)) == 2
+    assert disagreements_note() > 0
+    while disagreements_note():
+        pass
+    assert [each.photo_id for each in Disagreement.objects.all()] == [photos[0].pk]
+    assert disagreements_note() == 0  # and again, without a second row
+    assert Disagreement.objects.count() == 1
+
+
+def test_its_tables_come_as_csv(bobs, users, production) -> None:
+    answered(production, 80.0, 1)
+    prediction = Prediction.objects.get()
+    feedback_give(prediction=prediction, user=users["alice"], name=production.labels[1])
+    evaluation(production, 0.62, "a" * 64, timezone.now())
+    html = bobs.get(INDEX).content.decode()
+    links = re.findall(r'href="([^"]+)" download', html)
+    assert links == [
+        f"/admin/tables/{name}.csv" for name in ("accuracy", "predictions", "feedback")
+    ]
+    accuracy, predictions, feedback = (csv_rows(bobs.get(link)) for link in links)
+    assert [(row["version"], row["photos"]) for row in accuracy][-1] == ("VGG16 1", "100")
+    assert float(accuracy[-1]["accuracy"]) == 0.62
+    assert len(predictions) == 30
+    assert predictions[-1]["answered"] == "1"
+    assert [(row["by"], row["answered"], row["agrees"]) for row in feedback] == [
+        ("species", production.labels[1], "1.0"),
+        ("score", "70 to 90 %", "1.0"),
+    ]
+    assert bobs.get("/admin/tables/secrets.csv").status_code == 404
+    bobs.force_login(users["alice"])
+    assert bobs.get(links[0]).status_code == 302

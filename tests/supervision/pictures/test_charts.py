@@ -150,7 +150,7 @@ def test_links_of_a_chart_have_names() -> None:
 def test_compared_curves_show_both_trainings() -> None:
     svg = CHARTS["compared"]()
     assert {"first", "second"} <= set(text_of(svg))
-    assert "second after epoch 1: validation accuracy 62.5%" in title_and_description(svg)[1]
+    assert "second after epoch 1: validation accuracy 62.5\xa0%" in title_and_description(svg)[1]
     assert compared_curves_svg([("first", []), ("second", HISTORY[:1])]) == "", "no epochs"
 
 
@@ -187,7 +187,7 @@ def test_species_with_markup_in_its_name_is_only_text() -> None:
 
 def test_learning_curves_describe_the_last_epoch() -> None:
     assert title_and_description(CHARTS["curves"]())[1] == (
-        "After epoch 1: accuracy 62.5%, negative log-likelihood 1.125. Training loss 0.731."
+        "After epoch 1: accuracy 62.5\xa0%, negative log-likelihood 1.125. Training loss 0.731."
     )
     assert "Training loss" not in title_and_description(CHARTS["epoch 0 alone"]())[1]
 
@@ -217,7 +217,7 @@ def test_learning_curves_say_that_the_photos_were_trained_on() -> None:
     assert "accuracy on seen photos (%)" in text_of(svg)
     assert not any("validation" in text for text in text_of(svg))
     assert title_and_description(svg)[1] == (
-        "After epoch 1: accuracy 62.5%, negative log-likelihood 1.125. Training loss 0.731. "
+        "After epoch 1: accuracy 62.5\xa0%, negative log-likelihood 1.125. Training loss 0.731. "
         "The version was trained on these photos before."
     )
 
@@ -232,10 +232,10 @@ def test_times_are_those_of_the_time_zone() -> None:
         )
 
     in_utc = chart()
-    assert "from 2026-11-01 80.0%" in title_and_description(in_utc)[1]
+    assert "from 2026-11-01 80.0\xa0%" in title_and_description(in_utc)[1]
     with timezone.override("Asia/Tokyo"):
         in_tokyo = chart()
-    assert "from 2026-11-02 80.0%" in title_and_description(in_tokyo)[1]
+    assert "from 2026-11-02 80.0\xa0%" in title_and_description(in_tokyo)[1]
     assert {"20:00", "21:00"} & set(text_of(in_utc))
     assert not {"20:00", "21:00"} & set(text_of(in_tokyo))
     assert {"05:00", "06:00"} & set(text_of(in_tokyo))
@@ -245,7 +245,7 @@ def test_times_are_those_of_the_time_zone() -> None:
 def test_accuracy_over_time_shows_target_and_versions() -> None:
     svg = CHARTS["accuracy"]()
     assert {"target 70 %", "VGG16 1"} <= set(text_of(svg))
-    assert "from 2026-11-10 66.0% (60.0% to 72.0%)" in title_and_description(svg)[1]
+    assert "from 2026-11-10 66.0\xa0% (60.0\xa0% to 72.0\xa0%)" in title_and_description(svg)[1]
 
 
 def test_names_of_versions_replaced_at_once_do_not_overlap() -> None:

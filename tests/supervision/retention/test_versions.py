@@ -18,6 +18,7 @@ from mlmodels.services import (
 from supervision.evaluations.promotion import PromotionRefused, rollback_request
 from supervision.retention.selectors import Amount, Subject, old_versions, prunable
 from supervision.retention.services import prune, versions_prune
+from tests.support.files import files_of
 from tests.support.rows import version_row
 from tests.support.versions import another_version
 
@@ -34,8 +35,8 @@ def former_version(number: int, stage: str = "Archived", **fields: object) -> Mo
     """Create a version with a file of 10 bytes that was put into production."""
     version = version_row(number, stage)
     ModelVersion.objects.filter(pk=version.pk).update(**fields)
-    version.folder.mkdir(parents=True)
-    (version.folder / "engine.tflite").write_bytes(b"0123456789")
+    files_of(version).mkdir(parents=True)
+    (files_of(version) / "engine.tflite").write_bytes(b"0123456789")
     StageTransition.objects.create(
         model_version=version, from_stage="Staging", to_stage="Production", reason="r"
     )
@@ -72,7 +73,7 @@ def test_versions_that_anything_needs_keep_their_files(home, settings) -> None:
     settings.CHAMPIPY_KEEP_VERSIONS = 1
     former_version(1)  # nothing needs it
     former_version(2, "Staging")
-    version_row(3, "Archived").folder.mkdir()  # was never in production
+    files_of(version_row(3, "Archived")).mkdir()  # was never in production
     of_run = former_version(4)
     TrainingRun.objects.create(kind="finetune", parameters={}, parent=of_run)
     grandparent = former_version(5)
@@ -125,8 +126,8 @@ def test_a_rollback_to_a_version_without_files_says_how_to_bring_them_back(
 
 def test_a_process_that_dies_while_it_deletes_is_made_up_for(home) -> None:
     version = former_version(1)
-    doomed = version.folder.with_name(".1.deleted")
-    version.folder.rename(doomed)  # where the process died
+    doomed = files_of(version).with_name(".1.deleted")
+    files_of(version).rename(doomed)  # where the process died
     assert version_files_delete(version=version, is_unneeded=lambda: True) == 0
     assert not doomed.exists()
 

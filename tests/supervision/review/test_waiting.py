@@ -8,10 +8,14 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
+from common import paging
 from mlmodels.models import ModelVersion, Species
 from predictions.labels import OtherSpecies
 from predictions.models import Inference, Photo
 from supervision.models import LabelDoubt
+from supervision.monitoring.admin import dashboard
+from supervision.review import words
+from supervision.review.admin import lists
 from supervision.review.services import photo_label, photo_label_other
 from tests.support.labelled_photos import SPECIES, ten_species
 from tests.support.rows import inference_fields, version_row
@@ -172,3 +176,17 @@ def test_other_species_are_told_from_names_in_the_text_of_a_card(
     assert cards(page) == {photo.pk: "bob corrected it to"}
     assert '<span class="species">other species: Boletus edulis</span>' in page
     assert f'data-photo="{photo.pk}:other species: Boletus edulis"' in page
+
+
+def test_counting_stops_in_a_long_list_and_pages_say_so(
+    admin: Client, version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (lists, words, dashboard):
+        monkeypatch.setattr(module, "MAX_REVIEWED", 2)
+    monkeypatch.setattr(paging.ReviewPaginator, "limit", 2)
+    for number in range(3):
+        guessed(version, number)
+    page = admin.get(f"{LIST}?{WAITING}").content.decode()
+    assert '<span class="count">2+</span>' in page
+    assert "2 photos or more are left here." in page
+    assert ">2+</a>" in admin.get("/admin/").content.decode()

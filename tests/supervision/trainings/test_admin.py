@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
+from common.wording import format_share
 from mlmodels.models import ModelVersion, Species, TrainingRun
 from predictions.models import Photo
 
@@ -122,7 +123,7 @@ def test_page_of_a_running_run_shows_its_progress(bobs, run) -> None:
     assert '<progress max="100" value="42"' in html
     assert "<title>Learning curves</title>" in html
     assert "1.234" in html
-    assert "83.8 %" in html
+    assert "83.8\xa0%" in html
     assert f'data-live="{page("progress", run.pk)}"' in html
     assert page("cancel", run.pk) in html
     assert "f" * 64 in html
@@ -135,9 +136,9 @@ def test_a_fit_in_closed_form_has_no_learning_curves(bobs, run, production) -> N
     production.save()
     html = bobs.get(page("change", run.pk)).content.decode()
     assert "Learning curves" not in html
-    assert "fitted in closed form without epochs, is right on 81.2 % of the validation" in html
+    assert "fitted in closed form without epochs, is right on 81.2\xa0% of the validation" in html
     of_version = reverse("admin:mlmodels_modelversion_change", args=[production.pk])
-    assert "it was right on 81.2% of the validation" in bobs.get(of_version).content.decode()
+    assert "it was right on 81.2\xa0% of the validation" in bobs.get(of_version).content.decode()
 
 
 def test_photos_that_the_version_was_trained_on_are_not_called_validation(bobs, run) -> None:
@@ -206,7 +207,7 @@ def test_list_shows_bar_parameters_and_result(bobs, run, production) -> None:
     assert "variables 4, epochs 10, from VGG16 1" in html
     assert "variables 14, epochs 20" in html
     accuracy = production.metrics["evaluation"]["accuracy"]
-    assert f"VGG16 1</a>: {accuracy:.1%}" in html
+    assert f"VGG16 1</a>: {format_share(accuracy)}" in html
     assert "22 minutes" in html
     for kind in KINDS:
         assert page("start", kind) in html
@@ -269,7 +270,7 @@ def test_search_shows_its_trials(bobs, run) -> None:
     assert "<title>Trials</title>" in html
     assert "learning rate</th>" in html
     assert "0.000123" in html
-    assert "<td>0.5987</td>" in html
+    assert "<td>0.5987</td><td>81.2\N{NO-BREAK SPACE}%</td><td>62</td>" in html
     assert "trial 2 of 20" in html
     assert "Poolings that were compared" not in html
 
@@ -280,7 +281,7 @@ def test_a_search_shows_the_poolings_that_it_compared(bobs, run, production) -> 
     production.card["recipe"]["compared_poolings"] = compared
     ModelVersion.objects.filter(pk=production.pk).update(run=run, card=production.card)
     html = bobs.get(page("change", run.pk)).content.decode()
-    assert '<th scope="row">statistics of blocks 4 and 5</th><td>800</td><td>87.1%</td>' in html
+    assert '<th scope="row">statistics of blocks 4 and 5</th><td>800</td><td>87.1\xa0%</td>' in html
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -28,6 +28,7 @@ from supervision.evaluations.on_demand import evaluations_request
 from supervision.evaluations.services import version_evaluate
 from supervision.models import Evaluation
 from supervision.trainings.services import run_request, run_work_next
+from tests.support.files import files_of
 from tests.support.labelled_photos import PHOTOS_EACH, draw_labelled, import_all
 
 
@@ -132,17 +133,17 @@ def test_train_evaluate_export_register_promote(labelled, tmp_path: Path) -> Non
     assert Evaluation.objects.count() == 1, "computed once"
 
     call_command("export_model", "1", str(tmp_path / "out"), stdout=out)
-    shutil.rmtree(version.folder)
+    shutil.rmtree(files_of(version))
     call_command("register_model", str(tmp_path / "out"), "--promote", stdout=out)
     version.refresh_from_db()
     assert version.stage == "Production"
-    assert version.folder.is_dir()
+    assert files_of(version).is_dir()
     photo = next((labelled["evaluation"] / "Amanita_muscaria").glob("*.jpg"))
     call_command("predict", str(photo), stdout=out)
     assert "VGG16 1" in out.getvalue()
     version_promote(version=version, by=None, reason="again")  # changes nothing
     assert version.transitions.count() == 1
-    assert settings.CHAMPIPY_HOME in version.folder.parents
+    assert settings.CHAMPIPY_HOME in files_of(version).parents
 
 
 @pytest.mark.slow
@@ -161,6 +162,6 @@ def test_a_search_trains_with_the_pooling_that_it_found(labelled) -> None:
     compared = card.recipe["compared_poolings"]
     assert len(compared) == len(DEFAULT_POOLING.variants())
     assert compared[0]["pooling"] == card.recipe["pooling"]
-    assert compared_poolings(card.recipe)[0][0] == str(card.pooling)
+    assert compared_poolings(card.recipe)[0][0] == card.pooling
     assert card.knows_others, "those that come along fit each part of the pooling"
     assert run.model_version.metrics["engine"]["precision"] == "int8"
