@@ -22,6 +22,7 @@ from knox.models import AuthToken
 
 from accounts.models import MAX_TOKEN_NAME, Token, User
 from accounts.people import figures_of, last_seen, people_figures
+from accounts.permissions import PermissionNamesAdmin
 from accounts.selectors import tokens_of
 from accounts.services import user_token_create
 from common.admin import CsvListAdmin, time_text
@@ -61,7 +62,7 @@ def _figure_column(name: str) -> Callable[[User], Any]:
 
 
 @admin.register(User)
-class UserAdmin(CsvListAdmin, DjangoUserAdmin):
+class UserAdmin(CsvListAdmin, PermissionNamesAdmin, DjangoUserAdmin):
     """Users, whether they are administrators (`is_staff`), and how much they use."""
 
     list_filter = ("is_staff", "is_active")

@@ -80,6 +80,15 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="champipy.W004",
             )
         )
+    if settings.CHAMPIPY_UNNEEDED_SECRETS:
+        messages.append(
+            Warning(
+                f"The process {settings.CHAMPIPY_PROCESS} has secrets that it does not need: "
+                + ", ".join(settings.CHAMPIPY_UNNEEDED_SECRETS),
+                hint="Take them out of its environment, so that nobody can take them from it.",
+                id="champipy.W009",
+            )
+        )
     if settings.CHAMPIPY_FETCH_ALLOW:
         messages.append(
             Warning(

@@ -29,7 +29,7 @@ class User(AbstractUser):
         blank=True,
         default="",
         choices=settings.LANGUAGES,
-        help_text="Of pages and mails. Empty: as the browser asks; mails are in English.",
+        help_text=_("Of pages and mails. Empty: as the browser asks; mails are in English."),
     )
 
     _password: str | None  # Django's: the plain text between `set_password` and `save`

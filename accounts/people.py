@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Max
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Max, QuerySet
+from django.utils.formats import number_format
 
 from accounts.models import TokenDetails, User
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 ByUser = Mapping[int, Any]
 """Values by the id of their user. A user without one has nothing to show."""
 OfUsers = Callable[[Sequence[User]], ByUser]
+MAX_COUNTED_OF_EACH = 1000
+"""Rows of a user at which `counts_of_each` stops counting."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,22 @@ def seen_when(of: OfUsers) -> None:
 def figures_of(users: Sequence[User]) -> dict[str, ByUser]:
     """Return the registered figures of these users, by the figures' names."""
     return {name: figure.of(users) for name, figure in people_figures.items()}
+
+
+def counts_of_each(
+    users: Sequence[User], rows: QuerySet, field: str = "pk"
+) -> dict[int, int | str]:
+    """Return how many different values of `field` the rows of each user have, by the users' ids.
+
+    `rows` are those of the user OuterRef("pk"), in the order of the index that is to be used. Of
+    more than MAX_COUNTED_OF_EACH it is a text.
+    """
+    values = ArraySubquery(rows.values(field)[: MAX_COUNTED_OF_EACH + 1])
+    found = User.objects.filter(pk__in=[user.pk for user in users]).values_list("pk", values)
+    more = f"{number_format(MAX_COUNTED_OF_EACH, force_grouping=True)}+"
+    return {
+        pk: more if len(values) > MAX_COUNTED_OF_EACH else len(set(values)) for pk, values in found
+    }
 
 
 def last_seen(users: Sequence[User]) -> dict[int, datetime]:
