@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import path
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
@@ -83,6 +84,15 @@ class ChampiPyAdmin(admin.AdminSite):
     # Not named admin/index.html: the index pages of single apps extend the template of that name.
     index_template = "admin/supervision/dashboard.html"
     enable_nav_sidebar = False  # templates/admin/base_site.html has its own
+
+    def get_urls(self) -> list[Any]:
+        """Return the site's addresses, those of the dashboard's tables first."""
+        from supervision.monitoring.admin.dashboard import dashboard_table  # needs this site
+
+        table = path(
+            "tables/<slug:name>.csv", self.admin_view(dashboard_table), name="dashboard_table"
+        )
+        return [table, *super().get_urls()]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Return the sections with the pages that the user may see; of one app Django's list.

@@ -1,62 +1,20 @@
 """Celery beat with standby: only the process that holds a PostgreSQL advisory lock sends tasks."""
 
-import contextlib
 import logging
 from typing import Any
 
 from celery.beat import SchedulingError
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, close_old_connections
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
+
+from common.sessions import SessionLock
 
 logger = logging.getLogger(__name__)
 
 # "champiPy" in ASCII. Any number will do: each database has its own advisory locks.
 LOCK = 0x6368616D_70695079
 STANDBY_SECONDS = 5.0
-
-
-class AdvisoryLock:
-    """A PostgreSQL advisory lock on its own connection; it ends when that connection ends.
-
-    It does not work through a pooler that shares connections between transactions.
-    """
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-        # Django does not know this copy, so it does not close it after a request or a task.
-        self._connection = connection.copy("default")
-        self._connection.settings_dict["CONN_MAX_AGE"] = None
-        self._is_held = False
-
-    def acquire(self) -> bool:
-        """Return whether this process holds the lock, after one attempt to get it if it does not.
-
-        A lost connection loses the lock.
-        """
-        try:
-            with self._connection.cursor() as cursor:
-                if self._is_held:
-                    cursor.execute("SELECT 1")
-                else:
-                    cursor.execute("SELECT pg_try_advisory_lock(%s)", [self._number])
-                    self._is_held = cursor.fetchone()[0]
-        except (DatabaseError, InterfaceError) as error:
-            logger.warning("The database connection that held beat's lock was lost: %s", error)
-            self._is_held = False
-            self._connection.close()
-        return self._is_held
-
-    def release(self) -> None:
-        """Unlock, then close the connection, as closing alone frees the lock a moment later."""
-        if self._is_held:
-            self._is_held = False
-            with (
-                contextlib.suppress(DatabaseError, InterfaceError),
-                self._connection.cursor() as cursor,
-            ):
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [self._number])
-        self._connection.close()
 
 
 class SingleScheduler(DatabaseScheduler):
@@ -67,7 +25,7 @@ class SingleScheduler(DatabaseScheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._lock = AdvisoryLock(LOCK)
+        self._lock = SessionLock(LOCK)
         self._is_active = False
 
     def setup_schedule(self) -> None:

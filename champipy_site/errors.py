@@ -20,6 +20,7 @@ from rest_framework.response import Response
 from champipy_site.health import PublicView
 from common.errors import error_body
 from common.messages import Message
+from common.storage import StorageUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,14 @@ class QueryTimeout(APIException):
     )
 
 
+class FilesUnavailable(APIException):
+    """The object store of photos and models does not do what it is asked."""
+
+    status_code = 503
+    default_code = "storage_unavailable"
+    default_detail = _("The store of photos and models does not answer. Try again in a moment.")
+
+
 class RequestTooLarge(APIException):
     """The JSON or the form fields of a request are larger than DATA_UPLOAD_MAX_MEMORY_SIZE."""
 
@@ -63,10 +72,13 @@ def refusal_of(error: Exception) -> APIException:
 
 
 class ExceptionHandler(StandardizedHandler):
-    """Answers 503 if the database is unavailable or too slow, and 500 for errors of ChampiPy."""
+    """Answers 503 if the database or the file store is unavailable, and 500 for errors of ChampiPy.
+
+    Also if the database is too slow.
+    """
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
-        if failure := database_failure(exc):
+        if failure := server_failure(exc):
             logger.error("%s: %s", failure.default_code, exc)
             return failure
         if isinstance(exc, SuspiciousOperation | MultiPartParserError):
@@ -75,7 +87,9 @@ class ExceptionHandler(StandardizedHandler):
 
     def report_exception(self, exc: APIException, response: Response) -> None:
         """Log only errors in ChampiPy's code, not, for example, that a photo's server is down."""
-        if not isinstance(self.exc, APIException | OperationalError | InterfaceError):
+        if not isinstance(
+            self.exc, APIException | OperationalError | InterfaceError | StorageUnavailable
+        ):
             super().report_exception(exc, response)
         elif response.status_code >= 500:
             # Otherwise Django logs every response with status 500 or above.
@@ -105,8 +119,10 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return api_error(error.status_code, str(error.get_codes()), str(error.detail))
 
 
-def database_failure(error: BaseException | None) -> APIException | None:
-    """Return the 503 for an error of the database, or None if it is another error."""
+def server_failure(error: BaseException | None) -> APIException | None:
+    """Return the 503 for an error of the database or the file store, or None for another error."""
+    if isinstance(error, StorageUnavailable):
+        return FilesUnavailable()
     if isinstance(error, DatabaseError) and isinstance(error.__cause__, QueryCanceled):
         return QueryTimeout()
     return DatabaseUnavailable() if isinstance(error, OperationalError | InterfaceError) else None
@@ -118,7 +134,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     Django calls it while it handles the exception.
     """
     is_api = request.path_info.startswith(API_PREFIX)
-    failure = database_failure(sys.exception())
+    failure = server_failure(sys.exception())
     if failure is None:
         server_error = gettext("Server Error (500)")
         return api_error(500, "error", server_error) if is_api else defaults.server_error(request)
@@ -127,6 +143,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     else:
         context = {
             "is_timeout": isinstance(failure, QueryTimeout),
+            "is_storage": isinstance(failure, FilesUnavailable),
             "is_post": request.method == "POST",
         }
         response = HttpResponse(render_to_string("503.html", context), status=503)

@@ -1,6 +1,7 @@
 """The endpoints `/status` and `/dbconnex`, which answer even if PostgreSQL does not."""
 
 import logging
+import select
 import time
 from contextlib import closing
 from typing import Any
@@ -16,25 +17,43 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from common.sessions import is_pooled
 from mlmodels.models import ModelVersion
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_S = 2
+MAX_ANSWER_S = 2.0
 
 
-def _fresh_connection() -> psycopg2.extensions.connection:
-    """Return a new connection; raise psycopg2.Error after CONNECT_TIMEOUT_S seconds.
+def _ask(query: str, *parameters: str) -> tuple[Any, ...] | None:
+    """Return the first row of a query; raise psycopg2.Error if there is none in MAX_ANSWER_S.
 
-    A connection that Django keeps open could hang as long as the server does.
+    The connection is new: one that Django keeps open could hang as long as the server does. The
+    time is measured here, because a pooler takes connections while the server behind it hangs.
     """
-    parameters = connection.get_connection_params()
-    parameters |= {
-        "connect_timeout": CONNECT_TIMEOUT_S,
-        "options": "-c statement_timeout=500",
-        "cursor_factory": None,
+    deadline = time.monotonic() + MAX_ANSWER_S
+    options = connection.get_connection_params() | {"cursor_factory": None}
+    if not is_pooled():
+        options["options"] = "-c statement_timeout=500"
+    with closing(psycopg2.connect(**options, async_=True)) as fresh:
+        _wait(fresh, deadline)
+        cursor = fresh.cursor()
+        cursor.execute(query, parameters)
+        _wait(fresh, deadline)
+        return cursor.fetchone()
+
+
+def _wait(fresh: psycopg2.extensions.connection, deadline: float) -> None:
+    """Wait until PostgreSQL has answered; raise psycopg2.Error at the deadline."""
+    events = {
+        psycopg2.extensions.POLL_READ: select.POLLIN,
+        psycopg2.extensions.POLL_WRITE: select.POLLOUT,
     }
-    return psycopg2.connect(**parameters)
+    while (state := fresh.poll()) != psycopg2.extensions.POLL_OK:
+        poller = select.poll()  # unlike select, it takes numbers of files above 1024
+        poller.register(fresh.fileno(), events[state])
+        if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise psycopg2.OperationalError(f"it did not answer within {MAX_ANSWER_S} s")
 
 
 class ModelStatusSerializer(serializers.Serializer):
@@ -79,12 +98,10 @@ class StatusView(PublicView):
         table = ModelVersion._meta.db_table
         production = ModelVersion.Stage.PRODUCTION.value
         try:
-            with closing(_fresh_connection()) as fresh, fresh.cursor() as cursor:
-                cursor.execute(
-                    f'SELECT name, version, stage FROM "{table}" WHERE stage = %s',  # noqa: S608
-                    [production],
-                )
-                row = cursor.fetchone()
+            row = _ask(
+                f'SELECT name, version, stage FROM "{table}" WHERE stage = %s',  # noqa: S608
+                production,
+            )
             StatusView.last_model = (
                 dict(zip(("name", "version", "stage"), row, strict=True)) if row else None
             )
@@ -107,12 +124,10 @@ def readyz(request: HttpRequest) -> HttpResponse:
     """
     table = ModelVersion._meta.db_table
     try:
-        with closing(_fresh_connection()) as fresh, fresh.cursor() as cursor:
-            cursor.execute(
-                f'SELECT EXISTS (SELECT FROM "{table}" WHERE stage = %s)',  # noqa: S608
-                [ModelVersion.Stage.PRODUCTION.value],
-            )
-            [is_ready] = cursor.fetchone() or [False]
+        [is_ready] = _ask(
+            f'SELECT EXISTS (SELECT FROM "{table}" WHERE stage = %s)',  # noqa: S608
+            ModelVersion.Stage.PRODUCTION.value,
+        ) or [False]
         text = "ok" if is_ready else "no model version is in production"
     except psycopg2.Error as error:
         logger.warning("Not ready: the database does not answer: %s", error)
@@ -135,8 +150,7 @@ class DbConnexView(PublicView):
     def get(self, request: Request) -> Response:
         started = time.perf_counter()
         try:
-            with closing(_fresh_connection()) as fresh, fresh.cursor() as cursor:
-                cursor.execute("SELECT 1")
+            _ask("SELECT 1")
         except psycopg2.Error as error:
             logger.warning("The database does not answer: %s", error)
             return Response({"connected": False}, status=503)

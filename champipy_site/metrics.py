@@ -1,5 +1,6 @@
-"""`GET /metrics` for Prometheus: the service as a whole, and how this web process answers."""
+"""`GET /metrics` for Prometheus: the service as a whole, and what all its processes measure."""
 
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -7,50 +8,45 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from common.metric_totals import TotalsCollector
+from common.metrics import REQUEST_SECONDS
 from supervision.monitoring.metrics import ServiceCollector
 
-registry = CollectorRegistry()
-ProcessCollector(registry=registry)
-PlatformCollector(registry=registry)
-registry.register(ServiceCollector())
-request_seconds = Histogram(
-    "champipy_request_seconds",
-    "How long this web process took to answer, by the kind of request.",
-    ["method", "view", "status"],
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-    registry=registry,
-)
+logger = logging.getLogger("champipy_site.requests")
+
+scraped = CollectorRegistry()
+scraped.register(ServiceCollector())
+scraped.register(TotalsCollector())
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 def measured_requests(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Measure requests if metrics are switched on.
+    """Measure requests, and log them where logs are JSON.
 
     Views are named by their URL pattern, so that clients cannot make up labels.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        if not settings.CHAMPIPY_METRICS_TOKEN:
-            return get_response(request)
         began = time.perf_counter()
         response = get_response(request)
+        took = time.perf_counter() - began
         match = request.resolver_match
-        request_seconds.labels(
-            method=request.method if request.method in METHODS else "other",
-            view=(match.view_name or match.route) if match else "none",
-            status=str(response.status_code),
-        ).observe(time.perf_counter() - began)
+        labels = {
+            "method": request.method if request.method in METHODS else "other",
+            "view": (match.view_name or match.route) if match else "none",
+            "status": str(response.status_code),
+        }
+        REQUEST_SECONDS.labels(**labels).observe(took)
+        if logger.isEnabledFor(logging.INFO):
+            path = request.path_info[:200]  # without the query, which may hold what is secret
+            fields = {**labels, "path": path, "duration_ms": round(took * 1000, 1)}
+            text = "%s %s was answered with %s"
+            values = (labels["method"], path, response.status_code)
+            logger.info(text, *values, extra={"fields": fields})
         return response
 
     return middleware
@@ -69,4 +65,4 @@ def metrics(request: HttpRequest) -> HttpResponse:
             content_type="text/plain",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(generate_latest(scraped), content_type=CONTENT_TYPE_LATEST)

@@ -7,11 +7,16 @@ Django's). docs/operations.md describes the settings that an administrator may s
 
 import secrets
 from datetime import timedelta
+from importlib import metadata
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
+from champipy_site.process_secrets import unneeded_secrets
 from champipy_site.version import VERSION
+from common.logs import alert_secrets, url_secrets
+from common.storage.url import storages_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -40,9 +45,27 @@ def home_secret_key() -> str:
         return path.read_text().strip()
 
 
+def require_extra(package: str, setting: str, requirements: str) -> None:
+    """Raise ImproperlyConfigured if a setting needs a package that is not installed."""
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError as error:
+        raise ImproperlyConfigured(
+            f"{setting} is set, but {package} is not installed. ./champipy installs it; else run: "
+            f"pip install --require-hashes -r {requirements}"
+        ) from error
+
+
 # --- Django -------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="") or home_secret_key()
+CHAMPIPY_PROCESS = env.str("CHAMPIPY_PROCESS", default="")  # which of them this is: web, fetch, …
+CHAMPIPY_UNNEEDED_SECRETS = [
+    name for name in sorted(unneeded_secrets(CHAMPIPY_PROCESS)) if env.str(name, default="")
+]  # given nevertheless: `check --deploy` names them
+# Where no key is needed, there is none, and Django refuses to use it.
+SECRET_KEY = ""
+if "SECRET_KEY" not in unneeded_secrets(CHAMPIPY_PROCESS):
+    SECRET_KEY = env.str("SECRET_KEY", default="") or home_secret_key()
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # former ones, for a while
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
@@ -81,8 +104,8 @@ INSTALLED_APPS = [
     "supervision",
 ]
 MIDDLEWARE = [
-    "champipy_site.metrics.measured_requests",
     "champipy_site.api_middleware.request_ids",
+    "champipy_site.metrics.measured_requests",
     "champipy_site.middleware.head_without_body",
     "champipy_site.middleware.security_headers",
     "django.middleware.security.SecurityMiddleware",
@@ -113,7 +136,7 @@ CORS_EXPOSE_HEADERS = [
 ]
 if CORS_ALLOWED_ORIGINS:
     INSTALLED_APPS.append("corsheaders")
-    MIDDLEWARE.insert(1, "corsheaders.middleware.CorsMiddleware")
+    MIDDLEWARE.insert(2, "corsheaders.middleware.CorsMiddleware")
 ROOT_URLCONF = "champipy_site.urls"
 WSGI_APPLICATION = "champipy_site.wsgi.application"
 TEMPLATES = [
@@ -147,20 +170,32 @@ SILENCED_SYSTEM_CHECKS = [
 DATABASES = {
     "default": env.db_url("DATABASE_URL", default="postgres://champipy@127.0.0.1:5432/champipy")
 }
-DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-DATABASES["default"]["OPTIONS"] = {
-    "connect_timeout": 3,
-    "options": "-c statement_timeout=30000",
-    **DATABASES["default"].get("OPTIONS", {}),  # from the query of the URL: ?sslmode=require
-}
+# If set, DATABASE_URL names a pooler that gives each transaction another session, and this one
+# names PostgreSQL itself, for what needs a session of its own (common/sessions.py).
+DATABASE_DIRECT_URL = env.str("DATABASE_DIRECT_URL", default="")
+CHAMPIPY_STATEMENT_TIMEOUT_S = 30
+if DATABASE_DIRECT_URL:
+    DATABASES["direct"] = env.db_url("DATABASE_DIRECT_URL") | {"TEST": {"MIRROR": "default"}}
+    DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
+for name, database in DATABASES.items():
+    has_session = name == "direct" or not DATABASE_DIRECT_URL
+    timeout = {"options": f"-c statement_timeout={CHAMPIPY_STATEMENT_TIMEOUT_S}s"}
+    database |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    database["OPTIONS"] = {
+        "connect_timeout": 3,
+        **(timeout if has_session else {}),  # poolers refuse it; `migrate` gives it to the role
+        **database.get("OPTIONS", {}),  # from the query of the URL: ?sslmode=require
+    }
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 
 # --- files --------------------------------------------------------------------------------------
 STATIC_URL = "static/"
 STATIC_ROOT = CHAMPIPY_HOME / "static"
 MEDIA_ROOT = CHAMPIPY_HOME / "media"
+# Credentials of an object store are read from the environment where they are needed
+# (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, …, or as boto3 finds them).
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    **storages_of(env.str("CHAMPIPY_STORAGE_URL", default="")),
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # for JSON and form fields; photos have their own limit
@@ -276,6 +311,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "monitoring"
 CELERY_TASK_ROUTES = {
     "predictions.tasks.fetch_prediction": {"queue": "fetch"},
+    "predictions.tasks.score_predictions": {"queue": "inference"},
     "predictions.tasks.infer_prediction": {"queue": "inference"},
     "predictions.tasks.load_production_engine": {"queue": "inference"},
     "predictions.tasks.make_explanation": {"queue": "inference"},
@@ -307,6 +343,11 @@ CELERY_BEAT_SCHEDULE = {
     },
     "watch-service": {
         "task": "supervision.monitoring.tasks.watch_service",
+        "schedule": 60.0,
+        "options": {"expire_seconds": 60},
+    },
+    "update-summaries": {
+        "task": "supervision.monitoring.tasks.update_summaries",
         "schedule": 60.0,
         "options": {"expire_seconds": 60},
     },
@@ -397,6 +438,7 @@ CHAMPIPY_URL_FRESH_MINUTES = env.int("CHAMPIPY_URL_FRESH_MINUTES", default=60)
 CHAMPIPY_VGG16_WEIGHTS = env.str("CHAMPIPY_VGG16_WEIGHTS", default="")
 CHAMPIPY_FEATURE_CACHE_MB = env.int("CHAMPIPY_FEATURE_CACHE_MB", default=6000)
 CHAMPIPY_PICTURE_CACHE_MB = env.int("CHAMPIPY_PICTURE_CACHE_MB", default=500)
+CHAMPIPY_STORAGE_CACHE_MB = env.int("CHAMPIPY_STORAGE_CACHE_MB", default=2000)
 CHAMPIPY_TRAINING_MINUTES = env.int("CHAMPIPY_TRAINING_MINUTES", default=30)
 CHAMPIPY_TARGET_ACCURACY = env.float("CHAMPIPY_TARGET_ACCURACY", default=70)
 CHAMPIPY_OTHER_PHOTOS = env.int("CHAMPIPY_OTHER_PHOTOS", default=300)
@@ -416,18 +458,52 @@ CHAMPIPY_KEEP_VERSIONS = env.int("CHAMPIPY_KEEP_VERSIONS", default=5)
 CHAMPIPY_WAITING_REQUESTS = env.int("CHAMPIPY_WAITING_REQUESTS", default=48)  # of 64 web threads
 CHAMPIPY_USER_WAITING_REQUESTS = env.int("CHAMPIPY_USER_WAITING_REQUESTS", default=12)
 CHAMPIPY_USER_FETCHES = env.int("CHAMPIPY_USER_FETCHES", default=8)  # of 32 fetch threads
-CHAMPIPY_USER_SCORINGS = env.int("CHAMPIPY_USER_SCORINGS", default=4)
+CHAMPIPY_USER_SCORINGS = env.int("CHAMPIPY_USER_SCORINGS", default=8)
 CHAMPIPY_USER_SHARE = env.float("CHAMPIPY_USER_SHARE", default=20)
 CHAMPIPY_DAILY_PREDICTIONS = env.int("CHAMPIPY_DAILY_PREDICTIONS", default=20_000)
 CHAMPIPY_DAILY_UPLOAD_MB = env.int("CHAMPIPY_DAILY_UPLOAD_MB", default=5_000)
 CHAMPIPY_DISK_RESERVE_MB = env.int("CHAMPIPY_DISK_RESERVE_MB", default=500)
 CHAMPIPY_INFERENCE_THREADS = env.int("CHAMPIPY_INFERENCE_THREADS", default=0)  # 0: one per core
 
+
+# --- extras -------------------------------------------------------------------------------------
+# What these settings ask for is imported only where they are set.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
+if OTEL_EXPORTER_OTLP_ENDPOINT:
+    require_extra("opentelemetry-sdk", "OTEL_EXPORTER_OTLP_ENDPOINT", "requirements-telemetry.txt")
+    MIDDLEWARE.insert(1, "champipy_site.tracing.traced_requests")
+MLFLOW_TRACKING_URI = env.str("MLFLOW_TRACKING_URI", default="")
+if MLFLOW_TRACKING_URI:
+    require_extra("mlflow-skinny", "MLFLOW_TRACKING_URI", "requirements-mlflow.txt")
+    CELERY_BEAT_SCHEDULE["track-runs"] = {
+        "task": "supervision.trainings.tasks.track_runs",
+        "schedule": 60.0,
+        "options": {"expire_seconds": 60},
+    }
+
+# --- logs ---------------------------------------------------------------------------------------
+CHAMPIPY_LOG_FORMAT = env.str("CHAMPIPY_LOG_FORMAT", default="text")  # or "json"
+is_json = CHAMPIPY_LOG_FORMAT == "json"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "{asctime} {levelname} {name}{request}: {message}", "style": "{"}
+        "line": {
+            "()": f"common.logs.{'JSONFormatter' if is_json else 'LineFormatter'}",
+            "secrets": [  # never in a line, whoever logs them
+                SECRET_KEY,
+                *SECRET_KEY_FALLBACKS,
+                CHAMPIPY_METRICS_TOKEN,
+                *url_secrets(env.str("DATABASE_URL", default="")),
+                *url_secrets(DATABASE_DIRECT_URL),
+                *url_secrets(REDIS_URL),
+                *url_secrets(EMAIL_URL),
+                *url_secrets(MLFLOW_TRACKING_URI),
+                *(env.str(f"MLFLOW_TRACKING_{name}", default="") for name in ("PASSWORD", "TOKEN")),
+                *env.str("OTEL_EXPORTER_OTLP_HEADERS", default="").replace("=", ",").split(","),
+                *(secret for url in CHAMPIPY_ALERT_URLS for secret in alert_secrets(url)),
+            ],
+        }
     },
     "filters": {"request_id": {"()": "common.request_id.RequestIdFilter"}},
     "handlers": {
@@ -439,6 +515,9 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
+        # A line for each request and task, where a machine reads them.
+        "champipy_site.requests": {"level": "INFO" if is_json else "WARNING"},
+        "champipy_site.tasks": {"level": "INFO" if is_json else "WARNING"},
         "django.request": {"level": "ERROR"},  # a 404 is the client's mistake
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},

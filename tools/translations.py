@@ -41,6 +41,7 @@ KEYWORDS: dict[str, Any] = {
     "CountedMessage": (1, 2),
     "PhotoError": (2,),
     "phrase": None,
+    "translatable": None,
 }
 """What marks a text: a function or class, and which of its arguments the text is."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from champipy_site.stack import backup, commands, logs, one_off, restore
 from champipy_site.stack.environment import home_from_environment
+from champipy_site.stack.services import PROCESSES
 from champipy_site.stack.state import Home, StackError
 from common.home import load_dotenv
 
@@ -19,6 +20,17 @@ def port_number(text: str) -> int:
     if not (text.isdecimal() and 1 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 1 to 65535")
     return int(text)
+
+
+def process_names(text: str) -> list[str]:
+    """Return the names of processes that the text lists; raise ArgumentTypeError for another."""
+    names = text.split(",")
+    for name in names:
+        if name not in PROCESSES:
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is no process: give some of {', '.join(PROCESSES)}, divided by commas"
+            )
+    return names
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -33,6 +45,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--accept-published-passwords",
         action="store_true",
         help="listen on another --host although logins have passwords from the documentation",
+    )
+    up.add_argument(
+        "--only",
+        type=process_names,
+        metavar="NAMES",
+        help="start only these processes, such as fetch,inference, beside those of other machines",
     )
     up.add_argument("--report-to", type=int, help=argparse.SUPPRESS)
     parsers.add_parser("down", help="stop everything")
@@ -77,6 +95,7 @@ def run_stack_command(home: Home, options: argparse.Namespace) -> int:
                 host=options.host,
                 port=options.port,
                 accepts_published=options.accept_published_passwords,
+                only=options.only or [],
                 detach=options.detach,
                 report_to=options.report_to,
             )

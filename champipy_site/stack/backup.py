@@ -1,5 +1,8 @@
 """The command `backup`: writes the database, the photos and the model versions into one file.
 
+Where photos and versions are in an object store, the file has only the database: the store has
+copies of its own.
+
 The file is a tar: `database.dump` (pg_dump's custom format), `media/…`, `models/…`, and at its end
 `manifest.json` with the SHA-256 of every other member. A file that was cut off has no manifest.
 No key or password of the servers is in it; passwords of users and tokens are there as hashes.
@@ -33,7 +36,7 @@ from champipy_site.stack.postgresql import (
     database_is_empty,
     server_version,
 )
-from champipy_site.stack.servers import check_given
+from champipy_site.stack.servers import check_given, session_url
 from champipy_site.stack.state import Home, LockedError, StackError, read_state
 from champipy_site.version import VERSION
 from common.files import sync_folder
@@ -83,12 +86,13 @@ def backup(home: Home, target: Path) -> int:
     end_with_cleaning_up()
     urls = known_urls(home)
     if "DATABASE_URL" in urls:
-        check_given({"DATABASE_URL": urls["DATABASE_URL"]})
-        _write(home, urls["DATABASE_URL"], target)
+        url = session_url(urls)
+        check_given({"DATABASE_URL": url})
+        _write(home, url, target)
         return 0
     try:
         with home.lock(), servers(home, urls, name="backup") as running:
-            _write(home, running["DATABASE_URL"], target)
+            _write(home, session_url(running), target)
     except LockedError as error:
         raise StackError(in_use_message(home, read_state(home))) from error
     return 0
@@ -102,13 +106,14 @@ def end_with_cleaning_up() -> None:
 
 def _write(home: Home, url: str, target: Path) -> None:
     version = dumpable_version(server_version(url))
+    in_store = bool(os.environ.get("CHAMPIPY_STORAGE_URL"))
     if database_is_empty(url):
         raise StackError("There is nothing to back up: the database is empty.")
     with _new_file(target) as (file, dump):
         print("Dumping the database …", file=sys.stderr, flush=True)
         with _snapshot(url) as (snapshot, cursor):
             _dump(url, snapshot, dump)
-            named = [*_photos(cursor), *_version_files(cursor, home)]
+            named = [] if in_store else [*_photos(cursor), *_version_files(cursor, home)]
         hashes: dict[str, str] = {}
         damaged: list[str] = []
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -123,6 +128,7 @@ def _write(home: Home, url: str, target: Path) -> None:
                 "champipy": VERSION,
                 "postgresql": version,
                 "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "files_in_object_store": in_store,
                 "files": hashes,
             }
             content = json.dumps(manifest, indent=1).encode()
@@ -132,6 +138,12 @@ def _write(home: Home, url: str, target: Path) -> None:
         print(
             f"{len(damaged)} files are missing or damaged in {home.path}; the backup has them as "
             f"they are: {', '.join(damaged[:5])}{' …' if len(damaged) > 5 else ''}.",
+            file=sys.stderr,
+        )
+    if in_store:
+        print(
+            "Photos and versions are in the object store, and not in this backup: keep versions of "
+            "the bucket's objects, or a copy of the bucket.",
             file=sys.stderr,
         )
     size = target.stat().st_size / 1e6

@@ -33,15 +33,17 @@ def up(
     host: str,
     port: int,
     accepts_published: bool,
+    only: list[str],
     detach: bool,
     report_to: int | None,
 ) -> int:
     """Start everything unless it is already up; return the exit code.
 
-    `report_to` is the file descriptor that `up --detach` passes to the supervisor that it starts.
+    `only`: the processes to start beside those of other machines; empty: all. `report_to` is the
+    file descriptor that `up --detach` passes to the supervisor that it starts.
     """
     if detach:
-        return detached(home, host=host, port=port, accepts_published=accepts_published)
+        return detached(home, host=host, port=port, accepts_published=accepts_published, only=only)
     stream = os.fdopen(report_to, "w") if report_to is not None else sys.stdout
     report = Report(home, stream)
     try:
@@ -53,6 +55,7 @@ def up(
                 host=host,
                 port=port,
                 accepts_published=accepts_published,
+                only=only,
                 on_up=lambda state: welcome(report, state, mode),
             ).run()
     except LockedError:
@@ -77,20 +80,25 @@ def welcome(report: Report, state: StackState, mode: str) -> None:
     """Print the addresses, how to stop, and shell commands for a first prediction."""
     address = state.address
     stop = "./champipy down" if mode == "detached" else "Ctrl-C, or ./champipy down elsewhere"
+    without_web = ("", f"Stop with   {stop}", "")
     for line in (
-        "",
-        f"ChampiPy    {address}",
-        f"API         {address}/api/v1/docs",
-        f"Admin       {address}/admin/",
-        f"Stop with   {stop}",
-        "",
-        "For a first prediction, paste this into a terminal:",
-        f"TOKEN=$(curl -s {address}/api/v1/token -H 'Content-Type: application/json' "
-        """-d '{"username": "alice", "password": "wonderland"}' """
-        """| sed 's/.*"token": *"\\([^"]*\\)".*/\\1/')""",
-        f'curl -s {address}/api/v1/predictions -H "Authorization: Token $TOKEN" '
-        f"-F {shlex.quote(f'file=@{SAMPLE}')} -F nb_preds=3",
-        "",
+        without_web
+        if "web" not in state.processes
+        else (
+            "",
+            f"ChampiPy    {address}",
+            f"API         {address}/api/v1/docs",
+            f"Admin       {address}/admin/",
+            f"Stop with   {stop}",
+            "",
+            "For a first prediction, paste this into a terminal:",
+            f"TOKEN=$(curl -s {address}/api/v1/token -H 'Content-Type: application/json' "
+            """-d '{"username": "alice", "password": "wonderland"}' """
+            """| sed 's/.*"token": *"\\([^"]*\\)".*/\\1/')""",
+            f'curl -s {address}/api/v1/predictions -H "Authorization: Token $TOKEN" '
+            f"-F {shlex.quote(f'file=@{SAMPLE}')} -F nb_preds=3",
+            "",
+        )
     ):
         report.show(line)
     if mode == "detached":
@@ -98,7 +106,7 @@ def welcome(report: Report, state: StackState, mode: str) -> None:
         report.close()
 
 
-def detached(home: Home, *, host: str, port: int, accepts_published: bool) -> int:
+def detached(home: Home, *, host: str, port: int, accepts_published: bool, only: list[str]) -> int:
     """Start the supervisor as a daemon and print its messages until it is ready or has failed.
 
     Return 0 or the exit code of the supervisor. Ctrl-C stops the supervisor.
@@ -108,6 +116,8 @@ def detached(home: Home, *, host: str, port: int, accepts_published: bool) -> in
     command += ["--host", host, "--port", str(port), "--report-to", str(write_end)]
     if accepts_published:
         command.append("--accept-published-passwords")
+    if only:
+        command += ["--only", ",".join(only)]
     with home.log("stack").open("ab") as log:
         supervisor = subprocess.Popen(
             command,

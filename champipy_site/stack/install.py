@@ -46,7 +46,7 @@ def make_venv() -> None:
 def install(requirements: Path) -> None:
     """Install a requirements file with pip, then copy it into `.venv` to mark it as installed.
 
-    requirements-dev.txt contains every line of requirements.txt, so it marks both as installed.
+    requirements-dev.txt contains every line of others, so it marks these as installed, too.
     """
     say(f"Installing {requirements.name}. The first time takes a minute or two …")
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
@@ -57,10 +57,10 @@ def install(requirements: Path) -> None:
             f"pip could not install {requirements} (see its message above). "
             "Fix the cause and run this command again; it continues where it stopped."
         )
-    main_file = PROJECT / "requirements.txt"
-    if set(main_file.read_bytes().splitlines()) <= set(content.splitlines()):
-        leave_stamp(main_file.name, main_file.read_bytes())
-    leave_stamp(requirements.name, content)
+    lines = set(content.splitlines())
+    for file in PROJECT.glob("requirements*.txt"):
+        if set(file.read_bytes().splitlines()) <= lines:
+            leave_stamp(file.name, file.read_bytes())
 
 
 def leave_stamp(name: str, content: bytes) -> None:

@@ -22,6 +22,7 @@ from champipy_site.stack.state import Home, LockedError, StackError, read_state,
 ON_EMPTY_DATABASE = frozenset(
     ("check", "help", "makemigrations", "migrate", "showmigrations", "sqlmigrate", "test")
 )
+SERVERS = {"DATABASE_URL", "REDIS_URL"}
 MAX_WAIT_FOR_UP = 120.0  # seconds
 FORWARDED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -34,7 +35,7 @@ def manage(home: Home, arguments: list[str]) -> int:
     """
     command = [*PYTHON, str(PROJECT / "manage.py"), *arguments]
     given = known_urls(home)
-    if len(given) == 2:
+    if given.keys() >= SERVERS:
         os.execve(command[0], command, project_environment(home, given))  # noqa: S606
     try:
         with home.lock(), servers(home, given, name=arguments[0]) as urls:
@@ -56,11 +57,12 @@ def known_urls(home: Home) -> dict[str, str]:
     Wait for a stack that is starting; raise StackError if that takes too long.
     """
     given = given_urls()
-    if len(given) < 2:
+    if not given.keys() >= SERVERS:
         deadline = time.monotonic() + MAX_WAIT_FOR_UP
         while (state := read_state(home)).is_supervised() and state.command == "up":
             if state.phase == "running":
-                return {**state.environment, **given}
+                direct = {"DATABASE_DIRECT_URL": ""} if "DATABASE_URL" in given else {}
+                return {**state.environment, **direct, **given}
             if time.monotonic() > deadline:
                 raise StackError(
                     f"ChampiPy did not come up within {MAX_WAIT_FOR_UP:.0f} s. "
@@ -74,7 +76,8 @@ def test(arguments: list[str]) -> int:
     """Run pytest with a temporary home and temporary servers; return its exit code.
 
     DATABASE_URL and REDIS_URL are ignored, because they may name servers in production. To test
-    on other servers, set CHAMPIPY_TEST_DATABASE_URL and CHAMPIPY_TEST_REDIS_URL.
+    on other servers, set CHAMPIPY_TEST_DATABASE_URL (with CHAMPIPY_TEST_DATABASE_DIRECT_URL, where
+    it names a pooler) and CHAMPIPY_TEST_REDIS_URL.
     """
     folder = Path(tempfile.mkdtemp(prefix="champipy test "))
     if os.geteuid() == 0:

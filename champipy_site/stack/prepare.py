@@ -1,7 +1,8 @@
 """Prepares the database, the static files, the first users and the shipped model.
 
 `python -m champipy_site.stack.prepare` runs at each start. A step whose work is done changes
-nothing. One process runs all steps, because importing Django takes longer than they do.
+nothing, and of several that are started at the same time one waits for the other. One process runs
+all steps, because importing Django takes longer than they do.
 """
 
 import time
@@ -9,6 +10,8 @@ import time
 import django
 from django.core.management import call_command
 
+LOCK = 0x7072657061  # "prepa" in ASCII; any number that no other advisory lock has
+PAUSE_S = 1.0
 STEPS = (
     ["migrate", "--noinput"],
     ["prepare_similar"],
@@ -21,11 +24,18 @@ STEPS = (
 def main() -> None:
     """Run the steps in order; a step that fails ends the process with a traceback."""
     django.setup()
+    from common.sessions import SessionLock
+
+    lock = SessionLock(LOCK)
+    while not lock.acquire():
+        print("Waiting for another process that prepares the database …", flush=True)
+        time.sleep(PAUSE_S)
     for step in STEPS:
         began = time.monotonic()
         print(f"--- {' '.join(step)}", flush=True)
         call_command(*step)
         print(f"    {time.monotonic() - began:.1f} s", flush=True)
+    lock.release()
 
 
 if __name__ == "__main__":

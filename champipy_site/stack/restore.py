@@ -32,7 +32,7 @@ from champipy_site.stack.postgresql import (
     database_is_empty,
     has_extension,
 )
-from champipy_site.stack.servers import check_given, given_urls
+from champipy_site.stack.servers import check_given, given_urls, session_url
 from champipy_site.stack.state import Home, LockedError, StackError, read_state
 from champipy_site.stack.valkey import NAME as VALKEY
 from champipy_site.version import VERSION
@@ -73,6 +73,18 @@ def restore(home: Home, source: Path) -> int:
             home.restoring.unlink()
     except LockedError as error:
         raise StackError(in_use_message(home, read_state(home))) from error
+    if manifest.get("files_in_object_store"):
+        print(
+            "The backup has no photos and no versions: they are in the object store that "
+            "CHAMPIPY_STORAGE_URL named then. Let it name that one, or a copy of it.",
+            file=sys.stderr,
+        )
+    elif os.environ.get("CHAMPIPY_STORAGE_URL"):
+        print(
+            "The photos and versions of the backup are in CHAMPIPY_HOME. Move them to the object "
+            "store before `up`: ./champipy move_files",
+            file=sys.stderr,
+        )
     print(
         f"Restored the backup of {manifest['made_at']} into {home.path}: the database and "
         f"{len(manifest['files']) - 1} files. Start it with ./champipy up."
@@ -198,7 +210,7 @@ def _restore(home: Home, given: dict[str, str], source: Path, hashes: dict[str, 
         os.sync()
         print("Loading the database …", file=sys.stderr, flush=True)
         with servers(home, given, name="restore") as urls:
-            _load(urls["DATABASE_URL"], dump)
+            _load(session_url(urls), dump)
 
 
 def _write(path: Path, file: IO[bytes], sha256: str) -> None:

@@ -32,7 +32,8 @@ def make_servers(
 
     Return the processes to start, the URLs of all servers, and the ports to keep for the next time.
     """
-    children, urls, chosen = [], dict(given), {}
+    # Empty instead of missing, so that `.env` does not bring it back.
+    children, urls, chosen = [], {"DATABASE_DIRECT_URL": "", **given}, {}
     for variable, name, kind in (
         ("DATABASE_URL", postgresql.NAME, PostgreSQL),
         ("REDIS_URL", valkey.NAME, Valkey),
@@ -47,15 +48,46 @@ def make_servers(
 
 
 def given_urls(prefix: str = "") -> dict[str, str]:
-    """Return DATABASE_URL and REDIS_URL if the environment has them and they are not empty."""
-    names = ("DATABASE_URL", "REDIS_URL")
-    return {name: value for name in names if (value := os.environ.get(prefix + name))}
+    """Return DATABASE_URL and REDIS_URL if the environment has them and they are not empty.
+
+    DATABASE_DIRECT_URL comes with DATABASE_URL, if there is one. Raise StackError if it is alone.
+    """
+    names = ("DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL")
+    given = {name: value for name in names if (value := os.environ.get(prefix + name))}
+    if "DATABASE_DIRECT_URL" in given and "DATABASE_URL" not in given:
+        raise StackError(
+            f"{prefix}DATABASE_DIRECT_URL is set, but {prefix}DATABASE_URL is not. Set both, to "
+            "PostgreSQL itself and to the pooler in front of it, or neither."
+        )
+    return given
+
+
+def session_url(urls: dict[str, str]) -> str:
+    """Return the URL of the database for what needs a session of its own, past a pooler."""
+    return urls.get("DATABASE_DIRECT_URL") or urls["DATABASE_URL"]
+
+
+def check_shared(given: dict[str, str]) -> None:
+    """Raise StackError unless this machine and the others have the same servers and secret."""
+    shared = {**os.environ, **given}
+    names = ("DATABASE_URL", "REDIS_URL", "CHAMPIPY_STORAGE_URL", "SECRET_KEY")
+    missing = [name for name in names if not shared.get(name)]
+    if missing:
+        raise StackError(
+            f"--only starts a part of ChampiPy beside those of other machines. Set {missing[0]} to "
+            "the same value on all of them, in the environment or in .env. docs/scaling.md has an "
+            "example."
+        )
 
 
 def check_given(given: dict[str, str]) -> None:
     """Raise StackError for a server in `given` that does not answer."""
-    for variable, answers in (("DATABASE_URL", database_answers), ("REDIS_URL", broker_answers)):
-        if variable in given and not answers(given[variable]):
+    for variable, answers in (
+        ("DATABASE_URL", database_answers),
+        ("DATABASE_DIRECT_URL", database_answers),
+        ("REDIS_URL", broker_answers),
+    ):
+        if given.get(variable) and not answers(given[variable]):
             url = urlsplit(given[variable])
             raise StackError(
                 f"The server that {variable} names ({url.hostname}, port {url.port}) does not "

@@ -1,14 +1,16 @@
 """ChampiPy's own processes: web, the workers and beat."""
 
 import http.client
-import secrets
+import os
 import socket
 
 from kombu.exceptions import KombuError
 from redis import RedisError
 
+from champipy_site.process_secrets import unneeded_secrets
 from champipy_site.stack.environment import PROJECT, PYTHON
 from champipy_site.stack.process import Service
+from champipy_site.stack.valkey import broker_answers
 
 FETCH_THREADS = 32
 MONITORING_THREADS = 4
@@ -18,6 +20,8 @@ INFERENCE_MEMORY_KB = 700_000
 has 180 MB; the largest photos, of 25 megapixels, take 400 MB more for a moment.
 """
 STOP_SECONDS = 35  # of champipy_site/web/server.py
+
+PROCESSES = ("beat", "web", "fetch", "monitoring", "inference", "training")
 
 # Gossip, mingling and heartbeats inform workers about each other; nothing here uses that.
 WORKER = [
@@ -50,13 +54,27 @@ def web_answers(address: str) -> bool:
 
 
 def node_answers(node: str) -> bool:
-    """Return whether a Celery worker, or beat, answers a ping through the broker."""
+    """Return whether a Celery worker, or beat, answers a ping through the broker.
+
+    Where the broker does not answer, nobody is asked: Celery would try for six seconds, in which
+    the supervisor could not start the broker again.
+    """
     from champipy_site.celery import app
 
+    if not broker_answers(os.environ["REDIS_URL"]):
+        return False
     try:
         return bool(app.control.ping(destination=[node], timeout=0.5))
     except (OSError, KombuError, RedisError):
         return False
+
+
+def needed_by(process: str, environment: dict[str, str]) -> dict[str, str]:
+    """Return the environment without the secrets that a process can do without.
+
+    They are empty instead of missing, so that `.env` does not bring them back.
+    """
+    return {**environment, **dict.fromkeys(unneeded_secrets(process), "")}
 
 
 def web(environment: dict[str, str], host: str, port: int) -> Service:
@@ -68,7 +86,7 @@ def web(environment: dict[str, str], host: str, port: int) -> Service:
             *(*PYTHON, "-m", "champipy_site.web"),
             *("--host", host, "--port", str(port)),
         ],
-        environment=environment,
+        environment=needed_by("web", environment),
         folder=PROJECT,
         answers=lambda: web_answers(address),
         stop_seconds=STOP_SECONDS + 3,
@@ -77,24 +95,15 @@ def web(environment: dict[str, str], host: str, port: int) -> Service:
 
 def celery(name: str, environment: dict[str, str], arguments: list[str], nice: int = 0) -> Service:
     """Return a Celery service; `arguments` begin with `worker` or `beat`."""
-    node = f"{name}@{socket.gethostname()}"
+    node = f"{name}@{environment.get('CHAMPIPY_NODE') or socket.gethostname()}"
     return Service(
         name=name,
         command=[*PYTHON, "-m", "celery", "-A", "champipy_site", *arguments, "-n", node],
-        environment=environment,
+        environment=needed_by(name, environment),
         folder=PROJECT,
         answers=lambda: node_answers(node),
         nice=nice,
     )
-
-
-def without_secrets(environment: dict[str, str]) -> dict[str, str]:
-    """Return the environment without the secrets that a worker for strangers' files can do without.
-
-    They are empty instead of missing, so that `.env` does not bring them back; Django wants a key.
-    """
-    unused = dict.fromkeys(("SECRET_KEY_FALLBACKS", "EMAIL_URL", "CHAMPIPY_ALERT_URLS"), "")
-    return {**environment, **unused, "SECRET_KEY": secrets.token_urlsafe(50)}
 
 
 def all_services(environment: dict[str, str], host: str, port: int) -> list[Service]:
@@ -119,6 +128,6 @@ def all_services(environment: dict[str, str], host: str, port: int) -> list[Serv
         web(environment, host, port),
         celery("fetch", environment, fetch),
         celery("monitoring", environment, monitoring),
-        celery("inference", without_secrets(environment), inference),
+        celery("inference", environment, inference),
         celery("training", environment, training, nice=10),
     ]

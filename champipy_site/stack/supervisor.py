@@ -15,11 +15,12 @@ from champipy_site.stack.process import Child, Service, kill_leftovers, stop_chi
 from champipy_site.stack.servers import (
     StartError,
     check_given,
+    check_shared,
     given_urls,
     make_servers,
     wait_for,
 )
-from champipy_site.stack.services import all_services, own_address
+from champipy_site.stack.services import PROCESSES, all_services, own_address
 from champipy_site.stack.state import Home, StackError, StackState, read_state, write_state
 
 ROTATE_EVERY = 5.0
@@ -64,10 +65,12 @@ class Supervisor:
         host: str,
         port: int,
         accepts_published: bool,
+        only: list[str],
         on_up: Callable[[StackState], None],
     ) -> None:
         self.home, self.report, self.host, self.port = home, report, host, port
         self.accepts_published = accepts_published
+        self.names = only or list(PROCESSES)
         self.on_up = on_up
         self.signals = Signals()
         self.state = StackState()
@@ -103,7 +106,7 @@ class Supervisor:
             self.report.say(
                 f"Stopped processes left from an earlier start: {', '.join(leftovers)}."
             )
-        if not is_free(self.host, self.port):
+        if "web" in self.names and not is_free(self.host, self.port):
             raise StackError(
                 f"Port {self.port} on {self.host} is taken by another program. "
                 f"Choose another port: ./champipy up --port {self.port + 1}"
@@ -114,6 +117,8 @@ class Supervisor:
         self.report.say(f"Starting ChampiPy. Its data and logs are in {self.home.path}")
 
         given = given_urls()
+        if len(self.names) < len(PROCESSES):
+            check_shared(given)
         check_given(given)
         self.servers, urls, ports = make_servers(self.home, self.state.ports, given)
         self.state.ports |= ports
@@ -123,11 +128,13 @@ class Supervisor:
 
         environment = project_environment(self.home, urls)
         self._prepare(environment)
-        if not is_loopback(self.host):
+        if "web" in self.names and not is_loopback(self.host):
             self._check_passwords(environment)
         services = all_services(environment, self.host, self.port)
         self.project_processes = [
-            Child(service, self.home.log(service.name)) for service in services
+            Child(service, self.home.log(service.name))
+            for service in services
+            if service.name in self.names
         ]
         self._bring_up(self.project_processes)
 

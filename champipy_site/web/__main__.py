@@ -33,6 +33,8 @@ def main() -> None:
     from django.conf import settings
 
     from champipy_site.wsgi import application
+    from common.metric_totals import publish, start_publishing
+    from common.tracing import name_process, stop_tracing
 
     server = Server(
         application,
@@ -44,7 +46,11 @@ def main() -> None:
         signal.signal(signum, lambda *_: server.stop())
     signal.signal(signal.SIGQUIT, lambda *_: os._exit(128 + signal.SIGQUIT))
     logger.info("Listening on %s:%s", server.effective_host, server.effective_port)
+    name_process("web")
+    start_publishing()
     server.run()
+    publish()
+    stop_tracing()
 
 
 if __name__ == "__main__":

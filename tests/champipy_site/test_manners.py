@@ -16,8 +16,9 @@ from knox.models import get_token_model
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from common.request_id import RequestIdFilter, accepted_or_new, request_id
+from common.request_id import accepted_or_new, request_id
 from predictions import dispatch
+from predictions.dispatch import FETCH_TASK
 from predictions.models import Prediction
 from predictions.recovery_services import predictions_resend
 from tests.support.api import PREDICTIONS, error_of, post_photo, post_url
@@ -46,18 +47,6 @@ def test_an_id_that_could_forge_a_log_is_replaced(text: str) -> None:
     assert accepted_or_new(text) != text
 
 
-def test_log_lines_name_the_request() -> None:
-    record = logging.LogRecord("a", logging.INFO, "a.py", 1, "text", None, None)
-    line = logging.Formatter("{levelname} {name}{request}: {message}", style="{")
-    assert "{name}{request}:" in str(configured.LOGGING["formatters"])
-    token = request_id.set("abc")
-    RequestIdFilter().filter(record)
-    request_id.reset(token)
-    assert line.format(record) == "INFO a [abc]: text"
-    RequestIdFilter().filter(record)
-    assert line.format(record) == "INFO a: text"
-
-
 @pytest.mark.django_db(transaction=True)
 def test_the_workers_logs_name_the_request(
     alice: APIClient, workers, photo_server, production, settings
@@ -71,11 +60,38 @@ def test_the_workers_logs_name_the_request(
         headers={"X-Request-Id": "find-me-in-the-log"},
     )
     assert answer.status_code == 200
-    line = rf"\[find-me-in-the-log\]: prediction {answer.json()['id']} \(done\) in [0-9]+ ms"
-    logs = [
-        Path(configured.CHAMPIPY_HOME) / "log" / f"test-{n}.log" for n in ("fetch", "inference")
+    pk = answer.json()["id"]
+    fetched = {"request_id": "find-me-in-the-log", "task": FETCH_TASK, "outcome": "success"}
+    assert eventually(lambda: is_logged("fetch", **fetched), 10)
+    assert eventually(lambda: is_answered(pk, "find-me-in-the-log"), 10)
+
+
+def log_lines(worker: str) -> list[dict]:
+    log = Path(configured.CHAMPIPY_HOME) / "log" / f"test-{worker}.log"
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+
+
+def is_answered(pk: int, request: str) -> bool:
+    """Return whether a worker logged, for this request, that it answered the prediction."""
+    told = re.compile(rf"prediction {pk} \(done\) in [0-9]+ ms")
+    lines = log_lines("fetch") + log_lines("inference")
+    return [each.get("request_id") for each in lines if told.fullmatch(each["message"])] == [
+        request
     ]
-    assert eventually(lambda: any(re.search(line, log.read_text()) for log in logs), 10)
+
+
+def is_logged(worker: str, **fields: str) -> bool:
+    return any(fields.items() <= line.items() for line in log_lines(worker))
+
+
+def test_each_request_has_a_line_where_logs_are_json(alice: APIClient, caplog) -> None:
+    caplog.set_level(logging.INFO, "champipy_site.requests")
+    alice.get(f"{PREDICTIONS}?status=failed", headers={"X-Request-Id": "mine"})
+    [record] = [each for each in caplog.records if each.name == "champipy_site.requests"]
+    assert record.fields.pop("duration_ms") > 0
+    named = {"method": "GET", "view": "prediction-list", "status": "200", "path": PREDICTIONS}
+    assert record.fields == named
+    assert "failed" not in record.getMessage()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -97,10 +113,8 @@ def test_a_prediction_that_is_sent_again_names_the_request_that_made_it(
         assert predictions_resend() == 1
     finally:
         request_id.reset(token)
-    line = rf"\[lost-on-the-way\]: prediction {pk} \(done\) in [0-9]+ ms"
-    log = Path(configured.CHAMPIPY_HOME) / "log" / "test-inference.log"
-    assert eventually(lambda: bool(re.search(line, log.read_text())), 20)
-    assert "of-somebody-else" not in log.read_text()
+    assert eventually(lambda: is_answered(pk, "lost-on-the-way"), 20)
+    assert not is_logged("inference", request_id="of-somebody-else")
 
 
 # --- caching and compression ---------------------------------------------------------------------

@@ -1,14 +1,25 @@
 """`/livez`, `/readyz` and the metrics for Prometheus."""
 
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import psutil
 import pytest
+from celery import current_app
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
+from accounts.models import User
+from common.metric_totals import KEY
+from common.valkey import valkey_client
 from predictions.models import Prediction
 from supervision.models import Alert
 from supervision.monitoring.metrics import LATELY
+from tests.support.api import PREDICTIONS
 from tests.support.rows import answered_prediction, version_row
+from tests.support.stack import eventually
 
 pytestmark = pytest.mark.django_db
 TOKEN = "a token of Prometheus"
@@ -17,6 +28,11 @@ TOKEN = "a token of Prometheus"
 @pytest.fixture(autouse=True)
 def _token(settings) -> None:
     settings.CHAMPIPY_METRICS_TOKEN = TOKEN
+
+
+@pytest.fixture
+def _no_totals() -> None:
+    valkey_client().delete(KEY)
 
 
 def scraped(client: Client) -> dict[tuple[str, frozenset], float]:
@@ -79,6 +95,22 @@ def test_metrics_tell_how_long_people_wait(client: Client, users) -> None:
     assert value(metrics, "pending_predictions_of_people") == 1
 
 
+def test_metrics_tell_how_long_people_wait_for_each_worker(client: Client, users) -> None:
+    now = timezone.now()
+    pending = {"file": "a", "is_upload": False, "user": users["alice"]}
+    for minutes, fields in (
+        (1, {"sha256": "a" * 64}),
+        (9, {"sha256": "b" * 64, "is_background": True}),
+        (2, {}),
+        (3, {"fetch_at": now + LATELY}),  # its turn comes later
+        (4, {"fetch_at": now - timedelta(minutes=2.5)}),
+    ):
+        Prediction.objects.create(**pending, **fields, created_at=now - timedelta(minutes=minutes))
+    metrics = scraped(client)
+    assert 60 <= value(metrics, "oldest_waiting_seconds", worker="inference") < 90
+    assert 150 <= value(metrics, "oldest_waiting_seconds", worker="fetch") < 180
+
+
 def test_metrics_tell_alerts_queues_and_requests(client: Client) -> None:
     Alert.objects.create(kind="low_accuracy", value=60, threshold=70)
     client.get("/livez")
@@ -87,6 +119,63 @@ def test_metrics_tell_alerts_queues_and_requests(client: Client) -> None:
     assert value(metrics, "queue_messages", queue="inference") >= 0
     count = value(metrics, "request_seconds_count", method="GET", view="livez", status="200")
     assert count >= 1
+
+
+def test_metrics_tell_how_much_space_there_is(client: Client) -> None:
+    metrics = scraped(client)
+    assert value(metrics, "database_bytes") > 1_000_000
+    assert 0 < value(metrics, "disk_free_bytes") < value(metrics, "disk_bytes")
+
+
+Samples = tuple[tuple[str, dict[str, str]], ...]
+INFERENCE = "predictions.tasks.infer_prediction"
+FETCH = "predictions.tasks.fetch_prediction"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_tell_what_they_did(
+    client: Client, alice, users, workers, photo_server, production, settings, _no_totals
+) -> None:
+    settings.CHAMPIPY_FETCH_ALLOW = frozenset({photo_server.address})
+    body = {"file": f"http://{photo_server.address}/drawn.jpg?metrics"}
+    assert alice.post(PREDICTIONS, body, format="json").status_code == 200
+    of_photo: Samples = (
+        ("tasks_total", {"task": FETCH, "outcome": "success"}),
+        ("task_seconds_count", {"task": FETCH}),
+        ("scoring_wait_seconds_count", {}),
+        ("queue_wait_seconds_count", {"queue": "fetch"}),
+        ("engine_seconds_count", {}),
+        ("fetch_seconds_count", {}),
+    )
+    assert eventually(lambda: are_told(client, *of_photo), 30)
+    kill_task_of(workers["inference"], users["alice"])
+    current_app.send_task(FETCH, (0,), expires=datetime(2026, 1, 1, tzinfo=UTC))
+    of_others: Samples = (
+        ("tasks_total", {"task": INFERENCE, "outcome": "killed"}),
+        ("tasks_total", {"task": FETCH, "outcome": "expired"}),
+        ("engine_seconds_count", {}),  # which the child that was killed had told already
+    )
+    assert eventually(lambda: are_told(client, *of_others), 30)
+
+
+def are_told(client: Client, *samples: tuple[str, dict[str, str]]) -> bool:
+    metrics = scraped(client)
+    return all(
+        metrics.get((f"champipy_{name}", frozenset(labels.items())), 0) >= 1
+        for name, labels in samples
+    )
+
+
+def kill_task_of(worker: subprocess.Popen, user: User) -> None:
+    """Kill the worker's child while it works on a prediction, which waits for its row."""
+    held = Prediction.objects.create(user=user, file="a", is_upload=True)
+    inspect = current_app.control.inspect(["inference@test"], timeout=1)
+    with transaction.atomic():
+        Prediction.objects.select_for_update().get(pk=held.pk)
+        current_app.send_task(INFERENCE, (held.pk,))
+        assert eventually(lambda: any((inspect.active() or {}).values()), 10)
+        [child] = psutil.Process(worker.pid).children()
+        child.kill()
 
 
 def test_clients_make_up_no_labels(client: Client) -> None:

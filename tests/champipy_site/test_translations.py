@@ -196,6 +196,26 @@ def _name(node: ast.AST) -> str:
     return ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
 
 
+def marked_within(module: str) -> list[str]:
+    """Return the texts that are marked within an f-string: there they are not collected."""
+    return [
+        ast.unparse(call)
+        for string in ast.walk(ast.parse(module))
+        if isinstance(string, ast.JoinedStr)
+        for call in ast.walk(string)
+        if _name(call) in MARKS
+        and isinstance(call, ast.Call)
+        and any(isinstance(given, ast.Constant) for given in call.args)
+    ]
+
+
+def test_no_text_is_marked_within_an_f_string() -> None:
+    modules = [path for path in sources() if path.suffix == ".py"]
+    found = {path: found for path in modules if (found := marked_within(path.read_text()))}
+    assert found == {}
+    assert marked_within("f\"{_('Look')} {x}\"; f'{_(x)}'; _('Look')") == ["_('Look')"]
+
+
 def test_what_the_api_and_the_pages_tell_is_marked() -> None:
     modules = [path for path in sources() if path.suffix == ".py"]
     paths = [path for path in modules if {"api", "pages"} & set(path.parts)]

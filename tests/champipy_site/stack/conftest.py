@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.photo_server import PhotoServer
-from tests.support.stack import Stack, stack_in_a_folder
+from tests.support.stack import Stack, empty_stack, prepared_stack
 
 
 @pytest.fixture
@@ -20,15 +20,22 @@ def taken_port() -> Iterator[int]:
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:
-    """Yield a stack that is not up yet."""
-    with stack_in_a_folder() as stack:
+    """Yield a prepared stack that is not up yet."""
+    with prepared_stack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def new_stack() -> Iterator[Stack]:
+    """Yield a stack that has never been up."""
+    with empty_stack() as stack:
         yield stack
 
 
 @pytest.fixture(scope="module")
 def running_stack(photo_server: PhotoServer) -> Iterator[Stack]:
     """Yield a stack for a whole module that is up and may fetch from the photo server."""
-    with stack_in_a_folder(CHAMPIPY_FETCH_ALLOW=photo_server.address) as stack:
+    with prepared_stack(CHAMPIPY_FETCH_ALLOW=photo_server.address) as stack:
         started = stack.up()
         assert started.returncode == 0, started.stdout + started.stderr
         stack.welcome = started.stdout

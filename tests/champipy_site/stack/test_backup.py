@@ -19,7 +19,7 @@ from champipy_site.stack import restore as restores
 from champipy_site.stack.postgresql import connect
 from champipy_site.stack.state import Home, StackError
 from tests.support.photos import drawn_photo
-from tests.support.stack import Stack, eventually, stack_in_a_folder
+from tests.support.stack import Stack, empty_stack, eventually, prepared_stack
 
 MAKE_ROWS = """
 from accounts.models import User
@@ -86,7 +86,7 @@ def files_of(home: Home) -> dict[str, bytes]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_restored_stack_has_everything_and_answers_with_the_old_token(tmp_path):
-    with stack_in_a_folder() as stack, stack_in_a_folder() as other:
+    with prepared_stack() as stack, empty_stack() as other:
         assert stack.up().returncode == 0
         token = token_of(stack)
         asked = [predict(stack, token, drawn_photo(seed)) for seed in range(3)]
@@ -144,10 +144,8 @@ def test_restored_stack_has_everything_and_answers_with_the_old_token(tmp_path):
 @pytest.fixture(scope="module")
 def made_backup() -> Iterator[tuple[Stack, Path]]:
     """Yield a stack that is down and a backup of it."""
-    with stack_in_a_folder() as stack:
+    with prepared_stack() as stack:
         target = stack.home.path.parent / "backup.tar"
-        done = stack("shell", "--verbosity", "0", "-c", "")
-        assert done.returncode == 0, done.stderr
         done = stack("backup", str(target))
         assert done.returncode == 0, done.stderr
         yield stack, target
@@ -211,7 +209,7 @@ def test_members_outside_the_known_folders_are_refused(tmp_path, name):
 @pytest.mark.timeout(300)
 def test_killed_restore_is_said_and_cleared_by_the_next(made_backup):
     _, source = made_backup
-    with stack_in_a_folder() as other:
+    with empty_stack() as other:
         command = [sys.executable, "-P", "-m", "champipy_site.stack", "restore", str(source)]
         process = subprocess.Popen(command, env=other.environment, cwd="/", stderr=-3, stdout=-3)
         folder = other.home.path / "models"
@@ -239,7 +237,7 @@ def test_restore_that_fails_leaves_the_home_empty(made_backup, tmp_path):
     manifest["files"]["database.dump"] = hashlib.sha256(b"no dump").hexdigest()
     changes = {"database_dump": b"no dump", "manifest_json": json.dumps(manifest).encode()}
     changed = rewritten(source, tmp_path / "changed.tar", **changes)
-    with stack_in_a_folder() as other:
+    with empty_stack() as other:
         done = other("restore", str(changed))
         assert done.returncode == 1
         assert "pg_restore could not load the database" in done.stderr
@@ -269,13 +267,13 @@ def given_database() -> Iterator[str]:
 @pytest.mark.slow
 def test_restore_into_a_given_database_and_backup_of_it(made_backup, given_database, tmp_path):
     _, source = made_backup
-    with stack_in_a_folder(DATABASE_URL=given_database) as other:
+    with empty_stack(DATABASE_URL=given_database) as other:
         restored = other("restore", str(source))
         assert restored.returncode == 0, restored.stderr
         assert not (other.home.path / "postgresql").exists()
         made = other("backup", str(tmp_path / "second.tar"))
         assert made.returncode == 0, made.stderr
-    with stack_in_a_folder(DATABASE_URL=given_database) as third:
+    with empty_stack(DATABASE_URL=given_database) as third:
         refused = third("restore", str(source))
         assert refused.returncode == 1
         assert "database that DATABASE_URL names is not empty" in refused.stderr

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
-from champipy_site.beat import STANDBY_SECONDS, AdvisoryLock, SingleScheduler
+from champipy_site.beat import STANDBY_SECONDS, SingleScheduler
 from champipy_site.celery import app
+from common.sessions import SessionLock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def lock() -> Iterator[AdvisoryLock]:
-    lock = AdvisoryLock(1)
+def lock() -> Iterator[SessionLock]:
+    lock = SessionLock(1)
     yield lock
     lock.release()
 
@@ -26,7 +27,7 @@ def end_holder() -> None:
 
 
 def test_lock_has_one_holder_until_it_is_released(lock):
-    other = AdvisoryLock(1)
+    other = SessionLock(1)
     assert [lock.acquire(), lock.acquire(), other.acquire()] == [True, True, False]
     lock.release()
     assert other.acquire()

@@ -5,7 +5,6 @@ import io
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,32 +14,17 @@ import pytest
 
 from champipy_site.stack import logs
 from champipy_site.stack.state import Home, StackState, read_state, write_state
-from tests.support.stack import Stack, eventually, stack_in_a_folder
+from tests.support.disks import disk, fill
+from tests.support.stack import Stack, eventually, prepared_stack
 
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
-    """Mount a file system of 300 MB in memory; skip the test where that is not permitted."""
-    folder = Path(tempfile.mkdtemp(prefix="champipy disk "))
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300m,mode=0711", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        folder.rmdir()
-        pytest.skip("only root, with the right to mount, can make a small disk")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-    folder.rmdir()
-
-
-def fill(folder: Path) -> Path:
-    """Take all free space of a disk with one file, and return it."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(65536))
-        except OSError:
-            assert shutil.disk_usage(folder).free == 0
-    return filler
+    """Mount a disk of 300 MB; skip the test where that is not permitted."""
+    with disk(300) as folder:
+        if folder is None:
+            pytest.skip("only root, with the right to mount, can make a small disk")
+        yield folder
 
 
 def test_reports_wait_in_memory_and_logs_stay_whole(small_disk):
@@ -50,6 +34,7 @@ def test_reports_wait_in_memory_and_logs_stay_whole(small_disk):
     home.log("web").with_name("web.log.1").write_bytes(b"older\n")
     report = logs.Report(home, io.StringIO())
     filler = fill(small_disk)
+    assert shutil.disk_usage(small_disk).free == 0
     report.say("first")
     report.say("second")
     logs.rotate(home.log_folder, max_bytes=100)
@@ -98,7 +83,7 @@ def test_up_on_a_full_disk_says_so(small_disk):
 @pytest.mark.timeout(600)
 def test_stack_survives_a_full_disk(small_disk, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
-    with stack_in_a_folder() as stack:
+    with prepared_stack() as stack:
         assert stack.up().returncode == 0
         before = read_state(stack.home)
         supervisor = psutil.Process(before.supervisor)

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from accounts.checks import production_settings
+from champipy_site.celery import app
+from champipy_site.process_secrets import NEEDED, SECRETS, unneeded_secrets
 from champipy_site.stack import environment, logs, ports
 from champipy_site.stack.__main__ import make_parser
 from champipy_site.stack.commands import duration
 from champipy_site.stack.process import Backoff, Child, Service, stop_children
 from champipy_site.stack.servers import StartError, given_urls, wait_for
-from champipy_site.stack.services import all_services, own_address
+from champipy_site.stack.services import all_services, node_answers, own_address
 from champipy_site.stack.state import (
     Home,
     LockedError,
@@ -261,24 +264,51 @@ def test_every_container_is_confined():
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["mem_limit"], name
+        assert service["pids_limit"], name
+        assert "inside" in service["networks"], name
+        assert "container_name" not in service, "two of one name cannot run"
+    to_others = {name for name, service in compose.items() if "outside" in service["networks"]}
+    assert to_others == {"web", "fetch", "monitoring", "training"}
 
 
-def test_inference_gets_no_secret_that_it_can_do_without():
-    given = {"SECRET_KEY": "hush", "EMAIL_URL": "smtp://hush", "CHAMPIPY_ALERT_URLS": "hush"}
-    given |= {"SECRET_KEY_FALLBACKS": "hush"}
+@pytest.mark.parametrize("process", NEEDED)
+def test_no_process_gets_a_secret_that_it_can_do_without(process):
+    given = dict.fromkeys(SECRETS, "hush")
     for service in all_services({"DATABASE_URL": "url", **given}, "127.0.0.1", 8000):
-        has_secrets = given.items() <= service.environment.items()
-        assert has_secrets == (service.name != "inference")
-        assert service.environment["DATABASE_URL"] == "url"
-        if not has_secrets:
-            assert "hush" not in "".join(service.environment.values())
-            assert len(service.environment["SECRET_KEY"]) > 50
+        if service.name == process:
+            told = {name for name, value in service.environment.items() if value == "hush"}
+            assert told == NEEDED[process]
+            assert service.environment["DATABASE_URL"] == "url"
     compose = yaml.safe_load((environment.PROJECT / "docker-compose.yml").read_text())["services"]
-    web, inference = (compose[name]["environment"] for name in ("web", "inference"))
-    assert "SECRET_KEY" in str(web["SECRET_KEY"])
-    assert "${" not in inference["SECRET_KEY"]
-    assert inference == {**web, **{name: inference[name] for name in given}}
-    assert (inference["EMAIL_URL"], inference["CHAMPIPY_ALERT_URLS"]) == ("", "")
+    if process in compose:
+        emptied = {name for name, value in compose[process]["environment"].items() if value == ""}
+        assert emptied == unneeded_secrets(process) | {"POSTGRES_PASSWORD", "VALKEY_PASSWORD"}
+        assert compose[process]["environment"]["CHAMPIPY_PROCESS"] == process
+
+
+@pytest.mark.parametrize(("process", "has_key"), [("inference", False), ("web", True), ("", True)])
+def test_a_process_without_need_has_no_key(process, has_key, tmp_path):
+    variables = {"CHAMPIPY_PROCESS": process, "SECRET_KEY": "hush", "CHAMPIPY_HOME": str(tmp_path)}
+    code = "from django.conf import settings as s; print(s.CHAMPIPY_UNNEEDED_SECRETS, s.SECRET_KEY)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | variables | {"DJANGO_SETTINGS_MODULE": "champipy_site.settings"},
+        cwd=environment.PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (0 if has_key else 1), done.stderr
+    assert done.stdout == ("[] hush\n" if has_key else "")
+    assert has_key or "SECRET_KEY setting must not be empty" in done.stderr
+    assert not (tmp_path / "secret_key").exists()
+
+
+def test_deploy_check_names_secrets_that_a_process_was_given_needlessly(settings):
+    settings.CHAMPIPY_PROCESS = "inference"
+    settings.CHAMPIPY_UNNEEDED_SECRETS = ["EMAIL_URL", "SECRET_KEY"]
+    [found] = [check for check in production_settings(None) if check.id == "champipy.W009"]
+    assert "inference has secrets that it does not need: EMAIL_URL, SECRET_KEY" in found.msg
 
 
 def test_the_servers_passwords_are_in_the_urls_only():
@@ -383,3 +413,19 @@ def test_process_hears_signals_that_its_starter_ignores(tmp_path):
     assert child._process is not None
     assert child._process.wait(30) == 0
     assert (tmp_path / "probe.log").read_text() == "True\n"
+
+
+def test_a_worker_is_not_asked_while_the_broker_is_away(monkeypatch):
+    asked: list[str] = []
+
+    def ping(destination, timeout):
+        asked.extend(destination)
+        return [{name: {"ok": "pong"}} for name in destination]
+
+    monkeypatch.setattr(app.control, "ping", ping)
+    assert node_answers("fetch@here")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{port}/0")
+    assert not node_answers("fetch@here")
+    assert asked == ["fetch@here"]

@@ -43,6 +43,7 @@ def copy(tmp_path: Path) -> Path:
     (project / "champipy_site" / "__init__.py").touch()
     for name in (
         "champipy",
+        "champipy_site/process_secrets.py",
         "champipy_site/version.py",
         "requirements.txt",
         "requirements-dev.txt",
@@ -128,3 +129,27 @@ def test_usage_lists_every_command(tmp_path):
     commands -= {"terminal_token"}  # `predict` calls it by itself
     listed = re.findall(r"^(?:  )?([a-z_]+)[ ,]", usage, re.MULTILINE)
     assert commands <= set(listed)
+
+
+@needs_venv
+@pytest.mark.parametrize("is_in_file", [False, True])
+def test_a_setting_has_its_extra_installed(copy, tmp_path, is_in_file):
+    """`.env` and the environment count; the packages are those of a file of their own."""
+    stamp = VENV / "installed-requirements-telemetry.txt"
+    before = stamp.read_bytes() if stamp.exists() else None
+    (copy / "requirements-telemetry.txt").write_text(f"# of a test, {is_in_file}\n")
+    name, value = "OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"
+    variables = {"CHAMPIPY_HOME": str(tmp_path / "home"), name: "" if is_in_file else value}
+    try:
+        (copy / ".env").write_text(f"{name}=\n")
+        unset = variables | {name: ""}
+        assert call(copy / "champipy", "status", cwd=tmp_path, **unset).stderr == ""
+        if is_in_file:
+            (copy / ".env").write_text(f"A=b\n{name}={value}\n")
+        done = call(copy / "champipy", "status", cwd=tmp_path, **variables)
+        assert "Installing requirements-telemetry.txt" in done.stderr
+        assert done.returncode == 3
+    finally:
+        stamp.unlink(missing_ok=True)
+        if before is not None:
+            stamp.write_bytes(before)

@@ -9,7 +9,7 @@ import pytest
 from champipy_site.stack.postgresql import PostgreSQL, connect
 from champipy_site.stack.restore import _without_vectors
 from champipy_site.stack.state import read_state
-from tests.support.stack import Stack, stack_in_a_folder
+from tests.support.stack import Stack, empty_stack
 
 EXTENSIONS = """
 from django.db import connection
@@ -57,7 +57,6 @@ def output(stack: Stack, code: str) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_home_of_an_earlier_version_gets_the_extension_and_so_do_new_databases(stack: Stack):
-    assert stack("migrate", "--verbosity", "0").returncode == 0
     server = PostgreSQL(stack.home, 1)
     for database in ("template1", "champipy"):  # as earlier versions left them
         server._single_user(server.data, "DROP EXTENSION vector CASCADE", database=database)
@@ -82,7 +81,7 @@ def test_a_server_without_the_extension_lacks_similar_photos_only(stack: Stack, 
         for name in ("bare", "restored"):
             cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0")
     bare = urls | {"DATABASE_URL": server + "bare"}
-    with stack_in_a_folder(**bare) as other:
+    with empty_stack(**bare) as other:
         prepared = other("shell", "-c", "from champipy_site.stack import prepare; prepare.main()")
         assert prepared.returncode == 0, prepared.stderr
         said = other("prepare_similar")
@@ -93,7 +92,7 @@ def test_a_server_without_the_extension_lacks_similar_photos_only(stack: Stack, 
         assert "champipy.W006" in checked.stderr
         assert output(other, ASK).split() == ["503", "similar_unavailable", "False"]
     restored = urls | {"DATABASE_URL": server + "restored"}
-    with stack_in_a_folder(**restored) as other:
+    with empty_stack(**restored) as other:
         done = other("restore", str(tmp_path / "backup.tar"))
         assert done.returncode == 0, done.stderr
         assert "has no extension vector: everything was restored, but" in done.stderr

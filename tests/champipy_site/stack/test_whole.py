@@ -14,22 +14,22 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 NAMES = ["postgresql", "valkey", "beat", "web", "fetch", "monitoring", "inference", "training"]
 
 
-def test_up_restart_and_down(stack: Stack):
-    started = stack.up()
+def test_up_restart_and_down(new_stack: Stack):
+    started = new_stack.up()
     assert started.returncode == 0, started.stdout + started.stderr
-    assert f"http://127.0.0.1:{stack.port}/api/v1/docs" in started.stdout
-    assert stack.status_code() == 200
+    assert f"http://127.0.0.1:{new_stack.port}/api/v1/docs" in started.stdout
+    assert new_stack.status_code() == 200
 
-    status = stack("status")
+    status = new_stack("status")
     assert status.returncode == 0
     rows = [line.split() for line in status.stdout.splitlines()[2:]]
     assert [(row[0], row[1]) for row in rows] == [(name, "up") for name in NAMES]
 
-    again = stack.up()
+    again = new_stack.up()
     assert again.returncode == 0
-    assert f"already up at http://127.0.0.1:{stack.port}" in again.stdout
+    assert f"already up at http://127.0.0.1:{new_stack.port}" in again.stdout
 
-    users = stack(
+    users = new_stack(
         "shell",
         "--verbosity",
         "0",
@@ -39,18 +39,18 @@ def test_up_restart_and_down(stack: Stack):
     )
     assert "['admin', 'alice', 'bob', 'clementine']" in users.stdout, users.stderr
 
-    before = read_state(stack.home).processes["web"].pid
+    before = read_state(new_stack.home).processes["web"].pid
     os.kill(before, signal.SIGKILL)
-    assert eventually(lambda: read_state(stack.home).processes["web"].restarts == 1)
-    assert eventually(lambda: stack("status").returncode == 0)
-    assert stack.status_code() == 200
-    assert read_state(stack.home).processes["web"].pid != before
+    assert eventually(lambda: read_state(new_stack.home).processes["web"].restarts == 1)
+    assert eventually(lambda: new_stack("status").returncode == 0)
+    assert new_stack.status_code() == 200
+    assert read_state(new_stack.home).processes["web"].pid != before
 
-    stopped = stack("down")
+    stopped = new_stack("down")
     assert stopped.returncode == 0
-    assert [process.cmdline() for process in stack.processes()] == []
-    assert stack("status").returncode == 3
-    assert "nothing to stop" in stack("down").stdout
+    assert [process.cmdline() for process in new_stack.processes()] == []
+    assert new_stack("status").returncode == 3
+    assert "nothing to stop" in new_stack("down").stdout
 
 
 def test_killed_supervisor_leaves_no_processes(stack: Stack):
@@ -66,11 +66,11 @@ def test_killed_supervisor_leaves_no_processes(stack: Stack):
     assert stack.status_code() == 200
 
 
-def test_command_without_a_running_stack_gets_temporary_servers(stack: Stack):
+def test_command_without_a_running_stack_gets_temporary_servers(new_stack: Stack):
     code = "from django.db import connection\nprint(connection.pg_version >= 160000)"
-    done = stack("shell", "--verbosity", "0", "-c", code)
+    done = new_stack("shell", "--verbosity", "0", "-c", code)
     assert (done.returncode, done.stdout.split()) == (0, ["True"]), done.stderr
-    assert stack.processes() == []
+    assert new_stack.processes() == []
 
 
 def test_up_for_others_refuses_published_passwords(stack: Stack):
@@ -98,11 +98,11 @@ def test_up_for_others_refuses_published_passwords(stack: Stack):
     assert "documentation" not in changed.stdout
 
 
-def test_failing_start_shows_why_and_stops_everything(stack: Stack):
-    stack.home.make()
-    (stack.home.path / "static").write_text("a file where collectstatic needs a folder")
-    started = stack.up()
+def test_failing_start_shows_why_and_stops_everything(new_stack: Stack):
+    new_stack.home.make()
+    (new_stack.home.path / "static").write_text("a file where collectstatic needs a folder")
+    started = new_stack.up()
     assert started.returncode == 1
     assert "prepare failed with exit code 1" in started.stdout
     assert "static" in started.stdout
-    assert stack.processes() == []
+    assert new_stack.processes() == []
