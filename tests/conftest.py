@@ -17,31 +17,61 @@ import redis
 from celery import current_app
 from django.conf import settings
 from django.core.management.commands import flush
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client
 from django.utils import translation
+from psycopg2.errors import DeadlockDetected
 from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.services import logins_seed
 from champipy_site.stack.services import INFERENCE_MEMORY_KB
-from mlmodels.models import ModelVersion
+from common.storage.objects import ObjectStorage
+from common.storage.url import storages_of
+from common.valkey import valkey_client
+from mlmodels.models import ModelVersion, Species, StageTransition
 from mlmodels.services import PRETRAINED, version_promote, version_register
 from observations import mushroom_observer_services
 from predictions import dispatch, mushroom_observer_turns
-from predictions.incoming import incoming_path
+from predictions.scoring_wakeup import stop_being_awake
 from tests.support.api import client_of
+from tests.support.files import files_of, incoming_path
 from tests.support.mushroom_observer import MushroomObserver
+from tests.support.object_stores import (
+    CREDENTIALS,
+    KINDS,
+    ObjectStore,
+    Proxy,
+    StoredFiles,
+    new_prefix,
+    running_proxy,
+    running_store,
+)
 from tests.support.paths import PROJECT, REAL_PHOTOS
 from tests.support.photo_server import PhotoServer
 from tests.support.photos import drawn_photo
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the fast tests first."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run what flushes last, of the rest the fast tests first; chaos only if somebody asks."""
+    if "chaos" not in config.getoption("markexpr"):
+        chaos = [item for item in items if item.get_closest_marker("chaos")]
+        config.hook.pytest_deselected(items=chaos)
+        items[:] = [item for item in items if item not in chaos]
+    items.sort(key=lambda item: (_flushes(item), item.get_closest_marker("slow") is not None))
+
+
+def _flushes(item: pytest.Item) -> bool:
+    """Return whether a test empties the tables at its end, also those that migrations fill.
+
+    These tests run last. pytest-django sees to that, but fixtures with parameters for the whole
+    session change the order afterwards.
+    """
+    marker = item.get_closest_marker("django_db")
+    return marker is not None and bool(marker.kwargs.get("transaction"))
 
 
 @pytest.fixture(scope="session")
@@ -65,22 +95,39 @@ def default_language() -> Iterator[None]:
     translation.deactivate()
 
 
+MAX_DEADLOCKS = 5
 KEPT_TABLES = {"django_content_type", "auth_permission"}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _flush_quickly() -> Iterator[None]:
-    """Keep content types and permissions where a test's rows are flushed.
+    """Delete a test's rows where it committed them, but keep content types and permissions.
 
-    Nothing in them changes; to make them again takes Django a fifth of a second for each test.
+    To truncate all tables takes ten times as long, for the few rows that tests write. Nothing in
+    content types and permissions changes; to make them again takes a fifth of a second.
     """
 
     def sql_flush(style: Any, connection: Any, **options: Any) -> list[str]:
-        tables = connection.introspection.django_table_names(only_existing=True)
-        return connection.ops.sql_flush(style, sorted({*tables} - KEPT_TABLES), **options)
+        tables = {*connection.introspection.django_table_names(only_existing=True)} - KEPT_TABLES
+        deletions = "; ".join(f"DELETE FROM {table}" for table in sorted(tables))
+        # As TRUNCATE does, wait for the transactions of workers: they may be about to add rows.
+        return [f"LOCK TABLE {', '.join(sorted(tables))}", deletions]
+
+    execute = DatabaseOperations.execute_sql_flush
+
+    def execute_again(operations: DatabaseOperations, statements: list[str]) -> None:
+        # A worker's transaction may wait for one of the tables that are locked, and hold another.
+        for _ in range(MAX_DEADLOCKS):
+            try:
+                return execute(operations, statements)
+            except OperationalError as error:
+                if not isinstance(error.__cause__, DeadlockDetected):
+                    raise
+        return execute(operations, statements)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flush, "sql_flush", sql_flush)
+        patch.setattr(DatabaseOperations, "execute_sql_flush", execute_again)
         patch.setattr(flush, "emit_post_migrate_signal", lambda *_, **__: None)
         yield
 
@@ -145,13 +192,39 @@ def admin(users: dict[str, User]) -> Client:
     return client
 
 
+@pytest.fixture(scope="session")
+def promoted(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> tuple[ModelVersion, StageTransition]:
+    """Return what `production` inserts: the version's files are read, checked and copied once."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        version, _ = version_register(folder=PRETRAINED)
+        version_promote(version=version, by=None, reason="test")
+        rows = ModelVersion.objects.get(), StageTransition.objects.get()
+        transaction.set_rollback(True)
+    return rows
+
+
 @pytest.fixture
-def production(db: None) -> ModelVersion:
+def production(db: None, promoted: tuple[ModelVersion, StageTransition]) -> ModelVersion:
     """Put the version that comes with ChampiPy into production, and return it."""
-    version, _ = version_register(folder=PRETRAINED)
-    version_promote(version=version, by=None, reason="test")
+    version, transition = copy.deepcopy(promoted)
+    version.pk = transition.pk = None
+    species = [Species(name=label) for label in version.labels]
+    Species.objects.bulk_create(species, ignore_conflicts=True)
+    version.save(force_insert=True)
+    transition.model_version = version
+    transition.save(force_insert=True)
+    if sizes_and_times(files_of(version)) != sizes_and_times(PRETRAINED):
+        version_register(folder=PRETRAINED)  # another test has changed the files
     version.refresh_from_db()
     return version
+
+
+def sizes_and_times(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return size and time of each file by its name; both tell a changed file from its copy."""
+    files = folder.iterdir() if folder.is_dir() else []
+    return {each.name: (each.stat().st_size, each.stat().st_mtime_ns) for each in files}
 
 
 @pytest.fixture
@@ -159,6 +232,40 @@ def lost_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send the workers nothing, like a broker that loses every message about new rows."""
     for module in (dispatch, mushroom_observer_services):
         monkeypatch.setattr(module, "send_task", lambda *_, **__: True)
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def object_store(request) -> Iterator[ObjectStore]:
+    """Run each of two independent object stores in turn; they speak S3."""
+    with running_store(request.param) as store:
+        yield store
+
+
+@pytest.fixture
+def proxy(object_store: ObjectStore) -> Iterator[Proxy]:
+    """Run a proxy before the object store, which can make it slow, failing or lying."""
+    with running_proxy(object_store) as running:
+        yield running
+
+
+@pytest.fixture
+def stored_files(
+    request, object_store: ObjectStore, settings, monkeypatch, tmp_path: Path
+) -> Iterator[StoredFiles]:
+    """Have this process's files in the object store, through the proxy if the test has one.
+
+    The home is empty.
+    """
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    prefix, home = new_prefix(), tmp_path / "home"
+    address = request.getfixturevalue("proxy").address if "proxy" in request.fixturenames else ""
+    settings.CHAMPIPY_HOME, settings.MEDIA_ROOT = home, home / "media"
+    url = object_store.url(prefix, address=address)
+    settings.STORAGES = {**settings.STORAGES, **storages_of(url)}
+    ObjectStorage._ask_after = 0.0
+    yield StoredFiles(object_store, prefix, home)
+    ObjectStorage._ask_after = 0.0
 
 
 @pytest.fixture(scope="session")
@@ -203,6 +310,27 @@ def mushroom_observer_of_workers() -> Iterator[MushroomObserver]:
         yield site
 
 
+_started_workers: dict[str, subprocess.Popen] = {}
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_scores_the_rows_of_this_test(request: pytest.FixtureRequest) -> None:
+    """Wait until a worker has finished with the rows of the test before.
+
+    A worker that is awake scores whatever waits, and so what a test means to score by itself.
+    """
+    marker = request.node.get_closest_marker("django_db")
+    if not _started_workers or marker is None or not marker.kwargs.get("transaction"):
+        return
+    deadline = time.monotonic() + 3
+    while valkey_client().exists("champipy:scoring_awake") or valkey_client().llen("inference"):
+        if time.monotonic() > deadline:
+            # A test took the workers' queues away, or its message: nobody is awake.
+            stop_being_awake()
+            break
+        time.sleep(0.02)
+
+
 @pytest.fixture(scope="session")
 def workers(
     django_db_setup: None,
@@ -225,6 +353,7 @@ def workers(
         "CHAMPIPY_FETCH_ALLOW": f"{photo_server.address},{mushroom_observer_of_workers.address}",
         "CHAMPIPY_MUSHROOM_OBSERVER_URL": mushroom_observer_of_workers.url,
         "CHAMPIPY_HOME": str(settings.CHAMPIPY_HOME),
+        "CHAMPIPY_LOG_FORMAT": "json",
     }
     pools = {
         "fetch": ["-Q", "fetch", "-P", "threads", "-c", "20"],
@@ -234,7 +363,7 @@ def workers(
             *("--max-memory-per-child", str(INFERENCE_MEMORY_KB)),
         ],
     }
-    processes = {}
+    processes = _started_workers
     log_folder = Path(settings.CHAMPIPY_HOME) / "log"
     log_folder.mkdir(parents=True, exist_ok=True)
     for name, options in pools.items():

@@ -19,7 +19,8 @@ from tests.support.drawings import (
     draw_training_photos,
     mushroom,
 )
-from tests.support.stack import Stack, stack_in_a_folder
+from tests.support.filled_queue import stack_with_a_queue
+from tests.support.stack import Stack, prepared_stack
 
 PREDICTED = range(500, 516)
 """Seeds of the drawings for which alice requested predictions."""
@@ -51,7 +52,7 @@ def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     candidate = candidate_version(folder / "candidate")
     draw_training_photos(folder / "training")
     draw_evaluation_photos(folder / "evaluation", candidate)
-    with stack_in_a_folder() as stack:
+    with prepared_stack() as stack:
         for arguments in (
             ("up", "--detach", "--port", str(stack.port)),
             ("import_photos", str(folder / "training"), "--split", "training"),
@@ -84,6 +85,13 @@ def predict(stack: Stack, photos: list[bytes]) -> None:
             timeout=60,
         )
         assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture(scope="package")
+def filled_queue(browser: Browser) -> Iterator[Stack]:
+    """Yield a stack with `FINDS` finds in its queue, which takes minutes to fill."""
+    with stack_with_a_queue(browser) as stack:
+        yield stack
 
 
 @pytest.fixture

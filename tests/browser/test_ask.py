@@ -3,9 +3,11 @@
 The stack asks a replica of Mushroom Observer.
 """
 
+import io
 from collections.abc import Iterator
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.support.browser import NO_SCRIPT, PHONE, NewPage, wait_for
@@ -15,6 +17,11 @@ from tests.support.stack import Stack, stack_asking
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+COPY = """async bytes => {
+  const image = new Blob([new Uint8Array(bytes)], {type: "image/png"});
+  await navigator.clipboard.write([new ClipboardItem({"image/png": image})]);
+}"""
+"""Copies a PNG as a screenshot is copied: into the clipboard."""
 PENDING = "#cards .waiting, #cards [data-status=pending]"
 NUMBER, IMAGE = 500_000, 1_400_021
 """An observation of the replica with one photo, and that photo."""
@@ -74,6 +81,32 @@ def test_photos_addresses_and_observations_are_asked_at_once(
     expect(page.locator("#cards .verdict", has_text="Coprinus comatus")).to_have_count(3)
     wait_for(page, "[...document.images].every(each => each.complete && each.naturalWidth)", 60)
     take_screenshot(page, "first-page", 1300)
+
+
+def test_a_photo_and_an_address_are_pasted_from_the_clipboard(new_page: NewPage) -> None:
+    page = new_page("alice", permissions=["clipboard-read", "clipboard-write"])
+    photo = io.BytesIO()
+    Image.open(io.BytesIO(mushroom(721))).save(photo, "PNG")
+    page.evaluate(COPY, list(photo.getvalue()))
+    page.locator("h1").click()  # no field has the focus
+    page.keyboard.press("Control+V")
+    expect(page.locator(".draft img")).to_have_count(1)
+    page.get_by_label("Addresses of photos").focus()
+    page.keyboard.press("Control+V")
+    expect(page.locator(".draft img")).to_have_count(2)
+    page.evaluate("navigator.clipboard.writeText('123456')")
+    page.locator("h1").click()
+    page.keyboard.press("Control+V")
+    lines = page.get_by_label("Addresses of photos")
+    expect(lines).to_have_value("123456")
+    lines.fill("")
+    page.get_by_role("button", name="Remove").last.click()
+    page.get_by_label("First name").fill("Amanita muscaria")
+    page.get_by_label("First name").press("Enter")  # asks
+    expect(page.locator(".draft")).to_have_count(0)
+    card = page.locator("#cards .find-card").first
+    expect(card.locator(".verdict")).to_contain_text("Amanita muscaria", timeout=120_000)
+    expect(card).to_have_attribute("data-status", "done")
 
 
 def test_an_answer_is_explained_and_another_name_judged(new_page: NewPage) -> None:

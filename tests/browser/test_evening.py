@@ -7,22 +7,21 @@ import ast
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from accounts.services import PUBLISHED_PASSWORDS
 from tests.support.accessibility import assert_accessible
 from tests.support.browser import DARK, FRENCH, NO_SCRIPT, PAGE_WEIGHT, PHONE, NewPage
-from tests.support.filled_queue import stack_with_a_queue
+from tests.support.filled_queue import FINDS, start_again
 from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-FINDS = 40
 FIND = ".find:not([hidden])"
 TITLE = f"{FIND} h2"
 NOTED = 7
@@ -30,15 +29,6 @@ NOTED = 7
 UNDONE = 11
 """The find whose decision is first a wrong one, and taken back."""
 DECISIONS = ("agree", "disagree", "unsure")
-NEW_EVENING = """
-from observations.models import Observation, QueueEntry
-from django.contrib.sessions.models import Session
-Observation.objects.filter(source="queue").update(
-    decision="", decision_name="", note="", decided_at=None, user=None)
-QueueEntry.skipped_by.through.objects.all().delete()
-QueueEntry.objects.update(leased_to=None, leased_until=None)
-Session.objects.all().delete()
-"""
 DECIDED = """
 from observations.models import Observation
 decided = Observation.objects.filter(source="queue").exclude(decision="")
@@ -47,22 +37,11 @@ print(list(decided.values_list(
 """
 
 
-@pytest.fixture(scope="module")
-def filled(browser: Browser) -> Iterator[Stack]:
-    with stack_with_a_queue(browser, observations=70, finds=FINDS) as stack:
-        yield stack
-
-
-@pytest.fixture(scope="module")
-def stack(filled: Stack) -> Stack:
-    return filled
-
-
-@pytest.fixture(autouse=True)
-def new_evening(stack: Stack) -> None:
-    """Let nobody have decided, skipped or held anything."""
-    done = stack("shell", "--verbosity", "0", "-c", NEW_EVENING)
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def stack(filled_queue: Stack) -> Stack:
+    """Return the stack of which nobody has decided, skipped or held any find."""
+    start_again(filled_queue)
+    return filled_queue
 
 
 Decided = tuple[int, str, str, str, str]

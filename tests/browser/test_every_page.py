@@ -8,6 +8,7 @@ from accounts.services import PUBLISHED_PASSWORDS
 from tests.support.accessibility import accessibility_violations, sideways_overflow
 from tests.support.browser import DARK, NewPage
 from tests.support.drawings import mushroom
+from tests.support.filled_admin import fill_admin
 from tests.support.page_paths import OPEN_PAGES, VERIFIERS_PAGES, admin_paths, paths_of_finds
 from tests.support.stack import Stack
 
@@ -39,6 +40,15 @@ def finds(stack: Stack) -> list[str]:
     return paths
 
 
+@pytest.fixture(scope="module")
+def filled_pages(
+    stack: Stack, finds: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """Return the paths of the admin, whose pages have rows of every kind."""
+    filled = fill_admin(stack, tmp_path_factory.mktemp("others"))
+    return [*admin_paths(stack), *filled]
+
+
 def problems_of(page: Page, paths: list[str]) -> list[str]:
     """Open the pages one by one; return what is wrong with any of them."""
     problems = []
@@ -65,5 +75,5 @@ def test_pages_of_verifiers(new_page: NewPage, finds: list[str], theme: dict) ->
 
 
 @THEMES
-def test_pages_of_the_admin(new_page: NewPage, stack: Stack, finds: list[str], theme: dict) -> None:
-    assert problems_of(new_page("bob", **theme), admin_paths(stack)) == []
+def test_pages_of_the_admin(new_page: NewPage, filled_pages: list[str], theme: dict) -> None:
+    assert problems_of(new_page("bob", **theme), filled_pages) == []

@@ -1,18 +1,17 @@
 """Tests the queue's page in Chromium: keys, photos, what is loaded ahead, touch, no script."""
 
-from collections.abc import Iterator
+import re
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from tests.support.accessibility import accessibility_violations, sideways_overflow
 from tests.support.browser import DARK, FRENCH, NO_SCRIPT, PHONE, NewPage, wait_for
-from tests.support.filled_queue import stack_with_a_queue
+from tests.support.filled_queue import FINDS, start_again
 from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-QUEUED = 10
 FIND = ".find:not([hidden])"
 AHEAD = ".find[hidden]"
 DECIDED = """Number(document.querySelector("#queue-progress p").textContent.trim().split(" ")[0])"""
@@ -21,10 +20,10 @@ AHEAD_IS_LOADED = """[...document.querySelectorAll(".find[hidden] img")].every(
 
 
 @pytest.fixture(scope="module")
-def stack(browser: Browser) -> Iterator[Stack]:
-    """Yield a stack whose queue an administrator has switched on, and that has filled."""
-    with stack_with_a_queue(browser, observations=60, finds=QUEUED) as stack:
-        yield stack
+def stack(filled_queue: Stack) -> Stack:
+    """Return a stack whose queue an administrator has switched on, and that has filled."""
+    start_again(filled_queue)
+    return filled_queue
 
 
 @pytest.fixture
@@ -39,6 +38,10 @@ def page(new_page: NewPage) -> Page:
 def wait_for_ahead(page: Page) -> None:
     """Wait until three finds are loaded ahead; after an undo there may be more."""
     expect(page.locator(AHEAD).nth(2)).to_be_attached()
+
+
+def is_decision(request: Request) -> bool:
+    return re.search(r"/queue/\d+$", request.url) is not None
 
 
 def title(page: Page) -> str:
@@ -120,9 +123,33 @@ def test_letters_of_a_note_are_no_keys(page: Page) -> None:
     page.locator(f"{FIND} textarea[name=note]").fill("")
 
 
+def test_enter_in_a_field_decides_nothing(page: Page) -> None:
+    first, before = title(page), page.evaluate(DECIDED)
+    decisions: list[str] = []
+    page.on("request", lambda each: decisions.append(each.url) if is_decision(each) else None)
+    page.keyboard.press("n")
+    note = page.locator(f"{FIND} textarea[name=note]")
+    note.fill("")  # of what an earlier test has left
+    page.keyboard.type("stem")
+    page.keyboard.press("Enter")
+    page.keyboard.type("base")
+    expect(note).to_have_value("stem\nbase")
+    page.keyboard.press("Escape")
+    names = page.locator(f"{FIND} [name=decision_name]")
+    if names.count():
+        names.first.press("Enter")
+    assert (title(page), page.evaluate(DECIDED), decisions) == (first, before, [])
+    page.keyboard.press("u")
+    wait_for(page, f"{DECIDED} === {before + 1}")
+    page.keyboard.press("z")
+    expect(page.locator(f"{FIND} h2")).to_have_text(first)
+    expect(note).to_have_value("stem\nbase")
+    note.fill("")
+
+
 def test_photos_by_keys_and_by_mouse(page: Page) -> None:
     several = f"{FIND} [data-photo='1']"
-    for _ in range(QUEUED):  # until one has several photos
+    for _ in range(FINDS):  # until one has several photos
         if page.locator(several).count():
             break
         page.keyboard.press("s")

@@ -7,8 +7,8 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.services import token_seen
-from predictions.incoming import incoming_path
 from predictions.models import Photo
+from tests.support.files import incoming_path
 
 PREDICTIONS = "/api/v1/predictions"
 

@@ -10,29 +10,42 @@ from tests.support.browser import NO_SCRIPT, log_in
 from tests.support.mushroom_observer import MushroomObserver
 from tests.support.stack import Stack, stack_asking
 
+FINDS = 40
 MINUTES = 10
 """How long the queue may take to fill. A photo is fetched each second."""
-LET_GO = """
-from observations.models import QueueEntry
+START_AGAIN = """
+from observations.models import Observation, QueueEntry
+from django.contrib.sessions.models import Session
+Observation.objects.filter(source="queue").update(
+    decision="", decision_name="", note="", decided_at=None, user=None)
+QueueEntry.skipped_by.through.objects.all().delete()
 QueueEntry.objects.update(leased_to=None, leased_until=None)
+Session.objects.all().delete()
 """
 
 
 @contextmanager
-def stack_with_a_queue(browser: Browser, *, observations: int, finds: int) -> Iterator[Stack]:
-    """Yield a stack that Bob has had poll a replica of `observations`, once `finds` are answered.
+def stack_with_a_queue(browser: Browser) -> Iterator[Stack]:
+    """Yield a stack that Bob has had poll a replica, once `FINDS` finds are answered.
 
-    The replica draws its photos. It is asked at the pace that the real site wants.
+    Bob holds one of them until `start_again`. The replica draws its photos. It is asked at the
+    pace that the real site wants.
     """
     with (
-        MushroomObserver(observations=observations, photos=Path("no real ones")) as site,
+        MushroomObserver(observations=70, photos=Path("no real ones")) as site,
         stack_asking(site) as stack,
     ):
-        _fill(browser, stack, finds)
+        _fill(browser, stack)
         yield stack
 
 
-def _fill(browser: Browser, stack: Stack, finds: int) -> None:
+def start_again(stack: Stack) -> None:
+    """Let nobody have decided, skipped or held anything, and nobody be logged in."""
+    done = stack("shell", "--verbosity", "0", "-c", START_AGAIN)
+    assert done.returncode == 0, done.stderr
+
+
+def _fill(browser: Browser, stack: Stack) -> None:
     """Switch polling on in the queue's page, as Bob does, and wait for the finds."""
     context = browser.new_context(base_url=stack.url, locale="en-GB", **NO_SCRIPT)
     page = context.new_page()
@@ -40,14 +53,12 @@ def _fill(browser: Browser, stack: Stack, finds: int) -> None:
     page.goto("/queue")
     page.get_by_role("button", name="Switch it on").click()
     expect(page.get_by_text("Polling is switched on.")).to_be_visible()
-    for _ in range(MINUTES * 30):
+    for _ in range(MINUTES * 12):
         waiting = page.inner_text("#queue-progress").partition(" · ")[2]
-        if int(waiting.split()[0]) >= finds:
+        if int(waiting.split()[0]) >= FINDS:
             break
-        page.wait_for_timeout(2000)
+        page.wait_for_timeout(5000)
         page.goto("/queue")
     else:
         raise AssertionError(f"the queue does not fill: {page.inner_text('main')}")
-    # Bob's page holds a find. He lets go of it, and all are there for the verifiers.
-    stack("shell", "-c", LET_GO)
     context.close()

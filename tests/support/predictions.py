@@ -4,8 +4,8 @@ from django.core.files.base import ContentFile
 
 from mlmodels.selectors import production_version
 from predictions.models import Prediction
+from predictions.scoring_services import prediction_infer
 from predictions.services import prediction_create
-from predictions.worker_services import prediction_infer
 
 
 def unsent(prediction: Prediction) -> None:

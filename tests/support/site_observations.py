@@ -3,8 +3,9 @@
 from rest_framework.test import APIClient
 
 from observations.mushroom_observer_services import observations_read_due
+from predictions.fetch_services import prediction_fetch
 from predictions.models import Prediction
-from predictions.worker_services import prediction_fetch, prediction_infer
+from predictions.scoring_services import prediction_infer
 from tests.support.mushroom_observer import MushroomObserver
 from tests.support.observations import ASYNC, OBSERVATIONS
 

@@ -1,5 +1,6 @@
 """Runs `./champipy` with a temporary home."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -26,10 +27,11 @@ class Stack:
         self.home = Home(folder / "a home")
         self.welcome = ""
         self.port = choose_port()
-        excluded = ("DATABASE_URL", "REDIS_URL", "CHAMPIPY_HOME", "CHAMPIPY_PROCESS")
+        urls = ("DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL")
+        excluded = (*urls, "CHAMPIPY_HOME", "CHAMPIPY_PROCESS")
         self.environment = {name: os.environ[name] for name in os.environ if name not in excluded}
         # Set but empty, so that the project's .env cannot connect this stack to a database in use.
-        self.environment |= {"DATABASE_URL": "", "REDIS_URL": ""}
+        self.environment |= dict.fromkeys(urls, "")
         self.environment |= {"CHAMPIPY_HOME": str(self.home.path), "PYTHONPATH": str(PROJECT)}
         self.environment |= settings
 
@@ -85,13 +87,13 @@ def eventually(condition: Callable[[], bool], seconds: float = 90) -> bool:
 
 
 @contextmanager
-def stack_in_a_folder(**settings: str) -> Iterator[Stack]:
-    """Yield a stack in a temporary folder; stop it and delete the folder at the end.
+def empty_stack(disk: Path | None = None, **settings: str) -> Iterator[Stack]:
+    """Yield a stack without data in a temporary folder; stop it and delete the folder at the end.
 
-    `settings` are environment variables.
+    The folder is on `disk`, if given. `settings` are environment variables.
     """
     # Not tmp_path: if root runs the tests, PostgreSQL's user cannot enter the parents of tmp_path.
-    folder = Path(tempfile.mkdtemp(prefix="champipy stack "))
+    folder = Path(tempfile.mkdtemp(prefix="champipy stack ", dir=disk))
     folder.chmod(0o711)
     stack = Stack(folder, **settings)
     yield stack
@@ -101,6 +103,33 @@ def stack_in_a_folder(**settings: str) -> Iterator[Stack]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+PREPARED = ("models", "postgresql", "postgresql.password", "static")
+"""What a first start makes in a home and another one can take over. Secrets are its own."""
+
+
+@contextmanager
+def prepared_stack(**settings: str) -> Iterator[Stack]:
+    """Yield a stack as its first start leaves it, down: a start has nothing to prepare any more."""
+    with empty_stack(**settings) as stack:
+        stack.home.make()
+        for name in PREPARED:
+            # Unlike shutil, cp keeps the owner, who is another user where root runs the tests.
+            source = _prepared_home().path / name
+            subprocess.run(["cp", "-pR", source, stack.home.path], check=True)
+        yield stack
+
+
+@functools.cache
+def _prepared_home() -> Home:
+    """Prepare a home once, beside that of the tests, with which `./champipy test` deletes it."""
+    stack = Stack(Path(os.environ["CHAMPIPY_HOME"]).parent / "prepared")
+    stack.home.path.parent.mkdir()
+    stack.home.path.parent.chmod(0o711)
+    done = stack("shell", "--verbosity", "0", "-c", "")
+    assert done.returncode == 0, done.stderr
+    return stack.home
+
+
 @contextmanager
 def stack_asking(site: MushroomObserver) -> Iterator[Stack]:
     """Yield a stack that is up, and asks this replica of Mushroom Observer."""
@@ -108,7 +137,7 @@ def stack_asking(site: MushroomObserver) -> Iterator[Stack]:
         "CHAMPIPY_MUSHROOM_OBSERVER_URL": site.url,
         "CHAMPIPY_FETCH_ALLOW": site.address,
     }
-    with stack_in_a_folder(**settings) as stack:
+    with prepared_stack(**settings) as stack:
         done = stack.up()
         assert done.returncode == 0, done.stdout + done.stderr
         yield stack

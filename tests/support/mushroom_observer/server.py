@@ -163,9 +163,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(b"<!doctype html><title>Something is odd</title><h1>Something is odd</h1>")
         else:
             cors = {"Access-Control-Allow-Origin": "*"} if method == "GET" else {}
-            self._send(json.dumps(answer).encode(), "application/json; charset=utf-8", **cors)
-            if method == "GET":
+            body = json.dumps(answer).encode()
+            if method == "GET":  # before the answer is sent: the next request may come at once
                 site.api.after_look(kind, answer.get("results", []))
+            self._send(body, "application/json; charset=utf-8", **cors)
 
     def _page(self, method: str, path: str, values: dict[str, str]) -> None:
         world = self.server.site.world
