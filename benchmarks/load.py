@@ -2,9 +2,10 @@
 
     .venv/bin/python -m benchmarks.load --clients 32 --seconds 120 --kill inference
 
-Each client sends new photos, and every third time one of twenty known photos. Afterwards it prints
-how many rows there are: one prediction per request, one inference per photo, none pending, and no
-incoming file.
+Each client sends new photos, and every third time one of twenty known photos. Where a photo is
+accepted, but too many requests of its user wait already, the client asks for the answer every
+second, as `Retry-After` tells it. Afterwards it prints how many rows there are: one prediction per
+request, one inference per photo, none pending, and no incoming file.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
+import requests
 
 from benchmarks.service import PROJECT, Client, new_photo, stack
 
@@ -57,9 +59,21 @@ class Load:
             count += 1
             photo = random.choice(self.known) if count % 3 == 0 else new_photo()  # noqa: S311
             started = time.monotonic()
-            self.codes[user.status_of(photo)] += 1
+            self.codes[self.answer(user, photo)] += 1
             self.times.append(time.monotonic() - started)
             self.sent.add(photo)
+
+    def answer(self, user: Client, photo: bytes) -> int:
+        """Send a photo, and return the status code once it is answered; 0 without a response."""
+        try:
+            response = user.post(photo)
+            while response.ok and response.json()["status"] == "pending":
+                time.sleep(int(response.headers.get("Retry-After", 1)))
+                path = f"{user.base}/predictions/{response.json()['id']}"
+                response = user.session.get(path, timeout=60)
+        except requests.ConnectionError:
+            return 0
+        return response.status_code
 
 
 def kill(home: Path, name: str) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import requests
 from PIL import Image
 
@@ -61,6 +62,31 @@ class Client:
             return self.post(photo).status_code
         except requests.ConnectionError:
             return 0
+
+
+KINDS = {
+    "web": "champipy_site.web",
+    **{name: f"--queues {name}" for name in ("inference", "fetch", "monitoring", "training")},
+    "beat": "-A champipy_site beat",
+    "PostgreSQL": "postgres",
+    "Valkey": "valkey-server",
+}
+"""What the command line of each kind of process has in it."""
+
+
+def processes(home: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """Yield the processes of the stack with this home, each with its kind (a key of KINDS)."""
+    for process in psutil.process_iter():
+        try:
+            line = " ".join(process.cmdline())
+            is_of_stack = process.environ().get("CHAMPIPY_HOME") == str(home)
+            if process.name() == "postgres":  # it writes its state over its environment
+                is_of_stack = str(home) in " ".join([line, *process.parent().cmdline()])
+        except (psutil.Error, AttributeError):
+            continue
+        kinds = [kind for kind, word in KINDS.items() if word in line]
+        if is_of_stack and kinds:
+            yield kinds[0], process
 
 
 @contextmanager
