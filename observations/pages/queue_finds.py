@@ -21,7 +21,7 @@ class PhotoOfFind:
 
     shown: ObservationPhoto
     number: int
-    """Its place among the photos of the find, from 1 on."""
+    """Its place among the photos as they are shown, from 1 on."""
     text: str
     """What ChampiPy says of this photo alone."""
     large_url: str
@@ -53,13 +53,10 @@ def _find(observation: Observation) -> Find:
     names = {name.name: name for name in observation.names.all()}
     if chosen is not None:
         names[chosen.name] = chosen
-    numbered = enumerate(observation.photos.all(), start=1)
+    photos = sorted(observation.photos.all(), key=lambda photo: not photo.is_usable)
     return Find(
         observation=observation,
-        photos=[
-            _photo(photo, number)
-            for number, photo in sorted(numbered, key=lambda each: not each[1].is_usable)
-        ],
+        photos=[_photo(photo, number) for number, photo in enumerate(photos, start=1)],
         names=list(names.values()),
         chosen=chosen,
     )

@@ -346,7 +346,10 @@ def test_photos_that_may_be_shown_come_first(alice: Client) -> None:
             is_usable=is_usable,
         )
     text = " ".join(alice.get(QUEUE).text.split())
-    assert text.index("Photo 2 of 2: ") < text.index("Photo 1 of 2: ")
+    [_, first], [_, second] = (text.split(f"Photo {number} of 2: ") for number in (1, 2))
+    assert second in first
+    assert "90 %" in first.removesuffix(second)
+    assert "80 %" in second
 
 
 def test_an_empty_queue_says_what_fills_it_and_who_switches_that_on(
