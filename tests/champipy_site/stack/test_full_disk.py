@@ -6,14 +6,19 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+import redis
 
 from champipy_site.stack import logs
+from champipy_site.stack.ports import choose_port
+from champipy_site.stack.process import Child
 from champipy_site.stack.state import Home, StackState, read_state, write_state
+from champipy_site.stack.valkey import Valkey
 from tests.support.disks import disk, fill
 from tests.support.stack import Stack, eventually, prepared_stack
 
@@ -77,6 +82,37 @@ def test_up_on_a_full_disk_says_so(small_disk):
     assert "no space left" in (started.stdout + started.stderr).lower()
     assert "Traceback" not in started.stderr
     assert stack.processes() == []
+
+
+def test_valkey_works_on_a_full_disk_and_starts_again_afterwards(small_disk):
+    """With a log of commands it did neither, once it had rewritten that log."""
+    home = Home(small_disk / "home")
+    home.make()
+    server = Valkey(home, choose_port(None))
+    server.prepare()
+    service = server.service()
+    child = Child(service, home.log("valkey"))
+    with redis.Redis.from_url(server.url) as client:
+        try:
+            child.start()
+            assert eventually(service.answers)
+            client.set("before", 1)
+            client.bgrewriteaof()
+            assert eventually(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+            client.save()
+            filler = fill(small_disk)
+            for number in range(20):  # a log would have room for a part of one of them
+                client.set("meanwhile", 500 * str(number))
+                time.sleep(0.01)
+            filler.unlink()
+            client.set("after", 2)
+            child.send(signal.SIGKILL)
+            assert eventually(lambda: child.exit_code() is not None)
+            child.start()
+            assert eventually(service.answers)
+            assert client.get("before") == b"1"
+        finally:
+            child.end()
 
 
 @pytest.mark.slow
