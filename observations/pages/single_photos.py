@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.db.models.fields.json import KT
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
+from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_POST, require_safe
 from rest_framework import serializers
@@ -42,7 +43,7 @@ def photos(request: HttpRequest) -> HttpResponse:
         **page_context(request, chosen.select_related("inference__photo"), searched),
         "errors": errors,
         "verdicts": VERDICT_LABELS.items(),
-        "statuses": Prediction.Status.choices,
+        "statuses": [(value, capfirst(text)) for value, text in Prediction.Status.choices],
     }
     status = 400 if errors else 200
     return render(request, "observations/history_photos.html", context, status=status)
