@@ -51,7 +51,6 @@ class ModelVersionAdmin(AnnotatedAdmin, MeasuredAdmin):
         "accuracy_here",
         "accuracy_when_made",
         "calibration_error",
-        "megabytes",
         "run_link",
         "tag_list",
         "created_at",
