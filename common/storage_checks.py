@@ -27,16 +27,15 @@ def object_store(
             return [
                 Error(
                     f"The object store cannot be used. {unavailable}",
-                    hint="Make the bucket that CHAMPIPY_STORAGE_URL names, and let the key in "
-                    "AWS_ACCESS_KEY_ID list it, and read, write and delete its objects.",
+                    hint=unavailable.advice,
                     id="champipy.E006",
                 )
             ]
         return [
             Warning(
                 f"The object store cannot be used now. {unavailable}",
-                hint="Until it answers, new photos are refused with storage_unavailable. See that "
-                "`endpoint` in CHAMPIPY_STORAGE_URL is right, and that the store is up.",
+                hint="Until it answers, new photos are refused with storage_unavailable. "
+                f"{unavailable.advice}",
                 id="champipy.W009",
             )
         ]

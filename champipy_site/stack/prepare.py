@@ -5,10 +5,11 @@ nothing, and of several that are started at the same time one waits for the othe
 all steps, because importing Django takes longer than they do.
 """
 
+import sys
 import time
 
 import django
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 LOCK = 0x7072657061  # "prepa" in ASCII; any number that no other advisory lock has
 PAUSE_S = 1.0
@@ -22,9 +23,10 @@ STEPS = (
 
 
 def main() -> None:
-    """Run the steps in order; a step that fails ends the process with a traceback."""
+    """Run the steps in order; one that fails ends the process with exit code 1."""
     django.setup()
     from common.sessions import SessionLock
+    from common.storage import StorageUnavailable
 
     lock = SessionLock(LOCK)
     while not lock.acquire():
@@ -33,7 +35,12 @@ def main() -> None:
     for step in STEPS:
         began = time.monotonic()
         print(f"--- {' '.join(step)}", flush=True)
-        call_command(*step)
+        try:
+            call_command(*step)
+        except CommandError as error:
+            sys.exit(str(error))
+        except StorageUnavailable as unavailable:
+            sys.exit(f"{unavailable}\n{unavailable.advice}")
         print(f"    {time.monotonic() - began:.1f} s", flush=True)
     lock.release()
 

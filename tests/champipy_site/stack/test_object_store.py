@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from champipy_site.stack.ports import choose_port
 from champipy_site.stack.state import read_state
 from tests.support.object_stores import (
     CREDENTIALS,
@@ -109,6 +110,28 @@ def test_a_stack_has_its_files_in_an_object_store(kind: str, tmp_path: Path) -> 
                 assert tar.getnames() == ["database.dump", "manifest.json"]
             for log in stack.home.log_folder.iterdir():
                 assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in log.read_text(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("is_there", "advice"),
+    [(False, "`endpoint` in CHAMPIPY_STORAGE_URL is right"), (True, "Make the bucket that")],
+)
+def test_commands_say_what_to_do_about_a_store_that_cannot_be_used(
+    is_there: bool, advice: str, tmp_path: Path
+) -> None:
+    species = tmp_path / SPECIES.replace(" ", "_")
+    species.mkdir()
+    (species / "1.jpg").write_bytes(drawn_photo(702))
+    with running_store("moto") as store:
+        address = store.address if is_there else f"127.0.0.1:{choose_port()}"
+        url = store.url(bucket="no-such-bucket", address=address)
+        with empty_stack(CHAMPIPY_STORAGE_URL=url, **CREDENTIALS) as stack:
+            imported = ("import_photos", str(tmp_path), "--split", "training")
+            for done in (stack.up(), stack(*imported)):
+                told = done.stdout + done.stderr
+                assert done.returncode == 1, told
+                assert advice in told
+                assert "Traceback" not in told
 
 
 def use(stack: Stack, folder: Path, keys: Callable[[], list[str]], proxy: Proxy) -> None:
