@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, QueryDict
 from django.utils.translation import gettext_lazy as _
 
@@ -46,7 +47,21 @@ def gallery_context(
     request: HttpRequest, evaluation: Evaluation, chosen: PhotoFilter
 ) -> dict[str, Any]:
     """Return what the gallery shows: a page of photos, the filters, and where pages lead."""
-    paginator = CappedPaginator(chosen.answers(evaluation), PER_PAGE)
+    return {
+        **page_of_photos(request, chosen.answers(evaluation)),
+        "chosen": chosen,
+        "bins": [
+            (number, format_share(row["confidence"]))
+            for number, row in enumerate(evaluation.metrics.get("reliability", ()))
+        ],
+        "rightness_names": RIGHTNESS_NAMES,
+        "labels": evaluation.model_version.labels,
+    }
+
+
+def page_of_photos(request: HttpRequest, answers: QuerySet[Any]) -> dict[str, Any]:
+    """Return the page of answers that the address asks for, with photos, and where pages lead."""
+    paginator = CappedPaginator(answers, PER_PAGE)
     page = paginator.get_page(request.GET.get("page"))
     query = request.GET.copy()
     query.pop("page", None)
@@ -56,11 +71,4 @@ def gallery_context(
         "is_capped": paginator.count == MAX_COUNTED,
         "pages": paginator.get_elided_page_range(page.number, on_each_side=2, on_ends=1),
         "query": query.urlencode(),
-        "chosen": chosen,
-        "bins": [
-            (number, format_share(row["confidence"]))
-            for number, row in enumerate(evaluation.metrics.get("reliability", ()))
-        ],
-        "rightness_names": RIGHTNESS_NAMES,
-        "labels": evaluation.model_version.labels,
     }

@@ -9,14 +9,13 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from common.paging import MAX_COUNTED, CappedPaginator
 from common.spreadsheets import MAX_ROWS, csv_response
 from mlmodels.ml.reference import group_text
 from supervision.datasets.selectors import species_names
-from supervision.evaluations.gallery import OthersFilter, Outcome, with_photos
+from supervision.evaluations.admin.gallery import page_of_photos
+from supervision.evaluations.gallery import OthersFilter, Outcome
 from supervision.models import Evaluation
 
-PER_PAGE = 24
 OUTCOMES: Mapping[Outcome, Any] = {
     "passed": gettext_lazy("taken for one of its species"),
     "held_out": gettext_lazy("held out"),
@@ -40,20 +39,11 @@ def others_page(
             raise Http404(f"There is no table {table[:40]!r}.")
         rows = answers.values_list(*COLUMNS)[: MAX_ROWS + 1]
         return csv_response(f"evaluation-{evaluation.pk}-others", COLUMNS, rows.iterator())
-    paginator = CappedPaginator(answers, PER_PAGE)
-    page = paginator.get_page(request.GET.get("page"))
-    query = request.GET.copy()
-    query.pop("page", None)
     version = evaluation.model_version
-    context |= {
+    context |= page_of_photos(request, answers) | {
         "title": _("%(version)s on photos of other species") % {"version": version},
         "evaluation": evaluation,
         "version": version,
-        "page": page,
-        "photos": with_photos(list(page.object_list)),
-        "is_capped": paginator.count == MAX_COUNTED,
-        "pages": paginator.get_elided_page_range(page.number, on_each_side=2, on_ends=1),
-        "query": query.urlencode(),
         "chosen": chosen,
         "outcomes": OUTCOMES,
         "genera": [(name, group_text(name)) for name in genera],
