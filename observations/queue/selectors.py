@@ -1,9 +1,10 @@
 """Reads on the queue: what waits, in which order, and who holds what."""
 
+from collections import Counter
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User
@@ -31,8 +32,14 @@ def waiting_entries(now: datetime) -> QuerySet[QueueEntry]:
 
 def waiting_counts(now: datetime) -> list[tuple[str, int]]:
     """Return how many of the waiting entries have each rank, the most urgent first."""
-    ranks = [entry.rank for entry in waiting_entries(now)]  # type: ignore[attr-defined]
-    return [(name, ranks.count(rank)) for rank, name in enumerate(RANKS)]
+    counts = _counts(waiting_entries(now))
+    return [(name, counts[rank]) for rank, name in enumerate(RANKS)]
+
+
+def _counts(entries: QuerySet[QueueEntry]) -> Counter[int]:
+    """Return how many of the entries have each rank."""
+    counted = entries.order_by().values_list("rank").annotate(Count("pk"))  # type: ignore[misc]
+    return Counter(dict(counted))
 
 
 IS_UNDECIDED = Q(
@@ -103,11 +110,8 @@ def waiting_for(user: User, now: datetime) -> dict[str, int]:
     Those that the user holds are among them; those that the user skipped are not.
     """
     free = waiting_entries(now).exclude(skipped_by=user)
-    ranks = [
-        entry.rank  # type: ignore[attr-defined]
-        for entry in (*free.only("pk"), *entries_in_hand(user, now).only("pk"))
-    ]
-    return {name: ranks.count(rank) for rank, name in enumerate(RANKS)}
+    counts = _counts(free) + _counts(entries_in_hand(user, now))
+    return {name: counts[rank] for rank, name in enumerate(RANKS)}
 
 
 def finds_shown_to(user: User) -> QuerySet[Observation]:
