@@ -81,6 +81,24 @@ class ReviewPaginator(CappedPaginator):
         return page
 
 
+class SearchPaginator(CappedPaginator):
+    """Pages of rows that a filter looks for one by one: once, for the count and the page alike."""
+
+    @cached_property
+    def keys(self) -> list[int]:
+        return list(self.object_list.values_list("pk", flat=True)[:MAX_COUNTED])
+
+    @cached_property
+    def count(self) -> int:
+        return len(self.keys)
+
+    def page(self, number: int | str) -> Page:
+        page = Paginator.page(self, number)
+        first = (page.number - 1) * self.per_page
+        page.object_list = self.object_list.filter(pk__in=self.keys[first : first + self.per_page])
+        return page
+
+
 def search_end(rows: QuerySet[Any], cursor: int | None = None) -> int | None:
     """Return the id of the MAX_COUNTEDth row below `cursor`; None if there are no more than that.
 
@@ -117,6 +135,8 @@ class CappedPagination(Pages):
         if self._cursor is None:
             end = None if searched is None else search_end(searched)
             found = _down_to(queryset, end)
+            if searched is not None:
+                self.django_paginator_class = SearchPaginator
             rows = cast(list[Any], super().paginate_queryset(found, request, view))
             self._goes_on = end is not None
             self._last_id = end

@@ -34,6 +34,16 @@ def test_a_list_takes_three_queries_for_any_number_of_rows(
         assert len(bob.get("/api/v1/predictions").json()["results"]) == 8
 
 
+def test_a_filter_of_answers_looks_for_them_once(bob: APIClient, django_assert_num_queries) -> None:
+    answered(upload(drawn_photo(61)))
+    with django_assert_num_queries(4) as queries:
+        found = bob.get("/api/v1/predictions?min_score=0").json()
+    assert (found["count"], len(found["results"])) == (1, 1)
+    [search, page] = [each["sql"] for each in queries if '"best_score" >=' in each["sql"]]
+    assert "LIMIT 10000" in search
+    assert f'"predictions_prediction"."id" IN ({found["results"][0]["id"]})' in page
+
+
 def test_a_long_list_is_counted_up_to_a_limit_and_paged_up_to_it(
     alice: APIClient, bob: APIClient, monkeypatch, django_assert_num_queries
 ) -> None:
