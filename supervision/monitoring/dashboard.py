@@ -19,6 +19,8 @@ from supervision.models import Evaluation, Summary
 
 DAYS_SHOWN = 30
 """Days of which the predictions are shown."""
+MARGIN = timedelta(hours=1)
+"""By which transactions that began before midnight have ended."""
 PREDICTIONS_BY_DAY = "predictions_by_day"
 STORAGE_USE = "storage_use"
 
@@ -102,8 +104,8 @@ def _measured(
 def predictions_by_day(days: int) -> list[tuple[date, int, int]]:
     """Return (day, answered, failed) for each of the last `days` days, ending with today.
 
-    Those that ChampiPy asked for by itself are not counted. All days but the last two are read from
-    the summary; those that it lacks are counted.
+    Those that ChampiPy asked for by itself are not counted. Days that are final are read from the
+    summary; today, and those that it lacks, are counted.
     """
     today = timezone.localdate()
     wanted = [today - timedelta(days=back) for back in reversed(range(days))]
@@ -113,20 +115,29 @@ def predictions_by_day(days: int) -> list[tuple[date, int, int]]:
     return [(day, *(known.get(day) or counts.get(day, (0, 0)))) for day in wanted]
 
 
-def final_days(days: int) -> list[date]:
-    """Return those of the last `days` days whose predictions are all answered: within a day."""
-    today = timezone.localdate()
-    return [today - timedelta(days=back) for back in reversed(range(2, days))]
+def final_days(days: int, now: datetime) -> list[date]:
+    """Return those of the last `days` days to which nothing is added any more.
+
+    That is, they ended MARGIN ago and all their predictions are answered, which takes a day at
+    most.
+    """
+    today = timezone.localdate(now)
+    ended = [today - timedelta(days=back) for back in reversed(range(1, days))]
+    pending = Prediction.objects.filter(
+        status=Prediction.Status.PENDING, created_at__lt=_midnight(today)
+    )
+    is_final = now >= _midnight(today) + MARGIN and not pending.exists()
+    return ended if is_final else ended[:-1]
 
 
 def days_counted() -> dict[date, tuple[int, int]]:
-    """Return (answered, failed) for each day of the summary that is final."""
+    """Return (answered, failed) for each day of the summary: they are final."""
     summary = Summary.objects.filter(name=PREDICTIONS_BY_DAY).first()
     if summary is None or summary.value["timezone"] != timezone.get_current_timezone_name():
         return {}
-    days = final_days(DAYS_SHOWN)
-    stored = {date.fromisoformat(day): tuple(each) for day, each in summary.value["days"].items()}
-    return {day: (stored[day][0], stored[day][1]) for day in days if day in stored}
+    first = timezone.localdate() - timedelta(days=DAYS_SHOWN - 1)
+    stored = ((date.fromisoformat(day), each) for day, each in summary.value["days"].items())
+    return {day: (answered, failed) for day, (answered, failed) in stored if day >= first}
 
 
 def days_store(counted: dict[date, tuple[int, int]]) -> None:

@@ -37,17 +37,17 @@ DISAGREEMENTS = "disagreements"
 def summaries_update(*, now: datetime | None = None) -> None:
     """Bring all summaries up to date. Twice at the same time does no harm."""
     now = now or timezone.now()
-    days_summarise()
+    days_summarise(now)
     disagreements_note()
     stored = Summary.objects.filter(name=STORAGE_USE, at__gt=now - STORAGE_EVERY)
     if not stored.exists():
         storage_use_store()
 
 
-def days_summarise() -> None:
+def days_summarise(now: datetime) -> None:
     """Count the predictions of past days that are not stored yet."""
     known = days_counted()
-    for day in final_days(DAYS_SHOWN):
+    for day in final_days(DAYS_SHOWN, now):
         if day not in known:
             known |= day_counts(since=day, until=day)
             known.setdefault(day, (0, 0))

@@ -1,7 +1,7 @@
 """The dashboard: contents, number of queries and permissions."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.test import Client
@@ -177,7 +177,7 @@ def test_page_query_count_does_not_depend_on_the_amount_of_data(
 ) -> None:
     answered(production, 80, 1)
     bobs.get(INDEX)
-    with django_assert_max_num_queries(19) as few:
+    with django_assert_max_num_queries(20) as few:
         bobs.get(INDEX)
     for number in range(2, 12):
         answered(production, 80, number)
@@ -255,24 +255,46 @@ def test_predictions_by_day_includes_days_without_predictions(production) -> Non
     ]
 
 
-def test_past_days_are_read_from_the_summary_but_the_last_two_are_counted_each_time(
-    django_assert_num_queries,
-) -> None:
-    for age in range(4):
+def failed_days_ago(*ages: int) -> None:
+    for age in ages:
         Prediction.objects.create(
             file="x", is_upload=False, status=Prediction.Status.FAILED, error_code="not_an_image",
             created_at=timezone.now() - timedelta(days=age),
         )  # fmt: skip
+
+
+def midnight() -> datetime:
+    return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def test_past_days_are_read_from_the_summary_but_today_is_counted_each_time(
+    django_assert_num_queries,
+) -> None:
+    failed_days_ago(0, 1, 2, 3)
     assert [failed for _, _, failed in predictions_by_day(4)] == [1, 1, 1, 1]
-    days_summarise()
+    days_summarise(midnight() + timedelta(hours=1))
     Prediction.objects.all().delete()
-    days_summarise()  # counts no day twice
+    days_summarise(midnight() + timedelta(hours=1))  # counts no day twice
     with django_assert_num_queries(2) as read:
-        assert [failed for _, _, failed in predictions_by_day(4)] == [1, 1, 0, 0]
-    yesterday = timezone.localdate() - timedelta(days=1)
-    assert f"'{yesterday}T00:00:00" in read[1]["sql"]
+        assert [failed for _, _, failed in predictions_by_day(4)] == [1, 1, 1, 0]
+    assert f"'{timezone.localdate()}T00:00:00" in read[1]["sql"]
     with timezone.override("Pacific/Auckland"):  # has other days
         assert [failed for _, _, failed in predictions_by_day(4)] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("case", ["it has just ended", "a prediction of it is pending"])
+def test_yesterday_is_counted_each_time_until_nothing_is_added_to_it(case) -> None:
+    failed_days_ago(1, 2)
+    if case == "a prediction of it is pending":
+        now = midnight() + timedelta(hours=5)
+        Prediction.objects.create(
+            file="x", is_upload=False, created_at=midnight() - timedelta(hours=1)
+        )
+    else:
+        now = midnight() + timedelta(minutes=59)
+    days_summarise(now)
+    Prediction.objects.all().delete()
+    assert [failed for _, _, failed in predictions_by_day(3)] == [1, 0, 0]
 
 
 @pytest.mark.parametrize("age", [timedelta(seconds=5), timedelta(days=9)])
