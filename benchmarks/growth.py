@@ -52,6 +52,8 @@ SELECT format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', conrelid::regclass, conn
 FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text ~ %s
 """
 """How to make each secondary index and foreign key again, and how to drop it."""
+KEPT = {"CHAMPIPY_KEEP_PREDICTIONS_DAYS": "358"}
+"""Predictions of a year are filled in: those of a week are too old then."""
 NOTED = 1.5
 """Milliseconds that medians of the same request differ by on a machine with other work."""
 
@@ -246,6 +248,37 @@ def migrate_under_load(site: Site) -> None:
     )
 
 
+def prune_old(site: Site) -> None:
+    """Delete what KEPT makes too old, and print how much that was, and how long it took."""
+    connection, took = site.connection(), []
+
+    def rows() -> tuple[int, int]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT (SELECT count(*) FROM predictions_prediction), count(*) "
+                "FROM predictions_photo WHERE file <> ''"
+            )
+            predictions, photos = cursor.fetchone()
+        return predictions, photos
+
+    predictions, photos = rows()
+    for options in (["--dry-run"], []):
+        began = time.monotonic()
+        subprocess.run(
+            [str(PROJECT / "champipy"), "prune", *options],
+            env=os.environ | {"CHAMPIPY_HOME": str(site.home)} | KEPT,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        took.append(time.monotonic() - began)
+    predictions_left, photos_left = rows()
+    connection.close()
+    print(
+        f"{predictions - predictions_left} predictions and {photos - photos_left} photos pruned "
+        f"in {took[1]:.0f} s; --dry-run took {took[0]:.0f} s"
+    )
+
+
 def main() -> None:
     """Start two stacks, fill them, and measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -266,6 +299,8 @@ def main() -> None:
             summarise(site)
         measure(small, large, options.repeats)
         migrate_under_load(large)
+        if options.homes is None:
+            prune_old(large)
 
 
 if __name__ == "__main__":
