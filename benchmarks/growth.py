@@ -52,8 +52,8 @@ SELECT format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', conrelid::regclass, conn
 FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text ~ %s
 """
 """How to make each secondary index and foreign key again, and how to drop it."""
-KEPT = {"CHAMPIPY_KEEP_PREDICTIONS_DAYS": "358"}
-"""Predictions of a year are filled in: those of a week are too old then."""
+KEPT = {"CHAMPIPY_KEEP_PREDICTIONS_DAYS": "358", "CHAMPIPY_KEEP_PHOTOS_DAYS": "358"}
+"""A year is filled in: the predictions and photos of a week are too old then."""
 NOTED = 1.5
 """Milliseconds that medians of the same request differ by on a machine with other work."""
 

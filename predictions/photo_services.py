@@ -24,7 +24,12 @@ from mlmodels.models import Species
 from predictions.incoming import incoming_link
 from predictions.models import Photo
 from predictions.photo_urls import mushroom_observer_image_id
-from predictions.selectors import evaluation_photos_like, photo_with_bytes, photos_resembling
+from predictions.selectors import (
+    evaluation_photos_like,
+    photo_with_bytes,
+    photos_resembling,
+    stored_file_names,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -198,7 +203,7 @@ def photo_file_delete(*, name: str) -> int:
     with transaction.atomic():
         if re.fullmatch("[0-9a-f]{64}.*", base_name):
             photo_lock(base_name[:64])
-        if Photo.objects.filter(file=name).exists():
+        if stored_file_names([name]):
             return 0
         try:
             size = store.size(name)

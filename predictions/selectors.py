@@ -1,8 +1,9 @@
 """Reads on photos and predictions."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Any
 
 from django.conf import settings
@@ -103,6 +104,17 @@ def answered_predictions() -> QuerySet[Prediction]:
 def photo_with_bytes(sha256: str) -> Photo | None:
     """Return the photo whose bytes, or whose bytes as they were sent, have this SHA-256."""
     return Photo.objects.filter(pk__in=_photo_ids(sha256)).order_by().first()
+
+
+def stored_file_names(names: Collection[str]) -> set[str]:
+    """Return those of these files' names that a photo has.
+
+    They are looked for by the SHA-256 that each name of a photo's file begins with: `file` has no
+    index.
+    """
+    sha256s = {PurePosixPath(name).name[:64] for name in names}
+    stored = Photo.objects.filter(sha256__in=sha256s, file__in=names)
+    return set(stored.values_list("file", flat=True))
 
 
 def _photo_ids(sha256: str) -> QuerySet:

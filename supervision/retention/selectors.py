@@ -26,6 +26,7 @@ from mlmodels.selectors import has_files, version_before_production
 from mlmodels.services import PRETRAINED
 from predictions.deletion_services import old_rows
 from predictions.models import Feedback, Photo, PhotoSource, Prediction
+from predictions.selectors import stored_file_names
 from supervision.models import EvaluationSet
 
 PORTION = 500
@@ -124,8 +125,7 @@ def orphan_photos() -> Iterator[StoredFile]:
     """Yield the files of photos that no row names: their processes died, or could not delete."""
     files = _old_files("default", "photos/")
     while portion := {file.name: file for file in islice(files, PORTION)}:
-        known = Photo.objects.filter(file__in=portion).values_list("file", flat=True)
-        yield from (portion[name] for name in sorted(portion.keys() - set(known)))
+        yield from (portion[name] for name in sorted(portion.keys() - stored_file_names(portion)))
 
 
 def orphan_pictures() -> Iterator[StoredFile]:

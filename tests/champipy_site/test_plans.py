@@ -22,8 +22,9 @@ from common import paging
 from mlmodels.ml.preprocessing import NEAR_DUPLICATE_BITS
 from mlmodels.models import ModelVersion
 from observations.models import Observation
+from predictions.deletion_services import prediction_delete
 from predictions.models import Photo, Prediction
-from predictions.photo_services import photo_keep_for_training
+from predictions.photo_services import photo_file_delete, photo_keep_for_training
 from predictions.selectors import photos_resembling, stored_inference
 from supervision.monitoring import feedback, summaries
 from supervision.monitoring.admin import dashboard
@@ -63,10 +64,10 @@ MAY_SCAN = {
 }
 """Pages of which a query may read a table of this size, and why."""
 NOT_CALLED = {
+    "prune": "looks once a day, by key, for photos that nobody needs",
     "poll-mushroom-observer": "asks Mushroom Observer",
     "check-accuracy": "measures a version on photos, whose files are not there",
     "score-shadows": "scores photos, whose files are not there",
-    "prune": "looks once a day, by key, for photos that nobody needs",
 }
 """Periodic tasks that are not called here, and why."""
 NOT_OPENED = {
@@ -204,6 +205,14 @@ def faults_of_tasks(large: frozenset[str], production: ModelVersion) -> dict[str
         )
     wrong["a new photo"] = faults(queries, large)
     assert max(reading(query).rows for query in queries) < 2_000
+
+    asked = Prediction.objects.filter(user__username="alice", status="done").first()
+    assert asked is not None
+    with captured_queries() as queries, transaction.atomic():
+        prediction_delete(prediction=asked)
+        photo_file_delete(name=f"photos/ff/{'f' * 64}")
+        wrong["a deletion"] = faults(queries, large)
+        transaction.set_rollback(True)
     return {name: found for name, found in wrong.items() if found}
 
 
