@@ -64,9 +64,12 @@ class CappedPaginator(Paginator):
     def page(self, number: int | str) -> Page:
         """Return a page. Rows before it are skipped by their keys, without what is joined."""
         page: Page = super().page(number)
-        keys = cast(QuerySet[Any], page.object_list).select_related(None).values("pk")
-        page.object_list = self.object_list.filter(pk__in=keys)
+        page.object_list = self.object_list.filter(pk__in=self.keys_of(page))
         return page
+
+    def keys_of(self, page: Page) -> QuerySet[Any] | list[int]:
+        """Return the keys of a page's rows, or the query for them."""
+        return cast(QuerySet[Any], page.object_list).select_related(None).values("pk")
 
 
 class ReviewPaginator(CappedPaginator):
@@ -74,11 +77,8 @@ class ReviewPaginator(CappedPaginator):
 
     limit = MAX_REVIEWED
 
-    def page(self, number: int | str) -> Page:
-        page = Paginator.page(self, number)
-        keys = cast(QuerySet[Any], page.object_list).values_list("pk", flat=True)
-        page.object_list = self.object_list.filter(pk__in=list(keys))
-        return page
+    def keys_of(self, page: Page) -> list[int]:
+        return list(cast(QuerySet[Any], page.object_list).values_list("pk", flat=True))
 
 
 class SearchPaginator(CappedPaginator):
@@ -92,11 +92,9 @@ class SearchPaginator(CappedPaginator):
     def count(self) -> int:
         return len(self.keys)
 
-    def page(self, number: int | str) -> Page:
-        page = Paginator.page(self, number)
+    def keys_of(self, page: Page) -> list[int]:
         first = (page.number - 1) * self.per_page
-        page.object_list = self.object_list.filter(pk__in=self.keys[first : first + self.per_page])
-        return page
+        return self.keys[first : first + self.per_page]
 
 
 def search_end(rows: QuerySet[Any], cursor: int | None = None) -> int | None:

@@ -144,7 +144,7 @@ class QueueEntryAdmin(ReadOnlyAdmin):
         context = {
             "poll": QueuePoll.objects.first(),
             "schedules": [_schedule(row) for row in PeriodicTask.objects.filter(task=POLL_TASK)],
-            "waiting": [(RANK_WORDS[rank], count) for rank, count in waiting_counts(now)],
+            "waiting": [(RANK_WORDS[rank], count) for rank, count in waiting_counts(now).items()],
             "to_read": entries_to_read(now).count(),
             "pending_photos": pending_photos(),
         }

@@ -30,16 +30,17 @@ def waiting_entries(now: datetime) -> QuerySet[QueueEntry]:
     return ranked(QueueEntry.objects.filter(IS_UNDECIDED, is_free(now)))
 
 
-def waiting_counts(now: datetime) -> list[tuple[str, int]]:
+def waiting_counts(now: datetime) -> dict[str, int]:
     """Return how many of the waiting entries have each rank, the most urgent first."""
-    counts = _counts(waiting_entries(now))
-    return [(name, counts[rank]) for rank, name in enumerate(RANKS)]
+    return _counts(waiting_entries(now))
 
 
-def _counts(entries: QuerySet[QueueEntry]) -> Counter[int]:
-    """Return how many of the entries have each rank."""
-    counted = entries.order_by().values_list("rank").annotate(Count("pk"))  # type: ignore[misc]
-    return Counter(dict(counted))
+def _counts(*queries: QuerySet[QueueEntry]) -> dict[str, int]:
+    """Return how many ranked entries of all queries have each rank, the most urgent first."""
+    counts = Counter[int]()
+    for entries in queries:
+        counts.update(dict(entries.order_by().values_list("rank").annotate(Count("pk"))))  # type: ignore[misc]
+    return {name: counts[rank] for rank, name in enumerate(RANKS)}
 
 
 IS_UNDECIDED = Q(
@@ -110,8 +111,7 @@ def waiting_for(user: User, now: datetime) -> dict[str, int]:
     Those that the user holds are among them; those that the user skipped are not.
     """
     free = waiting_entries(now).exclude(skipped_by=user)
-    counts = _counts(free) + _counts(entries_in_hand(user, now))
-    return {name: counts[rank] for rank, name in enumerate(RANKS)}
+    return _counts(free, entries_in_hand(user, now))
 
 
 def finds_shown_to(user: User) -> QuerySet[Observation]:

@@ -122,11 +122,10 @@ def final_days(days: int, now: datetime) -> list[date]:
     most.
     """
     today = timezone.localdate(now)
+    midnight = _midnight(today)
     ended = [today - timedelta(days=back) for back in reversed(range(1, days))]
-    pending = Prediction.objects.filter(
-        status=Prediction.Status.PENDING, created_at__lt=_midnight(today)
-    )
-    is_final = now >= _midnight(today) + MARGIN and not pending.exists()
+    pending = Prediction.objects.filter(status=Prediction.Status.PENDING, created_at__lt=midnight)
+    is_final = now >= midnight + MARGIN and not pending.exists()
     return ended if is_final else ended[:-1]
 
 

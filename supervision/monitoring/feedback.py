@@ -62,10 +62,9 @@ def feedback_counts(version: ModelVersion) -> FeedbackCounts | None:
     names_none = Q(species=None) | ~Q(species__name__in=version.labels)
     agrees = (is_out_of_scope & names_none) | (~is_out_of_scope & names_best)
     bands = [When(**{f"{inference}__best_score__lt": bound}, then=Value(bound)) for bound in SCORES]
-    ids = Feedback.objects.order_by("-id").values_list("pk", flat=True)
-    oldest = ids[MAX_COMPARED - 1 : MAX_COMPARED].first() or 0
+    newest = Feedback.objects.order_by("-id").values("pk")[:MAX_COMPARED]
     rows = (
-        Feedback.objects.filter(**{"pk__gte": oldest, f"{inference}__model_version": version})
+        Feedback.objects.filter(**{"pk__in": newest, f"{inference}__model_version": version})
         .order_by()
         .values_list(
             Case(When(is_out_of_scope, then=Value(NONE)), default=F(f"{inference}__best_species")),

@@ -64,10 +64,10 @@ MAY_SCAN = {
 }
 """Pages of which a query may read a table of this size, and why."""
 NOT_CALLED = {
-    "prune": "looks once a day, by key, for photos that nobody needs",
     "poll-mushroom-observer": "asks Mushroom Observer",
     "check-accuracy": "measures a version on photos, whose files are not there",
     "score-shadows": "scores photos, whose files are not there",
+    "prune": "looks once a day, by key, for photos that nobody needs",
 }
 """Periodic tasks that are not called here, and why."""
 NOT_OPENED = {
